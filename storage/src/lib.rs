@@ -1,0 +1,17 @@
+//! Makes bytes survive. Storage knows no message, no queue and no protocol.
+//!
+//! Three things, each a small trait with more than one engine and one test suite that every engine passes:
+//!
+//! * [`Journal`]: append one record for *n* lanes, settle, read back by position, recover.
+//! * [`Table`]: small keyed values (definitions, users) that change seldom and must survive.
+//! * `Log`, for streams, has its place beside them and comes with them.
+#![doc = include_str!("../README.md")]
+
+pub mod journal;
+pub mod table;
+
+pub use journal::{
+    Append, Appended, Journal, JournalError, Mark, Note, Position, Reading, Recovered, Recovery, Ref, Ticket,
+    Transaction, Usage,
+};
+pub use table::{Change, Table, TableError};

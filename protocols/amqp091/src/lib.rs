@@ -1,1 +1,3 @@
-//! Placeholder.
+//! AMQP 0-9-1 as RabbitMQ speaks it.
+
+pub mod codec;

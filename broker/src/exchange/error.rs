@@ -1,0 +1,136 @@
+//! Why a binding is refused.
+
+use std::fmt;
+
+use crate::value::{Table, Text, Value};
+
+/// A binding that a headers exchange does not take. The texts are those of RabbitMQ, which clients' logs and tests know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindError {
+    /// `x-match` is text, but not one of the four.
+    MatchValue(Text),
+    /// `x-match` is no text.
+    MatchType(Value),
+}
+
+impl std::error::Error for BindError {}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MatchValue(text) => write!(
+                f,
+                "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
+                Bytes(text.as_bytes())
+            ),
+            Self::MatchType(value) => {
+                write!(f, "Invalid x-match field type {} (value {}); expected longstr", type_name(value), Term(value))
+            }
+        }
+    }
+}
+
+/// RabbitMQ's name for a value's type.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "void",
+        Value::Bool(_) => "bool",
+        Value::I8(_) => "byte",
+        Value::U8(_) => "unsignedbyte",
+        Value::I16(_) => "short",
+        Value::U16(_) => "unsignedshort",
+        Value::I32(_) => "signedint",
+        Value::U32(_) => "unsignedint",
+        Value::I64(_) => "long",
+        Value::U64(_) => "unsignedlong",
+        Value::F32(_) => "float",
+        Value::F64(_) => "double",
+        Value::Decimal { .. } => "decimal",
+        Value::Timestamp(_) => "timestamp",
+        Value::Text(_) => "longstr",
+        Value::Binary(_) => "binary",
+        Value::Array(_) => "array",
+        Value::Table(_) => "table",
+    }
+}
+
+/// A value as RabbitMQ prints it.
+struct Term<'a>(&'a Value);
+
+impl fmt::Display for Term<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Null => f.write_str("undefined"),
+            Value::Bool(bool) => bool.fmt(f),
+            Value::I8(number) => number.fmt(f),
+            Value::U8(number) => number.fmt(f),
+            Value::I16(number) => number.fmt(f),
+            Value::U16(number) => number.fmt(f),
+            Value::I32(number) => number.fmt(f),
+            Value::U32(number) => number.fmt(f),
+            Value::I64(number) => number.fmt(f),
+            Value::U64(number) | Value::Timestamp(number) => number.fmt(f),
+            // With a point even where the number is whole.
+            Value::F32(number) => write!(f, "{:?}", f64::from(*number)),
+            Value::F64(number) => write!(f, "{number:?}"),
+            Value::Decimal { scale, value } => write!(f, "{{{scale},{value}}}"),
+            Value::Text(text) => Bytes(text.as_bytes()).fmt(f),
+            Value::Binary(bytes) => Bytes(bytes).fmt(f),
+            Value::Array(values) => {
+                list(f, values.iter(), |f, value| write!(f, "{{{},{}}}", type_name(value), Term(value)))
+            }
+            Value::Table(table) => fields(f, table),
+        }
+    }
+}
+
+fn fields(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
+    list(f, table.iter(), |f, (name, value)| {
+        write!(f, "{{{},{},{}}}", Bytes(name.as_bytes()), type_name(value), Term(value))
+    })
+}
+
+fn list<T>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl Iterator<Item = T>,
+    mut item: impl FnMut(&mut fmt::Formatter<'_>, T) -> fmt::Result,
+) -> fmt::Result {
+    f.write_str("[")?;
+    for (index, next) in items.enumerate() {
+        if index > 0 {
+            f.write_str(",")?;
+        }
+        item(f, next)?;
+    }
+    f.write_str("]")
+}
+
+/// A binary as RabbitMQ prints it: text where all of it can be printed, else numbers.
+struct Bytes<'a>(&'a [u8]);
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text =
+            std::str::from_utf8(self.0).ok().filter(|text| !text.is_empty() && !text.chars().any(char::is_control));
+        match text {
+            Some(text) => {
+                f.write_str("<<\"")?;
+                for char in text.chars() {
+                    if matches!(char, '"' | '\\') {
+                        f.write_str("\\")?;
+                    }
+                    write!(f, "{char}")?;
+                }
+                f.write_str("\">>")
+            }
+            None => {
+                f.write_str("<<")?;
+                for (index, byte) in self.0.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(f, "{comma}{byte}")?;
+                }
+                f.write_str(">>")
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Who may come in, and what they may do: users, passwords, permissions. Pure: whoever keeps them stores them, and tells
+//! by a version number that they have changed.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `user` | a user: name, password, tags |
+//! | `password` | salted hashes in RabbitMQ's forms |
+//! | `login` | whether a name and a password are let in, and from where |
+//! | `pattern` | a regular expression over names, in linear time, with RabbitMQ's meaning |
+//! | `permission` | what a user may do in a virtual host |
+//! | `topic` | which routing keys a user may write and read on a topic exchange |
+//! | `cache` | decisions that a session has already had |
+
+mod cache;
+mod login;
+mod password;
+mod pattern;
+mod permission;
+mod topic;
+mod user;
+
+pub use cache::{AccessCache, TopicCache};
+pub use login::{Denied, Login};
+pub use password::{PasswordHash, PasswordHashError, Salted};
+pub use pattern::{PATTERN_BYTES_MAX, Pattern, PatternError};
+pub use permission::{Access, Permission};
+pub use topic::{TopicAccess, TopicGrant, TopicPermission, Variables};
+pub use user::User;

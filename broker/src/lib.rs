@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The common internal broker. It knows no protocol.
+
+pub mod protocol;

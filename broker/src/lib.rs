@@ -1,3 +1,3 @@
-//! The common internal broker: messages, exchanges, queues, sessions, rights. It knows no protocol.
+//! The common internal broker. It knows no protocol.
 
-pub mod value;
+pub mod protocol;

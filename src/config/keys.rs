@@ -1,0 +1,318 @@
+//! The list of all keys.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
+
+use super::value::Given;
+use super::{Config, ListenerConfig, LogFormat, LoginFrom};
+
+/// One key.
+pub(super) struct Key {
+    /// With its section: `limits.frame_max`.
+    pub(super) name: &'static str,
+    /// As it would be written in the environment.
+    pub(super) default: Cow<'static, str>,
+    /// What it does, in one line.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documents are compared with it"))]
+    pub(super) about: Cow<'static, str>,
+    pub(super) kind: Kind,
+}
+
+/// What a key takes, and where it goes.
+pub(super) enum Kind {
+    Text(fn(&mut Config, String)),
+    Path(fn(&mut Config, Option<PathBuf>)),
+    Flag(fn(&mut Config, bool)),
+    Number(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
+    Bytes(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
+    Login(&'static [(&'static str, LoginFrom)]),
+    Format(&'static [(&'static str, LogFormat)]),
+    Listener(&'static str, &'static str, bool),
+}
+
+impl Key {
+    /// Its section, or nothing.
+    pub(super) fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Reads a value and puts it in its place.
+    pub(super) fn set(&self, config: &mut Config, given: Given<'_>) -> Result<(), String> {
+        match &self.kind {
+            Kind::Text(put) => put(config, given.string()?),
+            Kind::Path(put) => put(config, given.path()?),
+            Kind::Flag(put) => put(config, given.flag()?),
+            Kind::Number(range, place) => *place(config) = given.number(range)?,
+            Kind::Bytes(range, place) => *place(config) = given.bytes(range)?,
+            Kind::Login(choices) => config.tls.login_from = given.choice(choices)?,
+            Kind::Format(choices) => config.log.format = given.choice(choices)?,
+            Kind::Listener(name, plain_name, tls) => {
+                let address = given.address()?;
+                match config.listeners.iter_mut().find(|listener| listener.name == *name) {
+                    Some(listener) => listener.address = address,
+                    None => config.listeners.push(ListenerConfig { name, plain_name, tls: *tls, address }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A listener and its twin with TLS: names and default ports.
+struct Listener {
+    key: &'static str,
+    port: Option<u16>,
+    tls_key: &'static str,
+    tls_port: u16,
+    speaks: &'static str,
+}
+
+/// The listeners that have both. The ports are those of RabbitMQ, ActiveMQ, Amazon MQ and LocalStack.
+const LISTENERS: [Listener; 9] = [
+    Listener {
+        key: "listeners.amqp",
+        port: Some(5672),
+        tls_key: "listeners.amqp_tls",
+        tls_port: 5671,
+        speaks: "AMQP 0-9-1 and AMQP 1.0",
+    },
+    Listener {
+        key: "listeners.mqtt",
+        port: Some(1883),
+        tls_key: "listeners.mqtt_tls",
+        tls_port: 8883,
+        speaks: "MQTT 3.1, 3.1.1 and 5.0",
+    },
+    Listener {
+        key: "listeners.stomp",
+        port: Some(61613),
+        tls_key: "listeners.stomp_tls",
+        tls_port: 61614,
+        speaks: "STOMP 1.0, 1.1 and 1.2",
+    },
+    Listener {
+        key: "listeners.openwire",
+        port: Some(61616),
+        tls_key: "listeners.openwire_tls",
+        tls_port: 61617,
+        speaks: "OpenWire, and the others in ActiveMQ's dialect",
+    },
+    Listener {
+        key: "listeners.web_stomp",
+        port: Some(15674),
+        tls_key: "listeners.web_stomp_tls",
+        tls_port: 15673,
+        speaks: "STOMP over WebSocket, path /ws",
+    },
+    Listener {
+        key: "listeners.web_mqtt",
+        port: Some(15675),
+        tls_key: "listeners.web_mqtt_tls",
+        tls_port: 15676,
+        speaks: "MQTT over WebSocket, path /ws",
+    },
+    Listener {
+        key: "listeners.ws",
+        port: None,
+        tls_key: "listeners.ws_tls",
+        tls_port: 61619,
+        speaks: "ActiveMQ's WebSocket endpoint",
+    },
+    Listener {
+        key: "listeners.aws",
+        port: Some(4566),
+        tls_key: "listeners.aws_tls",
+        tls_port: 4567,
+        speaks: "SQS, SNS, Kinesis and Firehose",
+    },
+    Listener {
+        key: "listeners.management",
+        port: Some(15672),
+        tls_key: "listeners.management_tls",
+        tls_port: 15671,
+        speaks: "health, and the management API",
+    },
+];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// The list, in the order of `gantry.example.toml`.
+pub(super) fn keys() -> Vec<Key> {
+    let mut keys = vec![key(
+        "data_dir",
+        "./data",
+        "where everything is kept: created where missing, locked while in use",
+        Kind::Path(|config, path| config.data_dir = path.unwrap_or_else(|| PathBuf::from("."))),
+    )];
+    keys.extend(listener_keys());
+    keys.extend(tls_keys());
+    keys.extend(storage_keys());
+    keys.extend(limit_keys());
+    keys.extend(log_keys());
+    keys
+}
+
+fn key(name: &'static str, default: &'static str, about: &'static str, kind: Kind) -> Key {
+    Key { name, default: default.into(), about: about.into(), kind }
+}
+
+fn listener_keys() -> Vec<Key> {
+    let mut keys = Vec::new();
+    let short = |key: &'static str| key.strip_prefix("listeners.").unwrap_or(key);
+    for listener in &LISTENERS {
+        keys.push(Key {
+            name: listener.key,
+            default: listener.port.map_or("off".into(), |port| format!("0.0.0.0:{port}").into()),
+            about: listener.speaks.into(),
+            kind: Kind::Listener(short(listener.key), short(listener.key), false),
+        });
+    }
+    keys.push(key("listeners.metrics", "0.0.0.0:15692", "Prometheus", Kind::Listener("metrics", "metrics", false)));
+    for listener in &LISTENERS {
+        keys.push(Key {
+            name: listener.tls_key,
+            default: format!("0.0.0.0:{}", listener.tls_port).into(),
+            about: format!("the same as {}, over TLS", short(listener.key)).into(),
+            kind: Kind::Listener(short(listener.tls_key), short(listener.key), true),
+        });
+    }
+    keys
+}
+
+fn tls_keys() -> [Key; 5] {
+    [
+        key(
+            "tls.certificate",
+            "",
+            "PEM file: the certificate and its chain",
+            Kind::Path(|config, path| config.tls.certificate = path),
+        ),
+        key("tls.key", "", "PEM file: its private key", Kind::Path(|config, path| config.tls.key = path)),
+        key(
+            "tls.client_ca",
+            "",
+            "PEM file: authorities whose client certificates are accepted",
+            Kind::Path(|config, path| config.tls.client_ca = path),
+        ),
+        key(
+            "tls.client_required",
+            "false",
+            "refuse a client that has no certificate",
+            Kind::Flag(|config, flag| config.tls.client_required = flag),
+        ),
+        key(
+            "tls.login_from",
+            "distinguished_name",
+            "the user that a client certificate stands for (SASL EXTERNAL)",
+            Kind::Login(&[
+                ("distinguished_name", LoginFrom::DistinguishedName),
+                ("common_name", LoginFrom::CommonName),
+                ("san_dns", LoginFrom::SanDns),
+                ("san_email", LoginFrom::SanEmail),
+                ("san_uri", LoginFrom::SanUri),
+                ("san_ip", LoginFrom::SanIp),
+            ]),
+        ),
+    ]
+}
+
+fn storage_keys() -> [Key; 2] {
+    [
+        key(
+            "storage.segment_bytes",
+            "64MiB",
+            "size of one file of the journal; small ones are for tests",
+            Kind::Bytes(64 * KIB..=GIB, |config| &mut config.storage.segment_bytes),
+        ),
+        key(
+            "storage.disk_free_min_bytes",
+            "256MiB",
+            "free space below which durable publishes are refused; everything else goes on",
+            Kind::Bytes(0..=TIB, |config| &mut config.storage.disk_free_min_bytes),
+        ),
+    ]
+}
+
+fn limit_keys() -> [Key; 9] {
+    // The handshake's default is a constant of the seam: protocols have it without a configuration.
+    let handshake_timeout_s = Key {
+        name: "limits.handshake_timeout_s",
+        default: HANDSHAKE_TIMEOUT_S.to_string().into(),
+        about: "seconds for the TLS handshake, and again for the login".into(),
+        kind: Kind::Number(1..=300, |config| &mut config.limits.handshake_timeout_s),
+    };
+    [
+        key(
+            "limits.message_bytes_max",
+            "128MiB",
+            "longest body of a message",
+            Kind::Bytes(KIB..=512 * MIB, |config| &mut config.limits.message_bytes_max),
+        ),
+        key(
+            "limits.connections_max",
+            "65536",
+            "client connections of all protocols together",
+            Kind::Number(1..=10_000_000, |config| &mut config.limits.connections_max),
+        ),
+        key(
+            "limits.http_connections_max",
+            "1024",
+            "connections of management and metrics together",
+            Kind::Number(1..=1_000_000, |config| &mut config.limits.http_connections_max),
+        ),
+        key(
+            "limits.channel_max",
+            "2047",
+            "channels of an AMQP 0-9-1 connection",
+            Kind::Number(1..=65_535, |config| &mut config.limits.channel_max),
+        ),
+        key(
+            "limits.frame_max",
+            "131072",
+            "longest AMQP frame, in bytes",
+            Kind::Bytes(4 * KIB..=16 * MIB, |config| &mut config.limits.frame_max),
+        ),
+        key(
+            "limits.memory_watermark_bytes",
+            "256MiB",
+            "bodies of waiting messages leave memory above it",
+            Kind::Bytes(MIB..=TIB, |config| &mut config.limits.memory_watermark_bytes),
+        ),
+        key(
+            "limits.heartbeat_s",
+            "60",
+            "seconds between heartbeats, as proposed to AMQP clients; 0 is none",
+            Kind::Number(0..=65_535, |config| &mut config.limits.heartbeat_s),
+        ),
+        handshake_timeout_s,
+        key(
+            "limits.shutdown_timeout_s",
+            "5",
+            "seconds that connections have to end at a shutdown",
+            Kind::Number(0..=300, |config| &mut config.limits.shutdown_timeout_s),
+        ),
+    ]
+}
+
+fn log_keys() -> [Key; 2] {
+    [
+        key(
+            "log.filter",
+            "info",
+            "error, warn, info, debug, trace, or tracing's directives; GANTRY_LOG goes before it",
+            Kind::Text(|config, filter| config.log.filter = filter),
+        ),
+        key(
+            "log.format",
+            "text",
+            "text or json",
+            Kind::Format(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        ),
+    ]
+}

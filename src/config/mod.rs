@@ -1,0 +1,307 @@
+//! The configuration: a file, the environment over it, the command line over both.
+//!
+//! `keys.rs` is the one list of all keys with their defaults and ranges, `value.rs` reads what was written for one.
+//! `gantry.example.toml` and `docs/configuration.md` are compared with that list by a test.
+
+mod keys;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use self::keys::{Key, keys};
+use self::value::Given;
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where everything is kept.
+    pub(crate) data_dir: PathBuf,
+    /// All listeners that are known, in the order of their table, whether they are on or off.
+    pub(crate) listeners: Vec<ListenerConfig>,
+    /// Certificates.
+    pub(crate) tls: TlsConfig,
+    /// The journal.
+    pub(crate) storage: StorageConfig,
+    /// Bounds.
+    pub(crate) limits: Limits,
+    /// Logs.
+    pub(crate) log: LogConfig,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerConfig {
+    /// Its name in the configuration and in the log, such as `amqp` or `amqp_tls`.
+    pub(crate) name: &'static str,
+    /// The name of the listener without TLS: the same protocol serves both.
+    pub(crate) plain_name: &'static str,
+    /// Whether it speaks TLS.
+    pub(crate) tls: bool,
+    /// `None` where it is off.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+/// The `[tls]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsConfig {
+    /// PEM file with the certificate and its chain. Without it no TLS listener is bound.
+    pub(crate) certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub(crate) key: Option<PathBuf>,
+    /// PEM file with the authorities whose client certificates are accepted.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is refused.
+    pub(crate) client_required: bool,
+    /// What of a client's certificate is its user name in SASL EXTERNAL.
+    pub(crate) login_from: LoginFrom,
+}
+
+/// What of a client's certificate is its user name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LoginFrom {
+    /// The whole subject.
+    #[default]
+    DistinguishedName,
+    /// The common name.
+    CommonName,
+    /// The first subject alternative name that is a DNS name.
+    SanDns,
+    /// The first that is a mail address.
+    SanEmail,
+    /// The first that is a URI.
+    SanUri,
+    /// The first that is an IP address.
+    SanIp,
+}
+
+/// The `[storage]` section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StorageConfig {
+    /// Size of one file of the journal.
+    pub(crate) segment_bytes: u64,
+    /// Free space below which durable publishes are refused.
+    pub(crate) disk_free_min_bytes: u64,
+}
+
+/// The `[limits]` section. The ranges that `keys.rs` gives are those that the fields' users rely on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Longest body of a message.
+    pub(crate) message_bytes_max: u64,
+    /// Client connections of all protocols together.
+    pub(crate) connections_max: u64,
+    /// Connections of the management and metrics listeners together.
+    pub(crate) http_connections_max: u64,
+    /// Channels of an AMQP 0-9-1 connection; at most 65,535.
+    pub(crate) channel_max: u64,
+    /// Longest AMQP frame, its 8 bytes of framing included; at most 16 MiB.
+    pub(crate) frame_max: u64,
+    /// Bodies of waiting messages leave memory above it.
+    pub(crate) memory_watermark_bytes: u64,
+    /// Proposed to AMQP clients; 0 is none; at most 65,535.
+    pub(crate) heartbeat_s: u64,
+    /// Time for the TLS handshake, and again for the protocol's login.
+    pub(crate) handshake_timeout_s: u64,
+    /// Time that connections have to end at a shutdown.
+    pub(crate) shutdown_timeout_s: u64,
+}
+
+/// The `[log]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    /// What is logged: a level, or directives of tracing's `EnvFilter`.
+    pub(crate) filter: String,
+    /// How it is written.
+    pub(crate) format: LogFormat,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// All that is wrong with a configuration, told at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ConfigErrors(Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            f.write_str(error)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The file that is read where none is named and it is there.
+pub(crate) const DEFAULT_FILE: &str = "gantry.toml";
+
+impl Config {
+    /// Reads the file (the one named, which must be there, or [`DEFAULT_FILE`], which may be missing), and the variables of
+    /// the environment that begin with `GANTRY_` over it.
+    pub(crate) fn load(file: Option<&Path>, environment: &[(OsString, OsString)]) -> Result<Self, ConfigErrors> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigErrors(vec![format!("{}: {error}", path.display())])),
+        };
+        Self::from_text(&text, &path.display().to_string(), environment)
+    }
+
+    /// As [`Config::load`], of a text; `name` is what errors call it.
+    pub(crate) fn from_text(
+        text: &str,
+        name: &str,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Self, ConfigErrors> {
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return Err(ConfigErrors(vec![format!("{name}: {}", error.to_string().trim_end())])),
+        };
+        let keys = keys();
+        let mut reading = Reading { keys: &keys, config: Self::default(), given: BTreeSet::new(), errors: Vec::new() };
+        for key in &keys {
+            if let Err(wrong) = key.set(&mut reading.config, Given::Text(&key.default)) {
+                reading.errors.push(format!("the default of {}: {wrong}", key.name));
+            }
+        }
+        reading.table(name, "", &table);
+        reading.environment(environment);
+        reading.finish()
+    }
+}
+
+/// A configuration that is being read.
+struct Reading<'k> {
+    keys: &'k [Key],
+    config: Config,
+    given: BTreeSet<&'static str>,
+    errors: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn table(&mut self, source: &str, prefix: &str, table: &toml::Table) {
+        for (name, value) in table {
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let is_section = self.keys.iter().any(|key| key.section() == path);
+            match value {
+                toml::Value::Table(inner) if is_section => self.table(source, &path, inner),
+                // The keys of a section that is not known are named one by one: each has a nearest known one.
+                toml::Value::Table(inner) if !inner.is_empty() && !self.is_key(&path) => {
+                    self.table(source, &path, inner);
+                }
+                _ if is_section => {
+                    self.errors.push(format!("{source}: {path} is a section: write [{path}] and its keys below it"));
+                }
+                _ => self.set(source, &path, Given::Toml(value)),
+            }
+        }
+    }
+
+    fn environment(&mut self, environment: &[(OsString, OsString)]) {
+        for (variable, value) in environment {
+            let Some(variable) = variable.to_str().filter(|name| name.starts_with("GANTRY_")) else { continue };
+            let path = variable["GANTRY_".len()..].replace("__", ".").to_lowercase();
+            // Without a section it may be anyone's: Kubernetes gives every container variables such as
+            // GANTRY_SERVICE_HOST where a service is called gantry.
+            if !path.contains('.') && !self.is_key(&path) {
+                continue;
+            }
+            match value.to_str() {
+                Some(value) => self.set(variable, &path, Given::Text(value)),
+                None => self.errors.push(format!("{variable}: is not UTF-8")),
+            }
+        }
+    }
+
+    fn is_key(&self, path: &str) -> bool {
+        self.keys.iter().any(|key| key.name == path)
+    }
+
+    fn set(&mut self, source: &str, path: &str, value: Given<'_>) {
+        let Some(key) = self.keys.iter().find(|key| key.name == path) else {
+            let nearest = self.keys.iter().map(|key| key.name).min_by_key(|known| distance(path, known));
+            self.errors
+                .push(format!("{source}: unknown key {path}; the nearest one is {}", nearest.unwrap_or_default()));
+            return;
+        };
+        match key.set(&mut self.config, value) {
+            Ok(()) => {
+                self.given.insert(key.name);
+            }
+            Err(wrong) => self.errors.push(format!("{source}: {path} {wrong}")),
+        }
+    }
+
+    fn finish(mut self) -> Result<Config, ConfigErrors> {
+        self.check_tls();
+        self.check_addresses();
+        if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
+    }
+
+    fn check_tls(&mut self) {
+        let tls = &self.config.tls;
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => self.errors.push("tls.certificate needs tls.key".into()),
+            (None, Some(_)) => self.errors.push("tls.key needs tls.certificate".into()),
+            _ => {}
+        }
+        if tls.client_ca.is_some() && tls.certificate.is_none() {
+            self.errors.push("tls.client_ca needs tls.certificate".into());
+        }
+        if tls.client_required && tls.client_ca.is_none() {
+            self.errors.push("tls.client_required needs tls.client_ca".into());
+        }
+        if tls.certificate.is_none() {
+            for listener in self.config.listeners.iter_mut().filter(|listener| listener.tls) {
+                let wanted = format!("listeners.{}", listener.name);
+                if listener.address.is_some() && self.given.contains(wanted.as_str()) {
+                    self.errors.push(format!("{wanted} is set, and needs tls.certificate and tls.key"));
+                }
+                listener.address = None;
+            }
+        }
+    }
+
+    fn check_addresses(&mut self) {
+        let bound: Vec<_> = self.config.listeners.iter().filter_map(|l| Some((l.name, l.address?))).collect();
+        for (n, (name, address)) in bound.iter().enumerate() {
+            let clash = bound[..n].iter().find(|(_, other)| other == address && address.port() != 0);
+            if let Some((other, _)) = clash {
+                self.errors.push(format!("listeners.{other} and listeners.{name} are both at {address}"));
+            }
+        }
+    }
+}
+
+/// How far a key is from a known one. A slip in the section weighs less than one in the key: `listener.amqp` is meant to be
+/// `listeners.amqp`, and `limits.frame_max_bytes` is not `limits.memory_watermark_bytes`.
+fn distance(unknown: &str, known: &str) -> usize {
+    let whole = strsim::damerau_levenshtein(unknown, known);
+    let leaf = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let (unknown_leaf, known_leaf) = (leaf(unknown), leaf(known));
+    let contained = unknown_leaf.starts_with(&known_leaf) || known_leaf.starts_with(&unknown_leaf);
+    let leaves = if contained { 0 } else { strsim::damerau_levenshtein(&unknown_leaf, &known_leaf) };
+    whole + 3 * leaves
+}
+
+#[cfg(test)]
+pub(crate) use self::tests::config;

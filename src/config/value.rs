@@ -1,0 +1,119 @@
+//! What was written for a key, read as what the key wants. An error is the end of a sentence that begins with the key.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// What was written.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    /// In the file.
+    Toml(&'a toml::Value),
+    /// In the environment, where everything is text.
+    Text(&'a str),
+}
+
+impl<'a> Given<'a> {
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Given::Text(text) => Some(text),
+            Given::Toml(value) => value.as_str(),
+        }
+    }
+
+    /// As it is shown in an error.
+    fn shown(self) -> String {
+        match self {
+            Given::Text(text) => format!("{text:?}"),
+            Given::Toml(value) => value.to_string(),
+        }
+    }
+
+    pub(super) fn string(self) -> Result<String, String> {
+        self.text().map(str::to_owned).ok_or_else(|| format!("is text in quotes, not {}", self.shown()))
+    }
+
+    /// A path; the empty one is none.
+    pub(super) fn path(self) -> Result<Option<PathBuf>, String> {
+        let text = self.text().ok_or_else(|| format!("is a path in quotes, not {}", self.shown()))?;
+        Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+    }
+
+    pub(super) fn flag(self) -> Result<bool, String> {
+        match self {
+            Given::Toml(toml::Value::Boolean(flag)) => Ok(*flag),
+            Given::Text("true") => Ok(true),
+            Given::Text("false") => Ok(false),
+            _ => Err(format!("is true or false, not {}", self.shown())),
+        }
+    }
+
+    pub(super) fn number(self, range: &RangeInclusive<u64>) -> Result<u64, String> {
+        let number = match self {
+            Given::Toml(toml::Value::Integer(number)) => u64::try_from(*number).ok(),
+            Given::Text(text) => text.trim().parse().ok(),
+            Given::Toml(_) => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("is a number from {} to {}, not {}", range.start(), range.end(), self.shown()))
+    }
+
+    /// A number of bytes: 67108864, "67108864" or "64MiB".
+    pub(super) fn bytes(self, range: &RangeInclusive<u64>) -> Result<u64, String> {
+        let bytes = match self {
+            Given::Toml(toml::Value::Integer(bytes)) => u64::try_from(*bytes).ok(),
+            _ => self.text().and_then(parse_bytes),
+        };
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+            let (least, most) = (show_bytes(*range.start()), show_bytes(*range.end()));
+            format!("is a size from {least} to {most}, such as 1048576 or \"1MiB\", not {}", self.shown())
+        })
+    }
+
+    pub(super) fn choice<T: Copy>(self, choices: &[(&str, T)]) -> Result<T, String> {
+        let chosen = self.text().and_then(|text| choices.iter().find(|(name, _)| *name == text));
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+            format!("is one of {}, not {}", names.join(", "), self.shown())
+        })
+    }
+
+    /// Where to listen; `None` is `off`.
+    pub(super) fn address(self) -> Result<Option<SocketAddr>, String> {
+        let text = self.text().map(str::trim);
+        if text == Some("off") {
+            return Ok(None);
+        }
+        let address = text.and_then(|text| text.parse().ok());
+        address.map(Some).ok_or_else(|| {
+            let forms = "an IP address and a port, such as \"127.0.0.1:5672\" or \"[::]:5672\", or \"off\"";
+            format!("is {forms}, not {}", self.shown())
+        })
+    }
+}
+
+const UNITS: [(&str, u64); 8] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?.trim_end(), *bytes)));
+    let (digits, unit_bytes) = unit.unwrap_or((text, 1));
+    digits.parse::<u64>().ok()?.checked_mul(unit_bytes)
+}
+
+fn show_bytes(bytes: u64) -> String {
+    match UNITS[..4].iter().find(|(_, unit_bytes)| bytes >= *unit_bytes && bytes.is_multiple_of(*unit_bytes)) {
+        Some((unit, unit_bytes)) => format!("{} {unit}", bytes / unit_bytes),
+        None => format!("{bytes} B"),
+    }
+}

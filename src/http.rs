@@ -1,0 +1,55 @@
+//! HTTP as a protocol like any other: its connections come from the same listeners, with the same TLS, bounds and shutdown.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use gantry_broker::protocol::{Connection, Protocol};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+
+/// What a request may take in memory before it is known what it asks for.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Serves a router.
+pub(crate) struct Http {
+    name: &'static str,
+    router: Router,
+    head_timeout: Duration,
+}
+
+impl Http {
+    /// A protocol of this name; a client has `head_timeout` for each request's line and headers, and as long between two.
+    pub(crate) fn new(name: &'static str, router: Router, head_timeout: Duration) -> Self {
+        Self { name, router, head_timeout }
+    }
+}
+
+#[async_trait]
+impl Protocol for Http {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn serve(&self, connection: Connection) {
+        let Connection { stream, peer, mut shutdown, .. } = connection;
+        let service = TowerToHyperService::new(self.router.clone());
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(served);
+        let outcome = tokio::select! {
+            outcome = served.as_mut() => outcome,
+            () = shutdown.requested() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!("{}: {peer}: {error}", self.name);
+        }
+    }
+}

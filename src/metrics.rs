@@ -1,0 +1,191 @@
+//! What Prometheus is told. Where RabbitMQ has a metric of the same meaning, it has RabbitMQ's name, so that its dashboards work.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use gantry_storage::Usage;
+use parking_lot::RwLock;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::connections::Connections;
+use crate::process::{self, Started};
+
+/// The broker's numbers at one moment. Totals are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// Channels and sessions that are open.
+    pub(crate) channels: u64,
+    /// Consumers and subscriptions.
+    pub(crate) consumers: u64,
+    /// Queues.
+    pub(crate) queues: u64,
+    /// Messages that wait for a consumer.
+    pub(crate) messages_ready: u64,
+    /// Messages that are with a consumer.
+    pub(crate) messages_unacked: u64,
+    /// Bytes of message bodies in memory.
+    pub(crate) message_bytes_resident: u64,
+    /// Messages that publishers have sent.
+    pub(crate) published_total: u64,
+    /// Messages that publishers have been promised.
+    pub(crate) confirmed_total: u64,
+    /// Messages that have been handed to consumers, again and again included.
+    pub(crate) delivered_total: u64,
+    /// Messages that consumers are done with.
+    pub(crate) acknowledged_total: u64,
+    /// The journal.
+    pub(crate) journal: Usage,
+}
+
+/// Takes a [`Snapshot`]. Called for each scrape; it must not block.
+pub(crate) type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// Everything that is measured. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Measured>);
+
+struct Measured {
+    started: Started,
+    connections: Connections,
+    /// There is none until the broker has recovered.
+    broker: RwLock<Option<Source>>,
+}
+
+impl Metrics {
+    /// Measures the process and these connections.
+    pub(crate) fn new(started: Started, connections: Connections) -> Self {
+        Self(Arc::new(Measured { started, connections, broker: RwLock::new(None) }))
+    }
+
+    /// Measures the broker too, from now on.
+    pub(crate) fn set_broker(&self, source: Source) {
+        *self.0.broker.write() = Some(source);
+    }
+
+    /// Everything in the text form of OpenMetrics.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encode = Encode(encoder);
+        let Measured { started, connections, broker } = &*self.0;
+        encode.process(*started)?;
+        encode.connections(connections)?;
+        let snapshot = broker.read().as_ref().map(|source| source());
+        match snapshot {
+            None => Ok(()),
+            Some(snapshot) => {
+                encode.broker(&snapshot)?;
+                encode.journal(&snapshot.journal)
+            }
+        }
+    }
+}
+
+struct Encode<'a>(DescriptorEncoder<'a>);
+
+impl Encode<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        // No gauge here comes near to 2^63.
+        self.put(name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
+    /// The name gets `_total` behind it.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.put(name, help, &ConstCounter::new(value))
+    }
+
+    fn put(&mut self, name: &str, help: &str, metric: &impl EncodeMetric) -> fmt::Result {
+        metric.encode(self.0.encode_descriptor(name, help, None, metric.metric_type())?)
+    }
+
+    fn process(&mut self, started: Started) -> fmt::Result {
+        self.put("gantry_uptime_seconds", "Time since the start", &ConstGauge::new(started.uptime_s()))?;
+        if let Some(bytes) = process::resident_bytes() {
+            self.gauge("rabbitmq_process_resident_memory_bytes", "Memory of the process that is resident", bytes)?;
+        }
+        if let Some(files) = process::open_files() {
+            self.gauge("rabbitmq_process_open_fds", "Files that the process has open", files)?;
+        }
+        if let Some(files) = process::open_files_max() {
+            self.gauge("rabbitmq_process_max_fds", "Files that the process may have open", files)?;
+        }
+        Ok(())
+    }
+
+    fn connections(&mut self, connections: &Connections) -> fmt::Result {
+        let open = connections.open();
+        // Read after what is open, so that closed does not come out below zero.
+        let opened = connections.opened();
+        self.gauge("rabbitmq_connections", "Client connections that are open", open)?;
+        self.counter("rabbitmq_connections_opened", "Client connections since the start", opened)?;
+        self.counter("rabbitmq_connections_closed", "Client connections that have ended", opened.saturating_sub(open))?;
+        self.counter("gantry_connections_refused", "Client connections over the limit", connections.refused())
+    }
+
+    fn broker(&mut self, now: &Snapshot) -> fmt::Result {
+        let messages = now.messages_ready + now.messages_unacked;
+        self.gauge("rabbitmq_channels", "Channels that are open", now.channels)?;
+        self.gauge("rabbitmq_consumers", "Consumers", now.consumers)?;
+        self.gauge("rabbitmq_queues", "Queues", now.queues)?;
+        self.gauge("rabbitmq_queue_messages_ready", "Messages that wait for a consumer", now.messages_ready)?;
+        self.gauge("rabbitmq_queue_messages_unacked", "Messages that are with a consumer", now.messages_unacked)?;
+        self.gauge("rabbitmq_queue_messages", "Messages that are ready or unacked", messages)?;
+        let resident = now.message_bytes_resident;
+        self.gauge("gantry_message_resident_bytes", "Message bodies in memory", resident)?;
+        self.counter("rabbitmq_global_messages_received", "Messages that publishers have sent", now.published_total)?;
+        self.counter("rabbitmq_global_messages_confirmed", "Messages confirmed to publishers", now.confirmed_total)?;
+        self.counter("rabbitmq_global_messages_delivered", "Messages handed to consumers", now.delivered_total)?;
+        self.counter(
+            "rabbitmq_global_messages_acknowledged",
+            "Messages that consumers have acknowledged",
+            now.acknowledged_total,
+        )
+    }
+
+    fn journal(&mut self, usage: &Usage) -> fmt::Result {
+        self.gauge("gantry_journal_segments", "Segments of the journal in use", usage.segments)?;
+        self.gauge("gantry_journal_disk_bytes", "Bytes of all files of the journal", usage.disk_bytes)?;
+        self.gauge("gantry_journal_live_bytes", "Bytes of records that are not settled", usage.live_bytes)?;
+        self.gauge("gantry_journal_live_refs", "References that are not settled", usage.live_refs)?;
+        self.gauge("gantry_journal_backlog_bytes", "Bytes that are not synced yet", usage.backlog_bytes)?;
+        self.gauge("gantry_journal_full", "1 where appends are refused for want of space", u64::from(usage.full))?;
+        self.counter("gantry_journal_written_bytes", "Bytes written", usage.written_bytes)?;
+        self.counter("gantry_journal_syncs", "Syncs that have been completed", usage.syncs)
+    }
+}
+
+/// What the metrics listener answers.
+pub(crate) fn router(metrics: Metrics) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+}
+
+async fn scrape(State(metrics): State<Metrics>) -> Response {
+    const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,225 @@
+//! Starting and stopping: where the parts of the program are put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::http::Http;
+use crate::listener::{Bound, Listener, Service};
+use crate::management::{self, Health, Stage};
+use crate::metrics::{self, Metrics};
+use crate::process::{self, Started};
+use crate::protocols::{Entry, PROTOCOLS, Parts};
+use crate::tls::{Tls, TlsError};
+
+/// How long connections that are cut have to be gone: they only need to be dropped.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why the program does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// An address cannot be had.
+    #[error("cannot listen for {name} at {address}: {source}")]
+    Listen {
+        /// The listener.
+        name: &'static str,
+        /// Where it should be.
+        address: SocketAddr,
+        /// Why it cannot.
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The broker cannot be opened.
+    #[error("{0}")]
+    Broker(String),
+}
+
+/// The broker, opened, and what the program needs of it.
+pub(crate) struct Opened {
+    /// What protocols are made of.
+    pub(crate) parts: Parts,
+    /// Its numbers.
+    pub(crate) source: metrics::Source,
+    /// Flushes and closes it. Blocks.
+    pub(crate) close: Box<dyn FnOnce() -> Result<(), String> + Send>,
+}
+
+/// Opens the broker on the data folder, recovery included. Blocks.
+fn open(config: &Config) -> Result<Opened, String> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
+    Ok(Opened {
+        parts: Parts { limits: config.limits },
+        source: Box::new(metrics::Snapshot::default),
+        close: Box::new(|| Ok(())),
+    })
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    addresses: Vec<(&'static str, SocketAddr)>,
+    health: Health,
+    connections: Connections,
+    http_connections: Connections,
+    stop: ShutdownTrigger,
+    cut: ShutdownTrigger,
+    stop_timeout: Duration,
+    close: Box<dyn FnOnce() -> Result<(), String> + Send>,
+}
+
+/// Starts everything that the configuration asks for. Returns once clients are served.
+pub(crate) async fn start(config: Config) -> Result<Running, StartError> {
+    start_with(config, PROTOCOLS, open).await
+}
+
+/// As [`start`], with these protocols and this way to open the broker.
+pub(crate) async fn start_with(
+    config: Config,
+    protocols: &[Entry],
+    open: impl FnOnce(&Config) -> Result<Opened, String> + Send + 'static,
+) -> Result<Running, StartError> {
+    let started = Started::now();
+    raise_limits(&config);
+    let handshake_timeout = Duration::from_secs(config.limits.handshake_timeout_s);
+    let tls = Tls::load(&config.tls, handshake_timeout)?;
+    let (http, bound) = bind(&config, protocols)?;
+
+    let connections = Connections::new(config.limits.connections_max);
+    let http_connections = Connections::new(config.limits.http_connections_max);
+    let (stop, shutdown) = ShutdownTrigger::new();
+    let (cut, cut_handle) = ShutdownTrigger::new();
+    let health = Health::default();
+    let metrics = Metrics::new(started, connections.clone());
+    let mut serving = Serving { addresses: Vec::new(), tls, shutdown, cut: cut_handle };
+
+    // Who asks how far the start is gets an answer while the broker recovers.
+    for listener in http {
+        let protocol: Arc<dyn Protocol> = match listener.config().plain_name {
+            METRICS => Arc::new(Http::new(METRICS, metrics::router(metrics.clone()), handshake_timeout)),
+            _ => Arc::new(Http::new(MANAGEMENT, management::router(health.clone()), handshake_timeout)),
+        };
+        serving.add(listener, protocol, &http_connections)?;
+    }
+
+    let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
+    let opened = tokio::task::spawn_blocking(move || open(&config)).await;
+    let Opened { parts, source, close } =
+        opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
+    metrics.set_broker(source);
+
+    let protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();
+    for listener in bound {
+        let name = listener.config().plain_name;
+        if let Some((_, protocol)) = protocols.iter().find(|(served, _)| *served == name) {
+            serving.add(listener, protocol.clone(), &connections)?;
+        }
+    }
+    health.set(Stage::Ready);
+    tracing::info!("ready after {} ms", (started.uptime_s() * 1e3).round());
+    let addresses = serving.addresses;
+    Ok(Running { addresses, health, connections, http_connections, stop, cut, stop_timeout, close })
+}
+
+const MANAGEMENT: &str = "management";
+const METRICS: &str = "metrics";
+
+/// Listeners of HTTP, and those of protocols.
+type AllBound = (Vec<Bound>, Vec<Bound>);
+
+/// Takes the addresses of all listeners that somebody serves, and tells of the others.
+fn bind(config: &Config, protocols: &[Entry]) -> Result<AllBound, StartError> {
+    let (mut http, mut bound) = (Vec::new(), Vec::new());
+    for listener in &config.listeners {
+        let Some(address) = listener.address else { continue };
+        let is_http = matches!(listener.plain_name, MANAGEMENT | METRICS);
+        if !is_http && !protocols.iter().any(|(name, _)| *name == listener.plain_name) {
+            tracing::info!("{}: not built yet, not bound", listener.name);
+            continue;
+        }
+        let taken = Bound::new(listener, address);
+        let taken = taken.map_err(|source| StartError::Listen { name: listener.name, address, source })?;
+        if is_http { http.push(taken) } else { bound.push(taken) }
+    }
+    Ok((http, bound))
+}
+
+fn raise_limits(config: &Config) {
+    let limits = &config.limits;
+    let connections_max = limits.connections_max + limits.http_connections_max;
+    match process::raise_open_files_limit() {
+        Some(files) if files < connections_max => tracing::warn!(
+            "limits.connections_max and limits.http_connections_max are {connections_max} together, but the system allows this \
+             process {files} open files"
+        ),
+        _ => {}
+    }
+}
+
+/// Listeners that are being put to work.
+struct Serving {
+    addresses: Vec<(&'static str, SocketAddr)>,
+    tls: Option<Tls>,
+    shutdown: Shutdown,
+    cut: Shutdown,
+}
+
+impl Serving {
+    fn add(&mut self, bound: Bound, protocol: Arc<dyn Protocol>, connections: &Connections) -> Result<(), StartError> {
+        let (name, is_tls) = (bound.config().name, bound.config().tls);
+        let wanted = bound.config().address;
+        let listener: Listener = bound.listen().map_err(|source| StartError::Listen {
+            name,
+            address: wanted.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            source,
+        })?;
+        self.addresses.push((listener.name(), listener.address()));
+        let service = Service {
+            protocol,
+            tls: self.tls.clone().filter(|_| is_tls),
+            connections: connections.clone(),
+            shutdown: self.shutdown.clone(),
+            cut: self.cut.clone(),
+        };
+        tokio::spawn(listener.serve(service));
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Where its listeners are.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests listen at port 0"))]
+    pub(crate) fn addresses(&self) -> &[(&'static str, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets connections end, closes the broker.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        self.health.set(Stage::Stopping);
+        self.stop.request();
+        let gone = async {
+            self.connections.none_left().await;
+            self.http_connections.none_left().await;
+        };
+        tokio::pin!(gone);
+        if timeout(self.stop_timeout, gone.as_mut()).await.is_err() {
+            let left = self.connections.open() + self.http_connections.open();
+            tracing::warn!("{left} connections did not end in {} s and are cut", self.stop_timeout.as_secs());
+            self.cut.request();
+            if timeout(CUT_TIMEOUT, gone).await.is_err() {
+                tracing::error!("some connections cannot be cut");
+            }
+        }
+        let close = self.close;
+        tokio::task::spawn_blocking(close).await.map_err(|panic| panic.to_string())?
+    }
+}
+
+#[cfg(test)]
+mod tests;

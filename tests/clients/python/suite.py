@@ -1,0 +1,80 @@
+"""Runs the cases of one client program and says which of them failed.
+
+Every client program of this folder is called the same way:
+
+    PROGRAM URL [--restarts] [CASE ...]
+
+URL is an amqp URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
+it again: the program prints `@restart kill` or `@restart stop` and goes on when it reads `restarted`. Cases that
+need it are left out otherwise. With names, only these cases run.
+"""
+
+import sys
+import time
+import traceback
+import uuid
+
+_cases = []
+
+
+def case(function):
+    """Registers a case, which is called with the broker's URL."""
+    _cases.append((function, False))
+    return function
+
+
+def restart_case(function):
+    """Registers a case that has the broker restarted."""
+    _cases.append((function, True))
+    return function
+
+
+def unique(prefix):
+    """A name that no other case and no earlier run has used."""
+    return f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+def equal(actual, expected, what="value"):
+    """Fails with both values, where `assert` would only show the line."""
+    if actual != expected:
+        raise AssertionError(f"{what}: expected {expected!r}, got {actual!r}")
+
+
+def wait_until(condition, what, seconds=15, step=lambda: time.sleep(0.02)):
+    """Runs `step` until `condition()` holds, and fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        step()
+
+
+def restart_broker(how):
+    """Has the broker stopped (`kill` is kill -9, `stop` is SIGTERM) and started again on the same data."""
+    print(f"@restart {how}", flush=True)
+    answer = sys.stdin.readline().strip()
+    equal(answer, "restarted", "answer to @restart")
+
+
+def main():
+    """Runs the registered cases; exits 1 when one of them failed."""
+    arguments = sys.argv[1:]
+    restarts = "--restarts" in arguments
+    url, *names = [argument for argument in arguments if not argument.startswith("--")]
+    chosen = [
+        (function, needs_restart)
+        for function, needs_restart in _cases
+        if (not names or function.__name__ in names) and (restarts or not needs_restart)
+    ]
+    failed = 0
+    for function, _ in chosen:
+        started = time.monotonic()
+        try:
+            function(url)
+        except Exception:  # a failed case must not hide the result of the next one
+            failed += 1
+            print(f"FAIL {function.__name__}\n{traceback.format_exc()}", flush=True)
+        else:
+            print(f"ok {function.__name__} ({time.monotonic() - started:.2f} s)", flush=True)
+    print(f"{len(chosen) - failed} cases passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not chosen else 0)

@@ -1,3 +1,48 @@
-//! The common internal broker. It knows no protocol.
+//! The common internal broker. It knows no protocol: no frame, no packet id, no status code.
+//!
+//! The way in: [`VirtualHost::route`] finds the queues for an exchange and a key (from the publisher's own [`RouteCache`]),
+//! [`VirtualHost::publish`] stores the message once and puts it into each of them, and answers with a ticket that a confirm
+//! has to wait for. The way out: a queue grants messages to its consumers, by turns and by credit, into the [`Inbox`] of
+//! their connection; what is said of a delivery is an [`Outcome`].
+//!
+//! | module | |
+//! | --- | --- |
+//! | [`message`] | the container that every protocol puts in and takes out |
+//! | [`value`] | typed values of headers and arguments |
+//! | [`exchange`] | matchers: from key and headers to destinations |
+//! | [`queue`] | the queue as a state machine, and the lock around it |
+//! | [`vhost`] | the names: declaring, binding, routing, publishing, consuming |
+//! | [`inbox`] | what a connection has been granted and not yet sent |
+//! | [`rights`] | users, passwords, permissions |
+//! | [`session`] | a client that has logged in |
+//! | [`broker`] | all of it, opened on its storage |
+//! | [`protocol`] | the seam to the program that accepts connections |
+//! | [`error`] | what happened, and to what |
 
+pub mod broker;
+pub mod error;
+pub mod exchange;
+pub mod inbox;
+mod load;
+pub mod message;
 pub mod protocol;
+pub mod queue;
+pub mod rights;
+mod rights_store;
+pub mod session;
+mod shared;
+mod timer;
+pub mod value;
+pub mod vhost;
+
+pub use gantry_storage::Ticket;
+
+pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
+pub use self::error::{Error, Kind, Resource};
+pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, SharedCredit, Wakes};
+pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
+pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus};
+pub use self::session::Session;
+pub use self::vhost::{
+    DeleteQueue, ExchangeOptions, Published, QueueName, Route, RouteCache, Subscription, Transaction, VirtualHost,
+};

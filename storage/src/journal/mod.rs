@@ -207,6 +207,9 @@ pub trait Journal: Send + Sync {
     /// is dropped.
     fn watch(&self) -> watch::Receiver<Ticket>;
 
+    /// Bytes appended and not yet on stable storage. One atomic load.
+    fn backlog_bytes(&self) -> u64;
+
     /// What it takes, now.
     fn usage(&self) -> Usage;
 

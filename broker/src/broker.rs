@@ -1,0 +1,433 @@
+//! The broker: all virtual hosts, all users, one journal, one table.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gantry_storage::{Change, Journal, Recovered, Recovery, Table, Ticket};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::error::{Error, Kind, Resource};
+use crate::inbox::Item;
+use crate::load;
+use crate::message::{Sources, resident_bytes};
+use crate::queue::{QueueStatus, Restored};
+use crate::rights::{Denied, Login, Permission, User};
+use crate::rights_store::RightsStore;
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::vhost::{Rows, VirtualHost};
+
+const VHOSTS: &str = "vhosts";
+const META: &str = "meta";
+const RUN: &[u8] = b"run";
+
+/// How often the alarms are looked at.
+const ALARM_PERIOD: Duration = Duration::from_millis(100);
+
+/// What a broker is opened with.
+#[derive(Clone)]
+pub struct BrokerOptions {
+    /// Above so many bytes of messages in memory, bodies that are stored leave it.
+    pub memory_watermark_bytes: usize,
+    /// Above so many bytes of messages in memory, publishers have to wait.
+    pub memory_limit_bytes: usize,
+    /// So many bytes may wait for the disk before publishers have to wait.
+    pub backlog_bytes_max: u64,
+    /// Name of the user that a new data folder gets.
+    pub default_user: String,
+    /// The password of that user.
+    pub default_password: String,
+    /// The virtual host that a new data folder gets.
+    pub default_vhost: String,
+    /// Who may only come from this machine.
+    pub login: Login,
+    /// The protocols that stored messages may have come by.
+    pub sources: Sources,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            memory_watermark_bytes: 256 << 20,
+            memory_limit_bytes: 1 << 30,
+            backlog_bytes_max: 64 << 20,
+            default_user: "guest".to_owned(),
+            default_password: "guest".to_owned(),
+            default_vhost: "/".to_owned(),
+            login: Login::default(),
+            sources: Sources::default(),
+        }
+    }
+}
+
+/// What a publisher has to wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Messages take more memory than they may.
+    pub memory: bool,
+    /// The disk is full.
+    pub disk: bool,
+}
+
+impl Alarms {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.memory || self.disk
+    }
+}
+
+/// Counts of everything, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Virtual hosts.
+    pub vhosts: usize,
+    /// Exchanges of all of them.
+    pub exchanges: usize,
+    /// Queues of all of them.
+    pub queues: usize,
+    /// The queues' sums.
+    pub messages: QueueStatus,
+    /// Bytes of messages in memory.
+    pub resident_bytes: usize,
+    /// The journal.
+    pub journal: gantry_storage::Usage,
+}
+
+/// Why a client does not get into a virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenRefused {
+    /// There is no such virtual host.
+    #[error("vhost '{0}' not found")]
+    NotFound(String),
+    /// The user has no permission in it.
+    #[error("access to vhost '{vhost}' refused for user '{user}'")]
+    Refused {
+        /// The virtual host.
+        vhost: String,
+        /// Who.
+        user: String,
+    },
+}
+
+/// The broker.
+pub struct Broker {
+    shared: Arc<Shared>,
+    options: BrokerOptions,
+    vhosts: RwLock<HashMap<Arc<str>, Arc<VirtualHost>>>,
+    rights: RightsStore,
+    alarms: watch::Sender<Alarms>,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    closed: AtomicBool,
+}
+
+/// What recovery found in the journal, until it is known what the queues are.
+#[derive(Debug, Default)]
+pub struct Found {
+    lanes: HashMap<u64, Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    noted: Option<u64>,
+    entries: Vec<Restored>,
+    unreadable: Option<String>,
+}
+
+impl Recovery for Found {
+    fn entry(&mut self, entry: Recovered<'_>) {
+        let lane = self.lanes.entry(entry.reference.lane).or_default();
+        match Restored::new(&entry) {
+            Ok(restored) => lane.entries.push(restored),
+            Err(error) => lane.unreadable = Some(error.to_string()),
+        }
+    }
+
+    fn note(&mut self, lane: u64, value: u64) {
+        self.lanes.entry(lane).or_default().noted = Some(value);
+    }
+}
+
+impl Broker {
+    /// Opens a broker on its storage. `found` is what the journal handed over when it was opened. Blocks, and wants to be
+    /// called inside a runtime: the timers are its tasks.
+    ///
+    /// # Errors
+    /// Storage cannot be read, or holds what this version does not understand.
+    pub fn open(
+        options: BrokerOptions,
+        journal: Arc<dyn Journal>,
+        table: Arc<dyn Table>,
+        found: Found,
+    ) -> Result<Arc<Self>, Error> {
+        let run = next_run(&*table)?;
+        let rights = RightsStore::load(&*table, options.login.clone())?;
+        let sources = options.sources.clone();
+        let shared = Shared::new(journal, table, sources, run, options.memory_watermark_bytes);
+        let broker = Arc::new(Self {
+            shared,
+            options,
+            vhosts: RwLock::default(),
+            rights,
+            alarms: watch::Sender::new(Alarms::default()),
+            tasks: Mutex::default(),
+            closed: AtomicBool::new(false),
+        });
+        broker.restore(found)?;
+        let tasks =
+            [tokio::spawn(Self::run_timer(Arc::clone(&broker))), tokio::spawn(Self::watch_alarms(Arc::clone(&broker)))];
+        broker.tasks.lock().extend(tasks);
+        Ok(broker)
+    }
+
+    fn restore(&self, mut found: Found) -> Result<(), Error> {
+        let names = self.shared.table.scan(VHOSTS, &[])?;
+        if names.is_empty() {
+            return self.make_defaults();
+        }
+        for (name, _) in names {
+            let name = String::from_utf8(name).map_err(|error| Error::Storage(error.to_string()))?;
+            self.add_vhost(&name)?;
+        }
+        let rows = Rows::load(&*self.shared.table)?;
+        for row in rows.exchanges {
+            self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options)?;
+        }
+        let mut messages = 0;
+        for row in rows.queues {
+            let queue = self.vhost_named(&row.vhost)?.restore_queue(&row.name, row.lane, row.options)?;
+            let Some(lane) = found.lanes.remove(&row.lane) else { continue };
+            if let Some(error) = lane.unreadable {
+                return Err(Error::Storage(format!("messages of queue '{}': {error}", row.name)));
+            }
+            messages += lane.entries.len();
+            queue.restore(lane.noted.unwrap_or(0), lane.entries);
+        }
+        for row in rows.bindings {
+            let kind = if row.to_queue { Kind::Queue } else { Kind::Exchange };
+            let destination = (kind, row.destination.as_str());
+            self.vhost_named(&row.vhost)?.restore_binding(&row.source, destination, &row.key, &row.arguments)?;
+        }
+        // Queues that are gone, and messages that were stored for the sake of memory only.
+        let mut orphans = 0;
+        for (lane, Lane { entries, noted, .. }) in found.lanes {
+            let positions: Vec<_> = entries.iter().map(Restored::position).collect();
+            orphans += positions.len();
+            self.shared.journal.settle(&positions)?;
+            if noted.is_some() {
+                self.shared.journal.note(gantry_storage::Note { lane, value: None })?;
+            }
+        }
+        tracing::info!(messages, orphans, "recovered");
+        Ok(())
+    }
+
+    /// What a new data folder starts with.
+    fn make_defaults(&self) -> Result<(), Error> {
+        let options = &self.options;
+        self.add_vhost(&options.default_vhost)?;
+        let random = |error: getrandom::Error| Error::Storage(error.to_string());
+        let tags = ["administrator"];
+        let password = options.default_password.as_bytes();
+        let user = User::with_password(&options.default_user, password, &tags).map_err(random)?;
+        let everything = Permission::new(".*", ".*", ".*").map_err(|error| Error::Storage(error.to_string()))?;
+        let vhost =
+            Change::Put { space: VHOSTS, key: options.default_vhost.clone().into_bytes(), value: b"{}".to_vec() };
+        let changes = vec![
+            vhost,
+            self.rights.put_user(user)?,
+            self.rights.put_permission(&options.default_user, &options.default_vhost, everything)?,
+        ];
+        commit_blocking(&*self.shared.table, changes)
+    }
+
+    fn add_vhost(&self, name: &str) -> Result<(), Error> {
+        let name: Arc<str> = Arc::from(name);
+        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name))?;
+        self.vhosts.write().insert(name, vhost);
+        Ok(())
+    }
+
+    fn vhost_named(&self, name: &str) -> Result<Arc<VirtualHost>, Error> {
+        let resource = || Resource { kind: Kind::VirtualHost, name: Arc::from(name), vhost: Arc::from(name) };
+        self.vhosts.read().get(name).cloned().ok_or_else(|| Error::NotFound(resource()))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn rights(&self) -> &RightsStore {
+        &self.rights
+    }
+
+    /// Lets a user in by name and password.
+    ///
+    /// # Errors
+    /// Why not; a client is told no more than that it was refused.
+    pub fn authenticate(&self, name: &str, password: &[u8], peer_is_loopback: bool) -> Result<Arc<User>, Denied> {
+        self.rights.authenticate(name, password, peer_is_loopback)
+    }
+
+    /// Lets a user in whom a certificate has vouched for.
+    ///
+    /// # Errors
+    /// As [`Broker::authenticate`].
+    pub fn admit(&self, name: &str, peer_is_loopback: bool) -> Result<Arc<User>, Denied> {
+        self.rights.admit(name, peer_is_loopback)
+    }
+
+    /// Opens a session in a virtual host.
+    ///
+    /// # Errors
+    /// There is none of this name, or the user has no permission in it.
+    pub fn open_session(self: &Arc<Self>, user: Arc<User>, vhost: &str) -> Result<Session, OpenRefused> {
+        let Some(found) = self.vhosts.read().get(vhost).cloned() else {
+            return Err(OpenRefused::NotFound(vhost.to_owned()));
+        };
+        if self.rights.permission(&user.name, vhost).is_none() {
+            return Err(OpenRefused::Refused { vhost: vhost.to_owned(), user: user.name.clone() });
+        }
+        Ok(Session::new(Arc::clone(self), found, user))
+    }
+
+    /// Reads the messages among `items` that are not in memory. What cannot be read any more is taken out.
+    pub async fn load(&self, items: &mut Vec<Item>) {
+        load::load(&self.shared, items).await;
+    }
+
+    /// Everything up to this ticket is on stable storage.
+    pub fn durable(&self) -> Ticket {
+        self.shared.journal.durable()
+    }
+
+    /// Changes once per sync, to the same value as [`Broker::durable`].
+    pub fn watch_durable(&self) -> watch::Receiver<Ticket> {
+        self.shared.journal.watch()
+    }
+
+    /// So much waits for the disk that publishers should wait until the watermark moves.
+    pub fn backlog_is_high(&self) -> bool {
+        self.shared.journal.backlog_bytes() > self.options.backlog_bytes_max
+    }
+
+    /// Messages take more memory than they may, right now; [`Broker::alarms`] follows within a moment.
+    pub fn memory_is_high(&self) -> bool {
+        resident_bytes() > self.options.memory_limit_bytes
+    }
+
+    /// What publishers have to wait for.
+    pub fn alarms(&self) -> watch::Receiver<Alarms> {
+        self.alarms.subscribe()
+    }
+
+    /// Counts of everything. Takes each queue's lock for a moment.
+    pub fn totals(&self) -> Totals {
+        let mut totals =
+            Totals { resident_bytes: resident_bytes(), journal: self.shared.journal.usage(), ..Totals::default() };
+        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        for vhost in vhosts {
+            totals.vhosts += 1;
+            let (exchanges, queues) = vhost.counts();
+            totals.exchanges += exchanges;
+            totals.queues += queues;
+            for queue in vhost.queues() {
+                totals.messages.add(&queue.status());
+            }
+        }
+        totals
+    }
+
+    async fn run_timer(self: Arc<Self>) {
+        loop {
+            for queue in self.shared.timer.due().await {
+                if queue.tick()
+                    && let Ok(vhost) = self.vhost_named(queue.vhost())
+                {
+                    vhost.drop_queue(&queue);
+                }
+            }
+        }
+    }
+
+    async fn watch_alarms(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(ALARM_PERIOD);
+        loop {
+            ticks.tick().await;
+            let now = Alarms { memory: self.memory_is_high(), disk: self.shared.journal.usage().full };
+            self.alarms.send_if_modified(|alarms| {
+                let changed = *alarms != now;
+                if changed {
+                    tracing::warn!(memory = now.memory, disk = now.disk, "alarms changed");
+                    *alarms = now;
+                }
+                changed
+            });
+        }
+    }
+
+    /// From here on connections go because the broker stops: queues are not deleted for it.
+    pub fn start_closing(&self) {
+        self.shared.set_closing();
+    }
+
+    /// Writes down what an orderly stop leaves behind, and closes storage. Blocks. Nothing may use the broker afterwards.
+    ///
+    /// # Errors
+    /// Storage failed.
+    pub fn close(&self) -> Result<(), Error> {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        for vhost in self.vhosts.read().values() {
+            for queue in vhost.queues() {
+                queue.note_exactly();
+            }
+        }
+        self.shared.journal.close()?;
+        self.shared.table.close()?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    table.commit(
+        changes,
+        Box::new(move |result| {
+            let _ = sender.send(result);
+        }),
+    );
+    match receiver.recv() {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::Storage("the table was closed".to_owned())),
+    }
+}
+
+/// The number of this run of the process on this data folder. Lanes begin with it, so that no queue ever gets the lane of
+/// another one, whose messages may still be in the journal.
+fn next_run(table: &dyn Table) -> Result<u32, Error> {
+    let last = match table.get(META, RUN)? {
+        None => 0,
+        Some(value) => {
+            let bytes: [u8; 4] =
+                value.try_into().map_err(|_| Error::Storage("the number of the last run is damaged".to_owned()))?;
+            u32::from_be_bytes(bytes)
+        }
+    };
+    let run = last + 1;
+    let value = run.to_be_bytes().to_vec();
+    commit_blocking(table, vec![Change::Put { space: META, key: RUN.to_vec(), value }])?;
+    Ok(run)
+}

@@ -1,0 +1,223 @@
+//! What a connection has been granted and not yet sent: one inbox for all its consumers.
+//!
+//! A queue puts deliveries in while it holds its lock, so that the order of the queue is the order of the inbox; the
+//! connection takes out everything that waits in one go. The inbox is bounded by bytes: a queue asks for room first, and a
+//! consumer without room is left out until its connection says that there is some again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use crate::message::Message;
+use crate::queue::{Lease, Queue, Stored};
+
+/// A message on its way to a consumer or to whoever fetched it.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What the session called the consumer when it subscribed ([`Outlet::token`]).
+    pub token: u64,
+    /// The queue that it comes from.
+    pub queue: Arc<Queue>,
+    /// The lease that waits for an outcome; none where the delivery was the end of it (automatic acknowledgement).
+    pub lease: Option<Lease>,
+    /// The message, or where to read it: see `Broker::load`.
+    pub content: Content,
+    /// It may have been delivered before.
+    pub redelivered: bool,
+    /// How often it failed before; 0 for a first delivery.
+    pub attempts: u32,
+}
+
+/// Where the message of a delivery is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Loaded(Arc<Message>),
+    /// In the journal.
+    Stored(Stored),
+}
+
+impl Content {
+    /// Bytes of head and body.
+    pub fn bytes(&self) -> u32 {
+        match self {
+            Self::Loaded(message) => message.bytes(),
+            Self::Stored(stored) => stored.bytes,
+        }
+    }
+}
+
+/// What an inbox holds.
+#[derive(Debug)]
+pub enum Item {
+    /// A message.
+    Delivery(Delivery),
+    /// The consumer with this token is no more: its queue was deleted.
+    Cancelled(u64),
+}
+
+/// The inbox of a connection.
+#[derive(Debug)]
+pub struct Inbox {
+    items: Mutex<Vec<Item>>,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// Somebody has been told that there is something here.
+    flagged: AtomicBool,
+    /// A queue found no room.
+    starved: AtomicBool,
+    notify: Notify,
+}
+
+/// What a delivery takes in an inbox beside its bytes.
+const DELIVERY_OVERHEAD_BYTES: usize = 128;
+
+impl Inbox {
+    /// An inbox that takes deliveries until `bytes_max` bytes wait in it (and one more).
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            items: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            flagged: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+            notify: Notify::new(),
+        })
+    }
+
+    /// Resolves when there is something to take. Safe to drop and to call again.
+    pub async fn ready(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Takes everything, in order. `into` must be empty; its allocation is handed over for the next round.
+    pub fn take(&self, into: &mut Vec<Item>) {
+        debug_assert!(into.is_empty());
+        self.flagged.store(false, Ordering::SeqCst);
+        let mut items = self.items.lock();
+        std::mem::swap(&mut *items, into);
+        self.bytes.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether a queue found no room since the last call. Then [`Subscription::resume`](crate::Subscription::resume) is due
+    /// for the connection's consumers.
+    pub fn was_starved(&self) -> bool {
+        self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst)
+    }
+
+    fn has_room(&self) -> bool {
+        if self.bytes.load(Ordering::SeqCst) < self.bytes_max {
+            return true;
+        }
+        // The connection makes room first and looks at the flag then; whoever comes second here sees the other.
+        self.starved.store(true, Ordering::SeqCst);
+        self.bytes.load(Ordering::SeqCst) < self.bytes_max
+    }
+
+    /// Puts an item in; true where the owner has to be woken.
+    pub(crate) fn push(&self, item: Item) -> bool {
+        let bytes = match &item {
+            Item::Delivery(delivery) => delivery.content.bytes() as usize + DELIVERY_OVERHEAD_BYTES,
+            Item::Cancelled(_) => 0,
+        };
+        let mut items = self.items.lock();
+        items.push(item);
+        // Under the lock, or `take` could reset the number before it is counted.
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        drop(items);
+        !self.flagged.swap(true, Ordering::SeqCst)
+    }
+
+    fn wake(&self) {
+        self.notify.notify_one();
+    }
+}
+
+/// Credit that several consumers share: the prefetch limit of a whole channel.
+#[derive(Debug)]
+pub struct SharedCredit {
+    available: AtomicI64,
+    starved: AtomicBool,
+}
+
+impl SharedCredit {
+    /// A pool of `available` deliveries.
+    pub fn new(available: i64) -> Arc<Self> {
+        Arc::new(Self { available: AtomicI64::new(available), starved: AtomicBool::new(false) })
+    }
+
+    /// Gives back, or takes away where negative.
+    pub fn add(&self, deliveries: i64) {
+        self.available.fetch_add(deliveries, Ordering::SeqCst);
+    }
+
+    /// As [`Inbox::was_starved`].
+    pub fn was_starved(&self) -> bool {
+        self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst)
+    }
+
+    fn take(&self) -> bool {
+        if self.try_take() {
+            return true;
+        }
+        self.starved.store(true, Ordering::SeqCst);
+        self.try_take()
+    }
+
+    fn try_take(&self) -> bool {
+        self.available
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |available| (available > 0).then(|| available - 1))
+            .is_ok()
+    }
+}
+
+/// Where a consumer's deliveries go.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// The connection's inbox.
+    pub inbox: Arc<Inbox>,
+    /// The session's own name for the consumer.
+    pub token: u64,
+    /// Credit that it shares with others.
+    pub shared_credit: Option<Arc<SharedCredit>>,
+}
+
+impl Outlet {
+    /// Takes room for one delivery.
+    pub(crate) fn take_room(&self) -> bool {
+        self.inbox.has_room() && self.shared_credit.as_ref().is_none_or(|shared| shared.take())
+    }
+}
+
+/// The connections to wake once a batch of work is done. Dropping it wakes them.
+#[derive(Debug, Default)]
+pub struct Wakes(SmallVec<[Arc<Inbox>; 4]>);
+
+impl Wakes {
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(&mut self, inbox: &Arc<Inbox>, item: Item) {
+        if inbox.push(item) {
+            self.0.push(Arc::clone(inbox));
+        }
+    }
+
+    /// Wakes everyone noted so far.
+    pub fn wake(&mut self) {
+        for inbox in self.0.drain(..) {
+            inbox.wake();
+        }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}

@@ -1,0 +1,83 @@
+//! Bodies come back from the journal.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_storage::{JournalError, Reading};
+
+use crate::inbox::{Content, Delivery, Item, Wakes};
+use crate::message::Message;
+use crate::queue::{Outcome, Stored};
+use crate::shared::Shared;
+
+/// What the journal keeps of a message beside head and body, usually: a guess that saves a second read.
+const PREFIX_BYTES_USUAL: u32 = 128;
+
+/// Reads the stored messages among `items`, all at once, away from the threads that serve connections. What cannot be read
+/// is taken out: a queue that was deleted meanwhile has taken its messages with it; damage is logged and the message given up.
+pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) {
+    let stored: Vec<Stored> = items.iter().filter_map(stored_of).collect();
+    if stored.is_empty() {
+        return;
+    }
+    let readings: Vec<Reading> = stored
+        .iter()
+        .map(|stored| Reading {
+            position: stored.position,
+            payload_bytes: stored.bytes.saturating_add(PREFIX_BYTES_USUAL),
+        })
+        .collect();
+    let journal = Arc::clone(&shared.journal);
+    let read = tokio::task::spawn_blocking(move || journal.read(&readings)).await;
+    let Ok(read) = read else {
+        // The runtime is going down; nobody will send these.
+        items.retain(|item| stored_of(item).is_none());
+        return;
+    };
+    // What nobody will settle by an outcome is settled here, now that it has been read.
+    let ended: Vec<_> = stored.iter().filter(|stored| stored.settle).map(|stored| stored.position).collect();
+    if !ended.is_empty() {
+        // A failed journal stops the process by itself.
+        let _ = shared.journal.settle(&ended);
+    }
+    let mut read = read.into_iter();
+    items.retain_mut(|item| {
+        let Item::Delivery(delivery) = item else { return true };
+        if matches!(delivery.content, Content::Loaded(_)) {
+            return true;
+        }
+        match read.next().map(|result| restored(shared, result)) {
+            Some(Ok(message)) => {
+                delivery.content = Content::Loaded(message);
+                true
+            }
+            Some(Err(error)) => {
+                give_up(delivery, &error);
+                false
+            }
+            None => false,
+        }
+    });
+}
+
+fn stored_of(item: &Item) -> Option<Stored> {
+    match item {
+        Item::Delivery(Delivery { content: Content::Stored(stored), .. }) => Some(*stored),
+        _ => None,
+    }
+}
+
+fn restored(shared: &Shared, read: Result<Bytes, JournalError>) -> Result<Arc<Message>, String> {
+    let bytes = read.map_err(|error| error.to_string())?;
+    Message::restore(&shared.sources, bytes).map_err(|error| error.to_string())
+}
+
+fn give_up(delivery: &Delivery, error: &str) {
+    if delivery.queue.is_closed() {
+        return;
+    }
+    tracing::error!(queue = %delivery.queue.name(), error, "a stored message cannot be read and is lost");
+    if let Some(lease) = delivery.lease {
+        delivery.queue.settle(&[lease], Outcome::Reject, &mut Wakes::new());
+    }
+}

@@ -1,0 +1,377 @@
+//! The message container: what every protocol puts in and takes out.
+//!
+//! A message is immutable once it is made. The publisher's own header bytes (`head`) ride along with the body, in one
+//! allocation: a message that leaves by the protocol it came by is sent with exactly these bytes, and nobody decodes them.
+//! Whoever needs them as typed values (a headers exchange, another protocol) asks [`Message::properties`], which decodes them
+//! once, through the [`Source`] that the message came by.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use crate::value::Table;
+
+/// Bytes of heads and bodies of all messages that are in memory now, wherever they wait. One number for the process, as
+/// memory is.
+static RESIDENT_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of heads and bodies of all messages in memory.
+pub fn resident_bytes() -> usize {
+    RESIDENT_BYTES.load(Ordering::Relaxed)
+}
+
+/// Milliseconds since the epoch of Unix. The clock of everything that outlives the process.
+pub fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// Where a message was published. Shared by all messages of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Name of the exchange; empty for the default one.
+    pub exchange: Arc<str>,
+    /// Routing key; protocols may put any bytes into it, at most 65,535.
+    pub routing_key: Bytes,
+}
+
+/// The typed properties of a message, as far as its source has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Properties {
+    /// MIME type of the body.
+    pub content_type: Option<Bytes>,
+    /// Encoding of the body, such as `gzip`.
+    pub content_encoding: Option<Bytes>,
+    /// Links an answer to its question.
+    pub correlation_id: Option<Bytes>,
+    /// Where answers go.
+    pub reply_to: Option<Bytes>,
+    /// The publisher's own id of the message.
+    pub message_id: Option<Bytes>,
+    /// What kind of message this is.
+    pub kind: Option<Bytes>,
+    /// Who published it.
+    pub user_id: Option<Bytes>,
+    /// Which application published it.
+    pub app_id: Option<Bytes>,
+    /// When it was made, in seconds since the epoch of Unix.
+    pub timestamp_s: Option<u64>,
+    /// The application's headers, in order.
+    pub headers: Option<Table>,
+}
+
+/// A protocol as a source of messages: knows how to read the heads that it made.
+pub trait Source: Send + Sync {
+    /// Number of this source in stored messages; never given to another source.
+    fn id(&self) -> u8;
+
+    /// Decodes a head. The bytes were valid when the message came in.
+    fn properties(&self, head: &[u8]) -> Properties;
+}
+
+/// The sources that stored messages may name.
+#[derive(Clone, Default)]
+pub struct Sources(Vec<&'static dyn Source>);
+
+impl Sources {
+    /// Makes the list.
+    pub fn new(sources: Vec<&'static dyn Source>) -> Self {
+        Self(sources)
+    }
+
+    fn find(&self, id: u8) -> Option<&'static dyn Source> {
+        self.0.iter().copied().find(|source| source.id() == id)
+    }
+}
+
+/// What the broker itself must know of a message; the protocol reads it out of the head on arrival.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Essentials {
+    /// Must survive a restart.
+    pub durable: bool,
+    /// 0 (lowest) to 255.
+    pub priority: u8,
+    /// Time to live from its arrival in a queue, in milliseconds.
+    pub ttl_ms: Option<u64>,
+}
+
+/// A message: immutable, shared by everyone who has it.
+pub struct Message {
+    address: Arc<Address>,
+    source: &'static dyn Source,
+    essentials: Essentials,
+    head_bytes: u32,
+    /// Head and body, one behind the other.
+    data: Bytes,
+    properties: OnceLock<Box<Properties>>,
+}
+
+impl Message {
+    /// Makes a message of a head and a body that already lie behind one another in `data`.
+    ///
+    /// `data` should be an allocation of its own: a slice of a read buffer would keep the whole buffer in memory for as long
+    /// as the message waits.
+    pub fn new(
+        source: &'static dyn Source,
+        address: Arc<Address>,
+        essentials: Essentials,
+        head_bytes: u32,
+        data: Bytes,
+    ) -> Arc<Self> {
+        debug_assert!(head_bytes as usize <= data.len());
+        RESIDENT_BYTES.fetch_add(data.len(), Ordering::Relaxed);
+        Arc::new(Self { address, source, essentials, head_bytes, data, properties: OnceLock::new() })
+    }
+
+    /// Where it was published.
+    pub fn address(&self) -> &Arc<Address> {
+        &self.address
+    }
+
+    /// What it came by.
+    pub fn source(&self) -> &'static dyn Source {
+        self.source
+    }
+
+    /// What the broker knows of it.
+    pub fn essentials(&self) -> Essentials {
+        self.essentials
+    }
+
+    /// The source's own header bytes.
+    pub fn head(&self) -> &[u8] {
+        &self.data[..self.head_bytes as usize]
+    }
+
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.data[self.head_bytes as usize..]
+    }
+
+    /// The body, shared: no copy.
+    pub fn body_shared(&self) -> Bytes {
+        self.data.slice(self.head_bytes as usize..)
+    }
+
+    /// Bytes of head and body.
+    pub fn bytes(&self) -> u32 {
+        self.data.len() as u32
+    }
+
+    /// The typed properties; decoded when somebody asks for the first time.
+    pub fn properties(&self) -> &Properties {
+        self.properties.get_or_init(|| Box::new(self.source.properties(self.head())))
+    }
+
+    /// What is written before head and body when the message is stored; see [`Message::restore`].
+    pub(crate) fn stored_prefix(&self, meta: &Meta, out: &mut SmallVec<[u8; 128]>) {
+        let exchange = self.address.exchange.as_bytes();
+        let key = &self.address.routing_key;
+        out.clear();
+        out.extend_from_slice(&[STORED_VERSION, self.source.id()]);
+        meta.essentials.encode(out);
+        out.extend_from_slice(&(exchange.len() as u16).to_be_bytes());
+        out.extend_from_slice(exchange);
+        out.extend_from_slice(&(key.len() as u16).to_be_bytes());
+        out.extend_from_slice(key);
+        out.extend_from_slice(&self.head_bytes.to_be_bytes());
+    }
+
+    /// Head and body, as stored behind the prefix.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Makes the message again from what was stored.
+    pub(crate) fn restore(sources: &Sources, mut stored: Bytes) -> Result<Arc<Self>, Unreadable> {
+        fn take(bytes: &mut Bytes, n: usize) -> Result<Bytes, Unreadable> {
+            if bytes.len() < n { Err(Unreadable("it ends too early")) } else { Ok(bytes.split_to(n)) }
+        }
+        fn take_sized(bytes: &mut Bytes) -> Result<Bytes, Unreadable> {
+            let size = take(bytes, 2)?;
+            take(bytes, usize::from(u16::from_be_bytes([size[0], size[1]])))
+        }
+        let version = take(&mut stored, 2)?;
+        if version[0] != STORED_VERSION {
+            return Err(Unreadable("it was stored by another version"));
+        }
+        let source = sources.find(version[1]).ok_or(Unreadable("its source protocol is not known"))?;
+        let mut rest = &stored[..];
+        let essentials = Essentials::decode(&mut rest)?;
+        let rest_bytes = rest.len();
+        let _ = stored.split_to(stored.len() - rest_bytes);
+        let exchange = take_sized(&mut stored)?;
+        let exchange = std::str::from_utf8(&exchange).map_err(|_| Unreadable("its exchange is not UTF-8"))?;
+        let exchange = Arc::from(exchange);
+        let key = take_sized(&mut stored)?;
+        // The key would otherwise keep what the body was read with in memory.
+        let routing_key = Bytes::copy_from_slice(&key);
+        let size = take(&mut stored, 4)?;
+        let head_bytes = u32::from_be_bytes([size[0], size[1], size[2], size[3]]);
+        if stored.len() < head_bytes as usize {
+            return Err(Unreadable("its head ends too early"));
+        }
+        Ok(Self::new(source, Arc::new(Address { exchange, routing_key }), essentials, head_bytes, stored))
+    }
+}
+
+const STORED_VERSION: u8 = 1;
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        RESIDENT_BYTES.fetch_sub(self.data.len(), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Message {
+    // No payload in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("address", &self.address)
+            .field("bytes", &self.data.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stored message that cannot be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored message cannot be read: {0}")]
+pub struct Unreadable(&'static str);
+
+/// What the journal keeps of a message beside its payload, so that recovery need not read the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// When it was published, in milliseconds since the epoch of Unix.
+    pub(crate) published_ms: u64,
+    /// What the broker knows of it.
+    pub(crate) essentials: Essentials,
+}
+
+const ESSENTIALS_DURABLE: u8 = 1;
+const ESSENTIALS_TTL: u8 = 2;
+const ESSENTIALS_PRIORITY: u8 = 4;
+
+fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Result<&'a [u8], Unreadable> {
+    let (first, rest) = bytes.split_at_checked(n).ok_or(Unreadable("its meta data ends too early"))?;
+    *bytes = rest;
+    Ok(first)
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+impl Essentials {
+    fn encode<A: smallvec::Array<Item = u8>>(&self, out: &mut SmallVec<A>) {
+        let mut flags = 0;
+        if self.durable {
+            flags |= ESSENTIALS_DURABLE;
+        }
+        if self.ttl_ms.is_some() {
+            flags |= ESSENTIALS_TTL;
+        }
+        if self.priority > 0 {
+            flags |= ESSENTIALS_PRIORITY;
+        }
+        out.push(flags);
+        if let Some(ttl_ms) = self.ttl_ms {
+            out.extend_from_slice(&ttl_ms.to_be_bytes());
+        }
+        if self.priority > 0 {
+            out.push(self.priority);
+        }
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Result<Self, Unreadable> {
+        let flags = take(bytes, 1)?[0];
+        let ttl_ms = if flags & ESSENTIALS_TTL != 0 { Some(number(take(bytes, 8)?)) } else { None };
+        let priority = if flags & ESSENTIALS_PRIORITY != 0 { take(bytes, 1)?[0] } else { 0 };
+        Ok(Self { durable: flags & ESSENTIALS_DURABLE != 0, priority, ttl_ms })
+    }
+}
+
+impl Meta {
+    /// `prefix_bytes` is what stands before head and body in the payload: recovery tells the one from the other by it.
+    pub(crate) fn encode(&self, prefix_bytes: usize) -> SmallVec<[u8; 24]> {
+        let mut out = SmallVec::new();
+        // 48 bits of milliseconds last for 8,900 years.
+        out.extend_from_slice(&self.published_ms.to_be_bytes()[2..]);
+        out.extend_from_slice(&(prefix_bytes as u32).to_be_bytes()[1..]);
+        self.essentials.encode(&mut out);
+        out
+    }
+
+    /// The meta data, and the length of the prefix.
+    pub(crate) fn decode(mut meta: &[u8]) -> Result<(Self, u32), Unreadable> {
+        let published_ms = number(take(&mut meta, 6)?);
+        let prefix_bytes = number(take(&mut meta, 3)?) as u32;
+        Ok((Self { published_ms, essentials: Essentials::decode(&mut meta)? }, prefix_bytes))
+    }
+}
+
+/// Puts a head and the beginning of a body into one allocation; a protocol that gets a body in pieces appends the others.
+pub fn assemble(head: &[u8], body_bytes_expected: usize, body: &[u8]) -> BytesMut {
+    let mut data = BytesMut::with_capacity(head.len() + body_bytes_expected);
+    data.extend_from_slice(head);
+    data.extend_from_slice(body);
+    data
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) struct Plain;
+
+    impl Source for Plain {
+        fn id(&self) -> u8 {
+            255
+        }
+
+        fn properties(&self, head: &[u8]) -> Properties {
+            Properties { content_type: Some(Bytes::copy_from_slice(head)), ..Properties::default() }
+        }
+    }
+
+    pub(crate) fn plain(exchange: &str, key: &str, essentials: Essentials, body: &[u8]) -> Arc<Message> {
+        let address = Address { exchange: exchange.into(), routing_key: Bytes::copy_from_slice(key.as_bytes()) };
+        Message::new(&Plain, Arc::new(address), essentials, 4, assemble(b"text", body.len(), body).freeze())
+    }
+
+    #[test]
+    fn a_stored_message_comes_back_equal_and_a_cut_one_is_refused() {
+        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000) };
+        let message = plain("logs", "a.b", essentials, b"body");
+        let mut prefix = SmallVec::new();
+        message.stored_prefix(&Meta { published_ms: 0, essentials }, &mut prefix);
+        let mut stored = prefix.to_vec();
+        stored.extend_from_slice(message.data());
+        let sources = Sources::new(vec![&Plain]);
+        let again = Message::restore(&sources, Bytes::from(stored.clone())).unwrap();
+        assert_eq!(again.address(), message.address());
+        assert_eq!(again.essentials(), essentials);
+        assert_eq!((again.head(), again.body()), (message.head(), message.body()));
+        assert_eq!(again.properties().content_type.as_deref(), Some(&b"text"[..]));
+        for cut in 0..stored.len() - message.body().len() {
+            assert!(Message::restore(&sources, Bytes::copy_from_slice(&stored[..cut])).is_err());
+        }
+        assert!(Message::restore(&Sources::default(), Bytes::from(stored)).is_err());
+    }
+
+    #[test]
+    fn meta_data_round_trips() {
+        for ttl_ms in [None, Some(0), Some(u64::MAX)] {
+            for priority in [0, 1, 255] {
+                let meta = Meta {
+                    published_ms: 1_790_000_000_123,
+                    essentials: Essentials { durable: true, priority, ttl_ms },
+                };
+                let encoded = meta.encode(70);
+                assert_eq!(Meta::decode(&encoded).unwrap(), (meta, 70));
+                assert!(Meta::decode(&encoded[..encoded.len() - 1]).is_err());
+            }
+        }
+    }
+}

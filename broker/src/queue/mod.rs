@@ -1,0 +1,613 @@
+//! Queues: a lock around a pure state machine ([`state`]), and what is done with what it answers.
+//!
+//! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`lease`]: those that somebody has.
+//! * [`consumer`]: who gets them, by turns and by credit.
+//! * [`state`]: the rules, without clock and I/O.
+//! * [`options`]: what a queue is declared with.
+//! * this file: the lock, the journal, the wake-ups.
+
+mod consumer;
+mod entry;
+mod lease;
+mod options;
+mod ready;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gantry_storage::{Append, Mark, Note, Position, Recovered, Ref};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
+pub use self::entry::Stored;
+pub(crate) use self::entry::{Entry, Place};
+pub use self::lease::{Lease, Outcome};
+pub use self::options::{ARGUMENT_MS_MAX, QueueOptions};
+pub(crate) use self::options::{Rules, resource};
+pub use self::state::QueueCounters;
+pub(crate) use self::state::SubscribeError;
+use self::state::{Departure, Effects, Grant, State};
+use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
+use crate::message::{Message, Meta, Unreadable, now_ms};
+use crate::shared::Shared;
+
+/// How far ahead of what has been delivered the journal is told, so that it need not be told of every message. After a
+/// crash up to so many messages of a queue count as possibly redelivered although they were not.
+const DELIVERED_AHEAD: u64 = 256;
+
+/// A queue.
+pub struct Queue {
+    lane: u64,
+    name: Arc<str>,
+    vhost: Arc<str>,
+    options: QueueOptions,
+    rules: Rules,
+    /// The connection that an exclusive queue belongs to.
+    owner: Option<u64>,
+    seq: AtomicU64,
+    /// Up to here the journal counts messages as possibly delivered.
+    noted: AtomicU64,
+    /// As the state has it, to be looked at without the lock.
+    delivered_to: AtomicU64,
+    state: Mutex<State<Outlet>>,
+    /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
+    wake_ms: AtomicU64,
+    /// When the queue was last declared, fetched from, or lost its last consumer.
+    used_ms: AtomicU64,
+    shared: Arc<Shared>,
+}
+
+/// What a queue holds, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Messages that wait.
+    pub ready: usize,
+    /// Messages delivered whose outcome is not yet known.
+    pub unacked: usize,
+    /// Bytes of heads and bodies that wait.
+    pub ready_bytes: u64,
+    /// Bytes of heads and bodies of unacknowledged messages.
+    pub unacked_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+    /// What has happened so far.
+    pub counters: QueueCounters,
+}
+
+impl QueueStatus {
+    /// Adds another queue's numbers.
+    pub fn add(&mut self, other: &Self) {
+        self.ready += other.ready;
+        self.unacked += other.unacked;
+        self.ready_bytes += other.ready_bytes;
+        self.unacked_bytes += other.unacked_bytes;
+        self.consumers += other.consumers;
+        self.counters.add(&other.counters);
+    }
+}
+
+/// A message that was found at recovery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restored {
+    seq: u64,
+    position: Position,
+    bytes: u32,
+    meta: Meta,
+    attempts: u32,
+}
+
+impl Restored {
+    pub(crate) fn new(found: &Recovered<'_>) -> Result<Self, Unreadable> {
+        let (meta, prefix_bytes) = Meta::decode(found.meta)?;
+        Ok(Self {
+            seq: found.reference.seq,
+            position: found.position,
+            bytes: found.payload_bytes.saturating_sub(prefix_bytes),
+            meta,
+            attempts: found.mark,
+        })
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// Where a message is, on its way into queues.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) message: &'a Arc<Message>,
+    pub(crate) now_ms: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        lane: u64,
+        name: Arc<str>,
+        vhost: Arc<str>,
+        options: QueueOptions,
+        rules: Rules,
+        owner: Option<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            lane,
+            name,
+            vhost,
+            options,
+            rules,
+            owner,
+            seq: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
+            delivered_to: AtomicU64::new(0),
+            state: Mutex::default(),
+            wake_ms: AtomicU64::new(u64::MAX),
+            used_ms: AtomicU64::new(now_ms()),
+            shared,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The virtual host it is in.
+    pub fn vhost(&self) -> &Arc<str> {
+        &self.vhost
+    }
+
+    /// What it was declared with.
+    pub fn options(&self) -> &QueueOptions {
+        &self.options
+    }
+
+    /// The connection it belongs to, where it is exclusive.
+    pub fn owner(&self) -> Option<u64> {
+        self.owner
+    }
+
+    /// The lane of the journal that its messages are in.
+    pub(crate) fn lane(&self) -> u64 {
+        self.lane
+    }
+
+    /// What it holds, now.
+    pub fn status(&self) -> QueueStatus {
+        let state = self.state.lock();
+        let (ready_bytes, unacked_bytes) = state.bytes();
+        QueueStatus {
+            ready: state.ready_len(),
+            unacked: state.leased_len(),
+            ready_bytes,
+            unacked_bytes,
+            consumers: state.consumers_len(),
+            counters: state.counters(),
+        }
+    }
+
+    /// The next place in the queue, for a message that is about to come in.
+    ///
+    /// Where it will be `stored`, and the queue is so short that it may be delivered at once, the journal hears before the
+    /// message that it may have been: whoever gets it after a crash is told so.
+    pub(crate) fn next_seq(&self, stored: bool) -> u64 {
+        let seq = self.seq.fetch_add(1, Ordering::Relaxed);
+        if stored
+            && seq >= self.noted.load(Ordering::Relaxed)
+            && seq < self.delivered_to.load(Ordering::Relaxed) + DELIVERED_AHEAD / 2
+        {
+            self.note_ahead(seq + DELIVERED_AHEAD);
+        }
+        seq
+    }
+
+    fn note_ahead(&self, seq: u64) {
+        if self.noted.fetch_max(seq, Ordering::Relaxed) < seq {
+            self.note(Some(seq));
+        }
+    }
+
+    /// Whether a stored message would be found again after a restart.
+    pub(crate) fn keeps(&self, message: &Message) -> bool {
+        self.options.durable && message.essentials().durable
+    }
+
+    /// Takes a message. False where the queue was deleted meanwhile; then nothing has happened.
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        arrival: Arrival<'_>,
+        seq: u64,
+        stored: Option<Position>,
+        wakes: &mut Wakes,
+    ) -> bool {
+        let Arrival { message, now_ms } = arrival;
+        let essentials = message.essentials();
+        let entry = Entry {
+            seq,
+            message: Some(Arc::clone(message)),
+            position: stored.map_or(Place::NONE, Place::from),
+            bytes: message.bytes(),
+            expires_ms: self.expiry_ms(essentials.ttl_ms, now_ms),
+            attempts: 0,
+            redelivered: false,
+        };
+        let scarce = self.shared.memory_is_scarce();
+        let mut effects = Shell::new(self, wakes);
+        let mut state = self.state.lock();
+        let taken = match state.enqueue(entry) {
+            Ok(()) => {
+                state.grant(now_ms, scarce, &mut effects);
+                if scarce {
+                    self.evict(&mut state, message, now_ms);
+                }
+                true
+            }
+            Err(entry) => {
+                effects.departed(entry, Departure::Discarded);
+                false
+            }
+        };
+        let after = After::of(self, &state);
+        drop(state);
+        effects.finish(after);
+        taken
+    }
+
+    fn expiry_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
+        match (ttl_ms, self.rules.ttl_ms) {
+            (None, None) => u64::MAX,
+            (Some(ttl_ms), None) | (None, Some(ttl_ms)) => now_ms.saturating_add(ttl_ms),
+            (Some(one), Some(other)) => now_ms.saturating_add(one.min(other)),
+        }
+    }
+
+    /// Lets go of the body of the message that came last, if it waits. No I/O: one that is not stored goes to the journal's
+    /// buffer; it is not looked for after a restart, and where the disk has no room for it, it stays in memory, where the
+    /// alarm sees it.
+    fn evict(&self, state: &mut State<Outlet>, message: &Message, now_ms: u64) {
+        let Some(entry) = state.last_fresh() else { return };
+        if entry.position.get().is_none()
+            && let Some(position) = self.page_out(message, entry.seq, now_ms)
+        {
+            entry.position = position.into();
+        }
+        if entry.position.get().is_some() {
+            entry.message = None;
+        }
+    }
+
+    /// Stores a message for the sake of memory.
+    fn page_out(&self, message: &Message, seq: u64, published_ms: u64) -> Option<Position> {
+        let mut essentials = message.essentials();
+        essentials.durable = false;
+        let mut prefix = SmallVec::new();
+        let meta = Meta { published_ms, essentials };
+        message.stored_prefix(&meta, &mut prefix);
+        let appended = self.shared.journal.append(Append {
+            refs: &[Ref { lane: self.lane, seq }],
+            meta: &meta.encode(prefix.len()),
+            payload: &[&prefix, message.data()],
+        });
+        appended.ok().map(|appended| appended.position)
+    }
+
+    /// Puts back what was found at recovery. `noted`: up to there messages may have been delivered.
+    pub(crate) fn restore(self: &Arc<Self>, noted: u64, mut entries: Vec<Restored>) {
+        // Publishers race to the journal; the queue's order is its own.
+        entries.sort_unstable_by_key(|entry| entry.seq);
+        let next = entries.last().map_or(0, |last| last.seq + 1).max(noted);
+        self.seq.store(next, Ordering::Relaxed);
+        self.noted.store(noted, Ordering::Relaxed);
+        self.delivered_to.store(noted, Ordering::Relaxed);
+        let mut orphans = Vec::new();
+        let mut state = self.state.lock();
+        state.restore_delivered_to(noted);
+        for restored in entries {
+            let Restored { seq, position, bytes, meta, attempts } = restored;
+            if !meta.essentials.durable {
+                orphans.push(position);
+                continue;
+            }
+            state.restore(Entry {
+                seq,
+                message: None,
+                position: position.into(),
+                bytes,
+                expires_ms: self.expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
+                attempts,
+                redelivered: attempts > 0 || seq < noted,
+            });
+        }
+        let wake_ms = state.next_expiry_ms();
+        drop(state);
+        // Stored for the sake of memory only.
+        if !orphans.is_empty() {
+            // A failed journal stops the process by itself.
+            let _ = self.shared.journal.settle(&orphans);
+        }
+        if let Some(wake_ms) = wake_ms {
+            self.wake_at(wake_ms);
+        }
+    }
+
+    /// Has the journal remember exactly how far it has been delivered; for an orderly stop.
+    pub(crate) fn note_exactly(&self) {
+        if self.options.durable {
+            let delivered_to = self.state.lock().delivered_to();
+            if delivered_to != self.noted.load(Ordering::Relaxed) {
+                self.noted.store(delivered_to, Ordering::Relaxed);
+                self.note(Some(delivered_to));
+            }
+        }
+    }
+
+    fn note(&self, value: Option<u64>) {
+        // A failed journal stops the process by itself.
+        let _ = self.shared.journal.note(Note { lane: self.lane, value });
+    }
+
+    /// Adds a consumer, and grants it what waits.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        outlet: Outlet,
+        options: ConsumerOptions,
+        wakes: &mut Wakes,
+    ) -> Result<ConsumerId, SubscribeError> {
+        self.with_grant(wakes, |state, _| state.subscribe(outlet, options))
+    }
+
+    /// Removes a consumer. True where the queue has to go with it.
+    pub(crate) fn unsubscribe(&self, id: ConsumerId) -> bool {
+        let mut state = self.state.lock();
+        let removed = state.unsubscribe(id);
+        let last = state.consumers_len() == 0;
+        drop(state);
+        self.used_ms.store(now_ms(), Ordering::Relaxed);
+        removed && last && self.options.auto_delete
+    }
+
+    /// The consumer has room again.
+    pub(crate) fn resume(self: &Arc<Self>, id: ConsumerId, wakes: &mut Wakes) {
+        self.with_grant(wakes, |state, _| state.resume(id));
+    }
+
+    /// Says outcomes of deliveries.
+    pub fn settle(self: &Arc<Self>, leases: &[Lease], outcome: Outcome, wakes: &mut Wakes) {
+        self.with_grant(wakes, |state, effects| {
+            for lease in leases {
+                state.settle(*lease, outcome, effects);
+            }
+        });
+    }
+
+    /// Says outcomes whose settlement the journal has already been given, as part of a transaction.
+    pub(crate) fn settle_committed(self: &Arc<Self>, leases: &[Lease], wakes: &mut Wakes) {
+        self.with_grant(wakes, |state, effects| {
+            effects.unsettled = true;
+            for lease in leases {
+                state.settle(*lease, Outcome::Accept, effects);
+            }
+            effects.unsettled = false;
+        });
+    }
+
+    /// Where the message of a lease is stored, if it is.
+    pub(crate) fn leased_position(&self, lease: Lease) -> Option<Position> {
+        self.state.lock().leased_place(lease)?.get()
+    }
+
+    /// Takes the first message, and how many wait behind it. `token` is told again in the delivery.
+    pub fn fetch(self: &Arc<Self>, token: u64, acknowledges: bool) -> Option<(Delivery, usize)> {
+        self.used_ms.store(now_ms(), Ordering::Relaxed);
+        let mut wakes = Wakes::new();
+        let scarce = self.shared.memory_is_scarce();
+        let (grant, waiting) = self.with_grant(&mut wakes, |state, effects| {
+            let grant = state.fetch(effects.now_ms, acknowledges, scarce, effects);
+            let waiting = state.ready_len();
+            if let Some(grant) = &grant {
+                effects.note_end(grant);
+            }
+            (grant, waiting)
+        });
+        grant.map(|grant| (self.delivery(token, grant), waiting))
+    }
+
+    /// Discards what waits; how many messages there were.
+    pub fn purge(self: &Arc<Self>) -> usize {
+        self.with_grant(&mut Wakes::new(), |state, effects| state.purge(effects))
+    }
+
+    /// The end of the queue. How many messages waited.
+    pub(crate) fn close(self: &Arc<Self>, wakes: &mut Wakes) -> usize {
+        let mut effects = Shell::new(self, wakes);
+        let mut state = self.state.lock();
+        let (outlets, waiting) = state.close(&mut effects);
+        for outlet in outlets {
+            effects.wakes.push(&outlet.inbox, Item::Cancelled(outlet.token));
+        }
+        drop(state);
+        effects.finish(After::default());
+        self.note(None);
+        waiting
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed()
+    }
+
+    /// Counts as a use of the queue.
+    pub(crate) fn touch(&self) {
+        self.used_ms.store(now_ms(), Ordering::Relaxed);
+    }
+
+    /// Looks at what time has brought. True where the queue has been unused for too long and has to go.
+    pub(crate) fn tick(self: &Arc<Self>) -> bool {
+        self.wake_ms.store(u64::MAX, Ordering::Relaxed);
+        let now_ms = self.with_grant(&mut Wakes::new(), |state, effects| {
+            state.expire(effects.now_ms, effects);
+            state.shrink();
+            effects.now_ms
+        });
+        let Some(expires_ms) = self.rules.expires_ms else { return false };
+        let state = self.state.lock();
+        if state.is_closed() || state.consumers_len() > 0 {
+            return false;
+        }
+        drop(state);
+        let due_ms = self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms);
+        if due_ms <= now_ms {
+            return true;
+        }
+        self.wake_at(due_ms);
+        false
+    }
+
+    /// Starts the clock of `x-expires`.
+    pub(crate) fn start_expiry(self: &Arc<Self>) {
+        if let Some(expires_ms) = self.rules.expires_ms {
+            self.wake_at(self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms));
+        }
+    }
+
+    fn wake_at(self: &Arc<Self>, at_ms: u64) {
+        if self.wake_ms.fetch_min(at_ms, Ordering::Relaxed) > at_ms {
+            self.shared.timer.add(at_ms, self);
+        }
+    }
+
+    fn delivery(self: &Arc<Self>, token: u64, grant: Grant) -> Delivery {
+        let content = match (grant.message, grant.position.get()) {
+            (Some(message), _) => Content::Loaded(message),
+            (None, Some(position)) => {
+                Content::Stored(Stored { position, bytes: grant.bytes, settle: grant.lease.is_none() })
+            }
+            // `enqueue` gives up the one only for the other.
+            (None, None) => unreachable!("a message is in memory or stored"),
+        };
+        Delivery {
+            token,
+            queue: Arc::clone(self),
+            lease: grant.lease,
+            content,
+            redelivered: grant.redelivered,
+            attempts: grant.attempts,
+        }
+    }
+
+    /// One step of the state machine with everything that follows from it.
+    fn with_grant<R>(
+        self: &Arc<Self>,
+        wakes: &mut Wakes,
+        step: impl FnOnce(&mut State<Outlet>, &mut Shell<'_>) -> R,
+    ) -> R {
+        let scarce = self.shared.memory_is_scarce();
+        let mut effects = Shell::new(self, wakes);
+        effects.now_ms = now_ms();
+        let mut state = self.state.lock();
+        let result = step(&mut state, &mut effects);
+        state.grant(effects.now_ms, scarce, &mut effects);
+        let after = After::of(self, &state);
+        drop(state);
+        effects.finish(after);
+        result
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("name", &self.name).field("vhost", &self.vhost).finish_non_exhaustive()
+    }
+}
+
+/// What is seen of the state before the lock goes, and acted on afterwards.
+#[derive(Default)]
+struct After {
+    wake_ms: Option<u64>,
+    note: Option<u64>,
+}
+
+impl After {
+    fn of(queue: &Queue, state: &State<Outlet>) -> Self {
+        let wake_ms = state.next_expiry_ms();
+        queue.delivered_to.store(state.delivered_to(), Ordering::Relaxed);
+        let reached = state.delivered_to() + DELIVERED_AHEAD / 2;
+        let note = (queue.options.durable && reached > queue.noted.load(Ordering::Relaxed))
+            .then(|| state.delivered_to() + DELIVERED_AHEAD);
+        Self { wake_ms, note }
+    }
+}
+
+/// Carries out what the state machine asks for: deliveries at once, the rest when the lock is gone.
+struct Shell<'a> {
+    queue: &'a Arc<Queue>,
+    wakes: &'a mut Wakes,
+    now_ms: u64,
+    settled: SmallVec<[Position; 8]>,
+    marks: SmallVec<[Mark; 2]>,
+    /// The journal has been told of settlements by somebody else.
+    unsettled: bool,
+}
+
+impl<'a> Shell<'a> {
+    fn new(queue: &'a Arc<Queue>, wakes: &'a mut Wakes) -> Self {
+        Self { queue, wakes, now_ms: 0, settled: SmallVec::new(), marks: SmallVec::new(), unsettled: false }
+    }
+
+    /// A grant without a lease is the end of a stored message, once it has been read.
+    fn note_end(&mut self, grant: &Grant) {
+        if grant.lease.is_none()
+            && grant.message.is_some()
+            && let Some(position) = grant.position.get()
+        {
+            self.settled.push(position);
+        }
+    }
+
+    fn finish(self, after: After) {
+        let journal = &self.queue.shared.journal;
+        // A failed journal stops the process by itself, and nothing that is said here has been promised to anybody.
+        if !self.settled.is_empty() {
+            let _ = journal.settle(&self.settled);
+        }
+        for mark in self.marks {
+            let _ = journal.mark(mark);
+        }
+        if let Some(note) = after.note {
+            self.queue.note_ahead(note);
+        }
+        if let Some(wake_ms) = after.wake_ms {
+            self.queue.wake_at(wake_ms);
+        }
+    }
+}
+
+impl Effects<Outlet> for Shell<'_> {
+    fn take_room(&mut self, outlet: &Outlet) -> bool {
+        outlet.take_room()
+    }
+
+    fn deliver(&mut self, outlet: &Outlet, grant: Grant) {
+        self.note_end(&grant);
+        let delivery = self.queue.delivery(outlet.token, grant);
+        self.wakes.push(&outlet.inbox, Item::Delivery(delivery));
+    }
+
+    fn departed(&mut self, entry: Entry, _why: Departure) {
+        if !self.unsettled
+            && let Some(position) = entry.position.get()
+        {
+            self.settled.push(position);
+        }
+    }
+
+    fn retried(&mut self, position: Place, attempts: u32) {
+        if let Some(position) = position.get() {
+            self.marks.push(Mark { position, value: attempts });
+        }
+    }
+}

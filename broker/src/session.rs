@@ -1,0 +1,68 @@
+//! A client that has logged in, in a virtual host: what it may do, and what belongs to it.
+
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::error::{Error, Kind, Resource};
+use crate::rights::{Access, AccessCache, User};
+use crate::vhost::VirtualHost;
+
+/// A client that has logged in. Dropping it deletes its exclusive queues.
+#[derive(Debug)]
+pub struct Session {
+    broker: Arc<Broker>,
+    vhost: Arc<VirtualHost>,
+    user: Arc<User>,
+    user_name: Arc<str>,
+    connection: u64,
+    access: AccessCache,
+}
+
+impl Session {
+    pub(crate) fn new(broker: Arc<Broker>, vhost: Arc<VirtualHost>, user: Arc<User>) -> Self {
+        let connection = broker.shared().next_id();
+        let user_name = Arc::from(user.name.as_str());
+        Self { broker, vhost, user, user_name, connection, access: AccessCache::new() }
+    }
+
+    /// The virtual host that it is in.
+    pub fn vhost(&self) -> &Arc<VirtualHost> {
+        &self.vhost
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The number that exclusive queues know their connection by.
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// Whether this may be done to a queue or an exchange. The default exchange is asked for by its empty name.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], which is logged.
+    pub fn check(&mut self, access: Access, kind: Kind, name: &str) -> Result<(), Error> {
+        let rights = self.broker.rights();
+        let load = || rights.permission(&self.user.name, self.vhost.name());
+        if self.access.may(rights.version(), load, access, name) {
+            return Ok(());
+        }
+        let resource = Resource { kind, name: Arc::from(name), vhost: Arc::clone(self.vhost.name()) };
+        tracing::info!(user = %self.user_name, access = access.name(), %resource, "refused");
+        Err(Error::Refused { resource, user: Arc::clone(&self.user_name) })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.vhost.connection_closed(self.connection);
+    }
+}

@@ -1,0 +1,131 @@
+//! Declaring and deleting exchanges.
+
+use std::sync::Arc;
+
+use gantry_storage::Change;
+
+use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::{Committed, Topology, VirtualHost, rows};
+use crate::error::{Error, Forbidden, Kind, Resource};
+
+impl VirtualHost {
+    fn exchange_resource(&self, name: &str) -> Resource {
+        Resource { kind: Kind::Exchange, name: Arc::from(name), vhost: Arc::clone(&self.name) }
+    }
+
+    /// The exchange of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn exchange(&self, name: &str) -> Result<Arc<Exchange>, Error> {
+        self.find_exchange(&self.topology.read(), name)
+    }
+
+    pub(super) fn find_exchange(&self, topology: &Topology, name: &str) -> Result<Arc<Exchange>, Error> {
+        topology.exchanges.get(name).cloned().ok_or_else(|| Error::NotFound(self.exchange_resource(name)))
+    }
+
+    /// Declares an exchange, or checks that it is what is declared. Returns when a durable one is on stable storage.
+    ///
+    /// # Errors
+    /// It exists and differs; its name is reserved; an argument is invalid.
+    pub async fn declare_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {
+        let committed = {
+            let mut topology = self.topology.write();
+            if let Some(exchange) = topology.exchanges.get(name) {
+                exchange.check_same(&options)?;
+                // Somebody else's declaration may still be on its way to the disk; what comes behind it is not ahead of it.
+                if exchange.options.durable && !exchange.predeclared {
+                    self.commit(vec![rows::put_exchange(exchange)?])
+                } else {
+                    Committed::already()
+                }
+            } else {
+                if name.starts_with("amq.") {
+                    let resource = self.exchange_resource(name);
+                    return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
+                }
+                let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
+                let committed = if exchange.options.durable {
+                    self.commit(vec![rows::put_exchange(&exchange)?])
+                } else {
+                    Committed::already()
+                };
+                topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
+                self.changed();
+                committed
+            }
+        };
+        committed.wait().await
+    }
+
+    pub(crate) fn restore_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {
+        let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
+        self.topology.write().exchanges.insert(Arc::clone(&exchange.name), exchange);
+        Ok(())
+    }
+
+    /// Deletes an exchange with all its bindings, those that lead to it included.
+    ///
+    /// # Errors
+    /// It came with the broker; it has bindings, and `if_unused` is asked for. That it does not exist is no error.
+    pub async fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Error> {
+        let committed = {
+            let mut topology = self.topology.write();
+            let Some(exchange) = topology.exchanges.get(name).cloned() else { return Ok(()) };
+            if exchange.predeclared {
+                return Err(Error::Forbidden { resource: exchange.resource(), what: Forbidden::Predeclared });
+            }
+            if if_unused && !exchange.matcher.read().is_empty() {
+                return Err(Error::InUse(exchange.resource()));
+            }
+            let mut changes = Vec::new();
+            self.remove_exchange(&mut topology, &exchange, &mut changes)?;
+            self.commit(changes)
+        };
+        committed.wait().await
+    }
+
+    /// Takes an exchange out of the topology, and notes the rows that go with it.
+    pub(super) fn remove_exchange(
+        &self,
+        topology: &mut Topology,
+        exchange: &Arc<Exchange>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        topology.exchanges.remove(&exchange.name);
+        if exchange.options.durable {
+            changes.push(rows::delete_exchange(exchange));
+        }
+        // What it is bound to.
+        let mut matcher = exchange.matcher.write();
+        let mut destinations = Vec::new();
+        for binding in matcher.bindings() {
+            if exchange.options.durable && binding.destination.is_durable() {
+                let row = rows::DurableBinding {
+                    vhost: &self.name,
+                    source: &exchange.name,
+                    destination: binding.destination,
+                    key: binding.key,
+                    arguments: binding.arguments,
+                };
+                changes.push(row.delete()?);
+            }
+            destinations.push(binding.destination.clone());
+        }
+        for destination in destinations {
+            matcher.remove_destination(&destination);
+            if let Some(sources) = topology.bound_from.get_mut(&destination) {
+                sources.remove(&exchange.name);
+                if sources.is_empty() {
+                    topology.bound_from.remove(&destination);
+                }
+            }
+        }
+        drop(matcher);
+        // What is bound to it.
+        self.remove_destination(topology, &Destination::Exchange(Arc::clone(exchange)), changes)?;
+        self.changed();
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! A virtual host: one namespace of exchanges, queues and bindings.
+//!
+//! * [`exchange`]: exchanges and destinations; [`route`]: from a key to queues, and the publishers' caches of it.
+//! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting.
+//! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out.
+//! * [`rows`]: what is kept of all this in the table.
+//!
+//! Order of locks: topology, then one matcher or one queue. Nothing is awaited under any of them.
+
+mod bindings;
+mod exchange;
+mod exchanges;
+mod publish;
+mod queues;
+mod route;
+mod rows;
+mod subscription;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gantry_storage::Change;
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use tokio::sync::{oneshot, watch};
+
+pub use self::bindings::BindingRow;
+pub use self::exchange::{Destination, Exchange, ExchangeOptions};
+pub use self::publish::{Published, Transaction};
+pub use self::queues::{DeleteQueue, QueueName};
+pub use self::route::{Route, RouteCache};
+pub(crate) use self::rows::Rows;
+pub use self::subscription::Subscription;
+use crate::error::Error;
+use crate::exchange::ExchangeKind;
+use crate::queue::Queue;
+use crate::shared::Shared;
+use crate::value::Table;
+
+/// Everything that has a name in a virtual host.
+#[derive(Default)]
+pub(crate) struct Topology {
+    exchanges: HashMap<Arc<str>, Arc<Exchange>>,
+    queues: HashMap<Arc<str>, Arc<Queue>>,
+    /// Durable queues whose definition is on its way to the disk. They cannot be seen yet: a message to a queue that is gone
+    /// after a crash would be confirmed and lost.
+    declaring: HashMap<Arc<str>, watch::Receiver<()>>,
+    /// Which exchanges have bindings to a destination.
+    bound_from: HashMap<Destination, HashSet<Arc<str>>>,
+    /// Exclusive queues by the connection that they belong to.
+    exclusive: HashMap<u64, Vec<Arc<Queue>>>,
+}
+
+/// A virtual host.
+pub struct VirtualHost {
+    name: Arc<str>,
+    topology: RwLock<Topology>,
+    /// Rises with every change of the topology, so that cached routes know that they are old.
+    epoch: AtomicU64,
+    shared: Arc<Shared>,
+}
+
+impl VirtualHost {
+    /// A virtual host with the exchanges that every one has.
+    pub(crate) fn new(shared: Arc<Shared>, name: Arc<str>) -> Result<Arc<Self>, Error> {
+        let predeclared = [
+            ("", ExchangeKind::Direct, false),
+            ("amq.direct", ExchangeKind::Direct, false),
+            ("amq.fanout", ExchangeKind::Fanout, false),
+            ("amq.headers", ExchangeKind::Headers, false),
+            ("amq.match", ExchangeKind::Headers, false),
+            ("amq.topic", ExchangeKind::Topic, false),
+            ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+        ];
+        let mut topology = Topology::default();
+        for (exchange, kind, internal) in predeclared {
+            let options =
+                ExchangeOptions { kind, durable: true, auto_delete: false, internal, arguments: Table::default() };
+            let exchange = Exchange::new(Arc::from(exchange), Arc::clone(&name), options, true)?;
+            topology.exchanges.insert(Arc::clone(exchange.name()), exchange);
+        }
+        Ok(Arc::new(Self { name, topology: RwLock::new(topology), epoch: AtomicU64::new(1), shared }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Says that cached routes are old. Called while the topology is locked for the change.
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// All exchanges, in no order.
+    pub fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        self.topology.read().exchanges.values().cloned().collect()
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.topology.read().queues.values().cloned().collect()
+    }
+
+    /// How many exchanges and queues there are.
+    pub fn counts(&self) -> (usize, usize) {
+        let topology = self.topology.read();
+        (topology.exchanges.len(), topology.queues.len())
+    }
+
+    /// Hands changes to the table. The order of calls is the order in which they take effect; callers that must keep it hold
+    /// the lock of the topology, which this does not wait under.
+    fn commit(&self, changes: Vec<Change>) -> Committed {
+        if changes.is_empty() {
+            return Committed(None);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.shared.table.commit(
+            changes,
+            Box::new(move |result| {
+                // Whoever asked may have gone.
+                let _ = sender.send(result);
+            }),
+        );
+        Committed(Some(receiver))
+    }
+}
+
+impl fmt::Debug for VirtualHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualHost").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A change on its way to the disk. It gets there whether or not somebody waits.
+#[must_use]
+struct Committed(Option<oneshot::Receiver<Result<(), gantry_storage::TableError>>>);
+
+impl Committed {
+    /// Nothing to wait for.
+    const fn already() -> Self {
+        Self(None)
+    }
+
+    async fn wait(self) -> Result<(), Error> {
+        match self.0 {
+            None => Ok(()),
+            Some(receiver) => match receiver.await {
+                Ok(result) => result.map_err(Error::from),
+                Err(_) => Err(Error::Storage("the table was closed".to_owned())),
+            },
+        }
+    }
+}
+
+impl From<gantry_storage::TableError> for Error {
+    fn from(error: gantry_storage::TableError) -> Self {
+        match error {
+            gantry_storage::TableError::Full => Self::Full,
+            error => Self::Storage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The way in: a message is routed once, stored once, and put into each queue.
+
+use std::sync::Arc;
+
+use gantry_storage::{Append, JournalError, Position, Ref, Ticket};
+use smallvec::SmallVec;
+
+use super::VirtualHost;
+use super::route::{Queues, Route};
+use crate::error::Error;
+use crate::inbox::Wakes;
+use crate::message::{Message, Meta};
+use crate::queue::{Arrival, Lease, Queue};
+
+/// What became of a published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// How many queues took it.
+    pub routed: usize,
+    /// It is on stable storage once the journal's watermark has reached this; none where there was nothing to store.
+    pub durable: Option<Ticket>,
+}
+
+/// One queue's part in a message: its place there, whether the journal keeps it.
+struct Target<'a> {
+    queue: &'a Arc<Queue>,
+    seq: u64,
+    stored: bool,
+}
+
+type Targets<'a> = SmallVec<[Target<'a>; 4]>;
+type Refs = SmallVec<[Ref; 4]>;
+
+impl VirtualHost {
+    /// Publishes a message: a plain function that only touches memory. `now_ms` is the time in milliseconds since the epoch
+    /// of Unix; whoever reads many messages at once asks the clock once.
+    ///
+    /// # Errors
+    /// The disk is full and the message would have to be stored: then no queue has it.
+    pub fn publish(
+        &self,
+        route: &Route,
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let mut walked = Queues::new();
+        let queues = self.queues_of(route, message, &mut walked);
+        let (targets, refs) = targets_of(queues, message);
+        let mut first = None;
+        let mut durable = None;
+        if !refs.is_empty() {
+            let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
+            let mut prefix = Prefix::new();
+            let (prefix, meta) = prefix.fill(message, &meta);
+            let record = Append { refs: &refs, meta, payload: &[prefix, message.data()] };
+            let appended = self.shared.journal.append(record)?;
+            first = Some(appended.position);
+            durable = Some(appended.ticket);
+        }
+        let arrival = Arrival { message, now_ms };
+        let routed = enqueue_all(&targets, arrival, first, wakes);
+        Ok(Published { routed, durable })
+    }
+
+    /// Carries out a transaction: everything in it is one record of the journal, so that after a crash all of it has
+    /// happened or nothing. For each publish, how many queues took it; and the ticket that all of it waits for.
+    ///
+    /// # Errors
+    /// The disk is full, or the transaction is larger than a record can be: then nothing has happened.
+    pub fn commit_transaction(
+        &self,
+        transaction: &Transaction,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<(Vec<usize>, Option<Ticket>), Error> {
+        let mut walked: Vec<Queues> = transaction.publishes.iter().map(|_| Queues::new()).collect();
+        let mut prepared = Vec::with_capacity(transaction.publishes.len());
+        for ((route, message), walked) in transaction.publishes.iter().zip(&mut walked) {
+            let (targets, refs) = targets_of(self.queues_of(route, message, walked), message);
+            let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
+            let mut prefix = Prefix::new();
+            prefix.fill(message, &meta);
+            prepared.push((targets, refs, prefix));
+        }
+        let payloads: Vec<[&[u8]; 2]> = prepared
+            .iter()
+            .zip(&transaction.publishes)
+            .map(|((_, _, prefix), (_, message))| [prefix.prefix.as_slice(), message.data()])
+            .collect();
+        let mut record = gantry_storage::Transaction::default();
+        for ((_, refs, prefix), payload) in prepared.iter().zip(&payloads) {
+            if !refs.is_empty() {
+                record.appends.push(Append { refs, meta: &prefix.meta, payload });
+            }
+        }
+        for (queue, leases) in &transaction.accepts {
+            record.settles.extend(leases.iter().filter_map(|lease| queue.leased_position(*lease)));
+        }
+        let mut appended = Vec::new();
+        let mut durable = None;
+        if !record.appends.is_empty() || !record.settles.is_empty() {
+            let (all, ticket) = self.shared.journal.transact(&record)?;
+            appended = all;
+            durable = Some(ticket);
+        }
+        let mut appended = appended.into_iter();
+        let mut routed = Vec::with_capacity(prepared.len());
+        for ((targets, refs, _), (_, message)) in prepared.iter().zip(&transaction.publishes) {
+            let first = if refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
+            routed.push(enqueue_all(targets, Arrival { message, now_ms }, first, wakes));
+        }
+        for (queue, leases) in &transaction.accepts {
+            queue.settle_committed(leases, wakes);
+        }
+        Ok((routed, durable))
+    }
+}
+
+/// What a session gathered until it commits.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// Messages to publish, in order.
+    pub publishes: Vec<(Arc<Route>, Arc<Message>)>,
+    /// Deliveries that are done.
+    pub accepts: Vec<(Arc<Queue>, Vec<Lease>)>,
+}
+
+/// The bytes that are stored in front of a message.
+struct Prefix {
+    prefix: SmallVec<[u8; 128]>,
+    meta: SmallVec<[u8; 24]>,
+}
+
+impl Prefix {
+    fn new() -> Self {
+        Self { prefix: SmallVec::new(), meta: SmallVec::new() }
+    }
+
+    fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
+        message.stored_prefix(meta, &mut self.prefix);
+        self.meta = meta.encode(self.prefix.len());
+        (&self.prefix, &self.meta)
+    }
+}
+
+fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, Refs) {
+    let mut targets = Targets::new();
+    let mut refs = Refs::new();
+    for queue in queues {
+        let stored = queue.keeps(message);
+        let seq = queue.next_seq(stored);
+        if stored {
+            refs.push(Ref { lane: queue.lane(), seq });
+        }
+        targets.push(Target { queue, seq, stored });
+    }
+    (targets, refs)
+}
+
+/// Puts a message into its queues. `first` is the position of the first reference of the record; each queue that keeps the
+/// message has one, in the order of the targets.
+fn enqueue_all(targets: &[Target<'_>], arrival: Arrival<'_>, first: Option<Position>, wakes: &mut Wakes) -> usize {
+    let mut slot = 0;
+    let mut routed = 0;
+    for target in targets {
+        let stored = if target.stored {
+            let position = first.map(|first| Position { slot: first.slot + slot, ..first });
+            slot += 1;
+            position
+        } else {
+            None
+        };
+        routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, wakes));
+    }
+    routed
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full => Self::Full,
+            JournalError::TooLarge { limit, .. } => {
+                Self::LimitReached { what: "the largest record of the journal, in bytes,", limit }
+            }
+            error => Self::Storage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Declaring, finding and deleting queues.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use gantry_storage::Change;
+use tokio::sync::{oneshot, watch};
+
+use super::exchange::Destination;
+use super::{Committed, Topology, VirtualHost, rows};
+use crate::error::{Error, Forbidden, Kind, Resource};
+use crate::inbox::Wakes;
+use crate::queue::{Queue, QueueOptions, Rules, resource};
+
+/// What a queue is to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueName<'a> {
+    /// By this name.
+    Given(&'a str),
+    /// By a new one: `amq.gen-` and 22 characters that cannot be guessed.
+    Generated,
+}
+
+/// When a queue is not to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteQueue {
+    /// Not while it has consumers.
+    pub if_unused: bool,
+    /// Not while messages wait in it.
+    pub if_empty: bool,
+}
+
+/// What a declaration has to wait for.
+enum Step {
+    /// Somebody declares the same queue and waits for the disk.
+    Other(watch::Receiver<()>),
+    /// This declaration is on its way to the disk.
+    Own(oneshot::Receiver<Result<Arc<Queue>, Error>>),
+}
+
+impl VirtualHost {
+    fn queue_resource(&self, name: &str) -> Resource {
+        Resource { kind: Kind::Queue, name: Arc::from(name), vhost: Arc::clone(&self.name) }
+    }
+
+    pub(super) fn find_queue(&self, topology: &Topology, name: &str, connection: u64) -> Result<Arc<Queue>, Error> {
+        let queue = topology.queues.get(name).ok_or_else(|| Error::NotFound(self.queue_resource(name)))?;
+        if queue.owner().is_some_and(|owner| owner != connection) {
+            return Err(Error::Locked(resource(queue.name(), queue.vhost())));
+        }
+        Ok(Arc::clone(queue))
+    }
+
+    /// The queue of this name, as far as `connection` may use it.
+    ///
+    /// # Errors
+    /// There is none, or it belongs to another connection.
+    pub fn queue(&self, name: &str, connection: u64) -> Result<Arc<Queue>, Error> {
+        self.find_queue(&self.topology.read(), name, connection)
+    }
+
+    /// Declares a queue, or checks that it is what is declared. Returns when a durable one is on stable storage.
+    ///
+    /// # Errors
+    /// It exists and differs, or belongs to another connection; its name is reserved; an argument is invalid.
+    pub async fn declare_queue(
+        self: &Arc<Self>,
+        name: QueueName<'_>,
+        options: QueueOptions,
+        connection: u64,
+    ) -> Result<Arc<Queue>, Error> {
+        loop {
+            match self.start_declaration(name, &options, connection)? {
+                Ok(queue) => return Ok(queue),
+                // The sender is dropped when the other declaration is done, whichever way it ended: look again.
+                Err(Step::Other(mut other)) => while other.changed().await.is_ok() {},
+                Err(Step::Own(own)) => {
+                    return own.await.unwrap_or_else(|_| Err(Error::Storage("the table was closed".to_owned())));
+                }
+            }
+        }
+    }
+
+    fn start_declaration(
+        self: &Arc<Self>,
+        name: QueueName<'_>,
+        options: &QueueOptions,
+        connection: u64,
+    ) -> Result<Result<Arc<Queue>, Step>, Error> {
+        let mut topology = self.topology.write();
+        let name = match name {
+            QueueName::Generated => generated_name(),
+            QueueName::Given(name) => {
+                if topology.queues.contains_key(name) {
+                    let queue = self.find_queue(&topology, name, connection)?;
+                    queue.options().check_same(&resource(queue.name(), queue.vhost()), options)?;
+                    queue.touch();
+                    return Ok(Ok(queue));
+                }
+                if let Some(other) = topology.declaring.get(name) {
+                    return Ok(Err(Step::Other(other.clone())));
+                }
+                if name.starts_with("amq.") {
+                    let resource = self.queue_resource(name);
+                    return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
+                }
+                Arc::from(name)
+            }
+        };
+        let rules = Rules::of(&self.queue_resource(&name), &options.arguments)?;
+        let owner = options.exclusive.then_some(connection);
+        let queue = Queue::new(
+            Arc::clone(&self.shared),
+            self.shared.next_lane(),
+            Arc::clone(&name),
+            Arc::clone(&self.name),
+            options.clone(),
+            rules,
+            owner,
+        );
+        if !options.durable || owner.is_some() {
+            self.insert_queue(&mut topology, &queue);
+            return Ok(Ok(queue));
+        }
+        let row = rows::put_queue(&queue)?;
+        let (done, others) = watch::channel(());
+        topology.declaring.insert(name, others);
+        let (sender, receiver) = oneshot::channel();
+        let vhost = Arc::clone(self);
+        // In the callback, not behind an await: whoever declares may be gone before the disk answers, and others wait.
+        self.shared.table.commit(
+            vec![row],
+            Box::new(move |result| {
+                let mut topology = vhost.topology.write();
+                topology.declaring.remove(queue.name());
+                let result = result.map(|()| {
+                    vhost.insert_queue(&mut topology, &queue);
+                    queue
+                });
+                drop(topology);
+                drop(done);
+                // Whoever asked may have gone.
+                let _ = sender.send(result.map_err(Error::from));
+            }),
+        );
+        Ok(Err(Step::Own(receiver)))
+    }
+
+    fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
+        topology.queues.insert(Arc::clone(queue.name()), Arc::clone(queue));
+        if let Some(owner) = queue.owner() {
+            topology.exclusive.entry(owner).or_default().push(Arc::clone(queue));
+        }
+        queue.start_expiry();
+        self.changed();
+    }
+
+    pub(crate) fn restore_queue(&self, name: &str, lane: u64, options: QueueOptions) -> Result<Arc<Queue>, Error> {
+        let rules = Rules::of(&self.queue_resource(name), &options.arguments)?;
+        let vhost = Arc::clone(&self.name);
+        let queue = Queue::new(Arc::clone(&self.shared), lane, Arc::from(name), vhost, options, rules, None);
+        self.insert_queue(&mut self.topology.write(), &queue);
+        Ok(queue)
+    }
+
+    /// Deletes a queue with its messages and bindings. How many messages waited in it; none where there was no such queue,
+    /// which is no error.
+    ///
+    /// # Errors
+    /// It belongs to another connection, or a condition is not met.
+    pub async fn delete_queue(&self, name: &str, conditions: DeleteQueue, connection: u64) -> Result<usize, Error> {
+        let (queue, committed) = {
+            let mut topology = self.topology.write();
+            let queue = match self.find_queue(&topology, name, connection) {
+                Ok(queue) => queue,
+                Err(Error::NotFound(_)) => return Ok(0),
+                Err(error) => return Err(error),
+            };
+            let status = queue.status();
+            if conditions.if_unused && status.consumers > 0 {
+                return Err(Error::InUse(resource(queue.name(), queue.vhost())));
+            }
+            if conditions.if_empty && status.ready > 0 {
+                return Err(Error::NotEmpty(resource(queue.name(), queue.vhost())));
+            }
+            let committed = self.remove_queue(&mut topology, &queue)?;
+            (queue, committed)
+        };
+        let waiting = queue.close(&mut Wakes::new());
+        committed.wait().await?;
+        Ok(waiting)
+    }
+
+    /// Deletes a queue that nobody asked to delete: its last consumer went, its connection went, or its time is over.
+    pub(crate) fn drop_queue(&self, queue: &Arc<Queue>) {
+        let committed = {
+            let mut topology = self.topology.write();
+            let current = topology.queues.get(queue.name());
+            if !current.is_some_and(|current| Arc::ptr_eq(current, queue)) {
+                return;
+            }
+            self.remove_queue(&mut topology, queue)
+        };
+        queue.close(&mut Wakes::new());
+        if let Err(error) = committed {
+            tracing::error!(queue = %queue.name(), %error, "its rows could not be deleted");
+        }
+    }
+
+    fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) -> Result<Committed, Error> {
+        let mut changes: Vec<Change> = Vec::new();
+        topology.queues.remove(queue.name());
+        if let Some(owner) = queue.owner()
+            && let Some(queues) = topology.exclusive.get_mut(&owner)
+        {
+            queues.retain(|other| !Arc::ptr_eq(other, queue));
+        }
+        if queue.options().durable && queue.owner().is_none() {
+            changes.push(rows::delete_queue(queue));
+        }
+        self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;
+        self.changed();
+        Ok(self.commit(changes))
+    }
+
+    /// Deletes what belongs to a connection that is gone.
+    pub fn connection_closed(&self, connection: u64) {
+        let queues = self.topology.write().exclusive.remove(&connection);
+        for queue in queues.unwrap_or_default() {
+            self.drop_queue(&queue);
+        }
+    }
+}
+
+fn generated_name() -> Arc<str> {
+    let mut random = [0; 16];
+    // Without randomness from the operating system a name can still be unique; it is not a secret.
+    if getrandom::fill(&mut random).is_err() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        random = now.as_nanos().to_be_bytes();
+    }
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
+    Arc::from(format!("amq.gen-{text}"))
+}

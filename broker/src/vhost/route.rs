@@ -1,0 +1,188 @@
+//! From an exchange and a routing key to queues.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::exchange::{Destination, Exchange};
+use super::{Topology, VirtualHost};
+use crate::error::{Error, Forbidden, Kind, Resource};
+use crate::exchange::ExchangeKind;
+use crate::message::{Address, Message};
+use crate::queue::Queue;
+use crate::value::Table;
+
+/// Routes that a publisher keeps at most before it starts anew.
+const CACHED_ROUTES_MAX: usize = 1024;
+
+pub(super) type Queues = SmallVec<[Arc<Queue>; 4]>;
+
+/// Where messages with this exchange and routing key go.
+#[derive(Debug)]
+pub struct Route {
+    pub(super) address: Arc<Address>,
+    exchange: Arc<Exchange>,
+    /// None where the message's headers decide.
+    queues: Option<Queues>,
+}
+
+impl Route {
+    /// Exchange and routing key, to make messages with.
+    pub fn address(&self) -> &Arc<Address> {
+        &self.address
+    }
+}
+
+/// The routes that a publisher (a channel, a connection) used lately, valid as long as nothing is declared, bound or deleted.
+/// With it, routing takes no lock and shares nothing with other publishers.
+#[derive(Debug, Default)]
+pub struct RouteCache {
+    epoch: u64,
+    /// The last one used, before the others are looked at.
+    last: Option<Arc<Route>>,
+    routes: HashMap<Arc<str>, HashMap<Bytes, Arc<Route>>>,
+    len: usize,
+}
+
+impl RouteCache {
+    fn find(&mut self, epoch: u64, exchange: &str, key: &[u8]) -> Option<Arc<Route>> {
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
+            return None;
+        }
+        if let Some(last) = &self.last
+            && *last.address.routing_key == *key
+            && *last.address.exchange == *exchange
+        {
+            return Some(Arc::clone(last));
+        }
+        let route = self.routes.get(exchange)?.get(key)?;
+        self.last = Some(Arc::clone(route));
+        Some(Arc::clone(route))
+    }
+
+    fn insert(&mut self, route: &Arc<Route>) {
+        if self.len >= CACHED_ROUTES_MAX {
+            self.routes.clear();
+            self.len = 0;
+        }
+        let address = &route.address;
+        let of_exchange = self.routes.entry(Arc::clone(&address.exchange)).or_default();
+        if of_exchange.insert(address.routing_key.clone(), Arc::clone(route)).is_none() {
+            self.len += 1;
+        }
+        self.last = Some(Arc::clone(route));
+    }
+}
+
+impl VirtualHost {
+    /// Finds where messages for this exchange and key go.
+    ///
+    /// # Errors
+    /// The exchange does not exist, or is internal.
+    pub fn route(&self, cache: &mut RouteCache, exchange: &str, key: &[u8]) -> Result<Arc<Route>, Error> {
+        let epoch = self.epoch();
+        if let Some(route) = cache.find(epoch, exchange, key) {
+            return Ok(route);
+        }
+        let topology = self.topology.read();
+        let resource = || Resource { kind: Kind::Exchange, name: Arc::from(exchange), vhost: Arc::clone(&self.name) };
+        let exchange = Arc::clone(topology.exchanges.get(exchange).ok_or_else(|| Error::NotFound(resource()))?);
+        if exchange.options.internal {
+            return Err(Error::Forbidden { resource: resource(), what: Forbidden::Internal });
+        }
+        let mut walk = Walk::new(&topology, key, None);
+        walk.from(&exchange);
+        let queues = (!walk.asked_headers).then_some(walk.queues);
+        drop(topology);
+        let exchange_name = Arc::clone(&exchange.name);
+        let address = Arc::new(Address { exchange: exchange_name, routing_key: Bytes::copy_from_slice(key) });
+        let route = Arc::new(Route { address, exchange, queues });
+        cache.insert(&route);
+        Ok(route)
+    }
+
+    /// The queues for one message.
+    pub(super) fn queues_of<'r>(
+        &self,
+        route: &'r Route,
+        message: &Message,
+        walked: &'r mut Queues,
+    ) -> &'r [Arc<Queue>] {
+        if let Some(queues) = &route.queues {
+            return queues;
+        }
+        let topology = self.topology.read();
+        let mut walk = Walk::new(&topology, &route.address.routing_key, Some(message));
+        walk.from(&route.exchange);
+        *walked = walk.queues;
+        walked
+    }
+}
+
+/// One walk from an exchange to queues.
+struct Walk<'a> {
+    topology: &'a Topology,
+    key: &'a [u8],
+    /// None while only the key is known: then headers count as absent, and that they were asked for is noted.
+    message: Option<&'a Message>,
+    asked_headers: bool,
+    seen: SmallVec<[*const Exchange; 8]>,
+    queues: Queues,
+}
+
+impl<'a> Walk<'a> {
+    fn new(topology: &'a Topology, key: &'a [u8], message: Option<&'a Message>) -> Self {
+        Self { topology, key, message, asked_headers: false, seen: SmallVec::new(), queues: Queues::new() }
+    }
+
+    /// Follows everything that is bound, each exchange once: bindings between exchanges may go in circles.
+    fn from(&mut self, start: &Arc<Exchange>) {
+        let mut todo: SmallVec<[Arc<Exchange>; 4]> = SmallVec::from_elem(Arc::clone(start), 1);
+        while let Some(exchange) = todo.pop() {
+            if self.seen.contains(&Arc::as_ptr(&exchange)) {
+                continue;
+            }
+            self.seen.push(Arc::as_ptr(&exchange));
+            let mut matched = false;
+            if exchange.name.is_empty() {
+                // The default exchange has every queue bound by its name, without anybody keeping a list.
+                let queue = std::str::from_utf8(self.key).ok().and_then(|name| self.topology.queues.get(name));
+                if let Some(queue) = queue {
+                    matched = true;
+                    self.queues.push(Arc::clone(queue));
+                }
+            } else {
+                if exchange.options.kind == ExchangeKind::Headers {
+                    self.asked_headers = true;
+                }
+                let message = self.message;
+                let headers =
+                    || -> Option<&Table> { message.and_then(|message| message.properties().headers.as_ref()) };
+                exchange.matcher.read().matches(self.key, &headers, &mut |destination| {
+                    matched = true;
+                    match destination {
+                        Destination::Queue(queue) => self.queues.push(Arc::clone(queue)),
+                        Destination::Exchange(next) => todo.push(Arc::clone(next)),
+                    }
+                });
+            }
+            if !matched
+                && let Some(alternate) = exchange.alternate.as_ref().and_then(|name| self.topology.exchanges.get(name))
+            {
+                todo.push(Arc::clone(alternate));
+            }
+        }
+        self.dedup();
+    }
+
+    /// A queue that is reached on several ways gets the message once.
+    fn dedup(&mut self) {
+        if self.seen.len() > 1 {
+            self.queues.sort_unstable_by_key(|queue| queue.lane());
+            self.queues.dedup_by_key(|queue| queue.lane());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is kept of a virtual host in the table: a row for each durable exchange, queue and binding.
+//!
+//! Values are JSON, so that a later version can add to them and a person can read them.
+
+use std::sync::Arc;
+
+use gantry_storage::Change;
+use serde::{Deserialize, Serialize};
+
+use super::exchange::{Destination, Exchange, ExchangeOptions};
+use crate::error::Error;
+use crate::queue::{Queue, QueueOptions};
+use crate::value::Table;
+
+const EXCHANGES: &str = "exchanges";
+const QUEUES: &str = "queues";
+const BINDINGS: &str = "bindings";
+
+/// A durable exchange.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExchangeRow {
+    pub(crate) vhost: String,
+    pub(crate) name: String,
+    pub(crate) options: ExchangeOptions,
+}
+
+/// A durable queue.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct QueueRow {
+    pub(crate) vhost: String,
+    pub(crate) name: String,
+    pub(crate) lane: u64,
+    pub(crate) options: QueueOptions,
+}
+
+/// A binding between durable things.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DurableBindingRow {
+    pub(crate) vhost: String,
+    pub(crate) source: String,
+    pub(crate) to_queue: bool,
+    pub(crate) destination: String,
+    pub(crate) key: Vec<u8>,
+    pub(crate) arguments: Table,
+}
+
+/// Every row there is.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) exchanges: Vec<ExchangeRow>,
+    pub(crate) queues: Vec<QueueRow>,
+    pub(crate) bindings: Vec<DurableBindingRow>,
+}
+
+impl Rows {
+    pub(crate) fn load(table: &dyn gantry_storage::Table) -> Result<Self, Error> {
+        Ok(Self { exchanges: read(table, EXCHANGES)?, queues: read(table, QUEUES)?, bindings: read(table, BINDINGS)? })
+    }
+}
+
+fn read<R: for<'de> Deserialize<'de>>(table: &dyn gantry_storage::Table, space: &'static str) -> Result<Vec<R>, Error> {
+    let rows = table.scan(space, &[])?;
+    rows.into_iter()
+        .map(|(key, value)| {
+            serde_json::from_slice(&value)
+                .map_err(|error| Error::Storage(format!("row {:?} of {space}: {error}", String::from_utf8_lossy(&key))))
+        })
+        .collect()
+}
+
+fn put(space: &'static str, key: Vec<u8>, row: &impl Serialize) -> Result<Change, Error> {
+    let value = serde_json::to_vec(row).map_err(|error| Error::Storage(error.to_string()))?;
+    Ok(Change::Put { space, key, value })
+}
+
+/// Names cannot be told apart by a separator that they may contain, so each part says its length.
+fn key(parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::new();
+    for part in parts {
+        key.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+pub(super) fn put_exchange(exchange: &Exchange) -> Result<Change, Error> {
+    let row = ExchangeRow {
+        vhost: exchange.vhost.to_string(),
+        name: exchange.name.to_string(),
+        options: exchange.options.clone(),
+    };
+    put(EXCHANGES, exchange_key(&exchange.vhost, &exchange.name), &row)
+}
+
+pub(super) fn delete_exchange(exchange: &Exchange) -> Change {
+    Change::Delete { space: EXCHANGES, key: exchange_key(&exchange.vhost, &exchange.name) }
+}
+
+fn exchange_key(vhost: &str, name: &str) -> Vec<u8> {
+    key(&[vhost.as_bytes(), name.as_bytes()])
+}
+
+pub(super) fn put_queue(queue: &Queue) -> Result<Change, Error> {
+    let row = QueueRow {
+        vhost: queue.vhost().to_string(),
+        name: queue.name().to_string(),
+        lane: queue.lane(),
+        options: queue.options().clone(),
+    };
+    put(QUEUES, exchange_key(queue.vhost(), queue.name()), &row)
+}
+
+pub(super) fn delete_queue(queue: &Queue) -> Change {
+    Change::Delete { space: QUEUES, key: exchange_key(queue.vhost(), queue.name()) }
+}
+
+/// A binding as its row names it.
+pub(super) struct DurableBinding<'a> {
+    pub(super) vhost: &'a Arc<str>,
+    pub(super) source: &'a Arc<str>,
+    pub(super) destination: &'a Destination,
+    pub(super) key: &'a [u8],
+    pub(super) arguments: &'a Table,
+}
+
+impl DurableBinding<'_> {
+    pub(super) fn put(&self) -> Result<Change, Error> {
+        let row = DurableBindingRow {
+            vhost: self.vhost.to_string(),
+            source: self.source.to_string(),
+            to_queue: matches!(self.destination, Destination::Queue(_)),
+            destination: self.destination.name().to_string(),
+            key: self.key.to_vec(),
+            arguments: self.arguments.clone(),
+        };
+        put(BINDINGS, self.row_key()?, &row)
+    }
+
+    pub(super) fn delete(&self) -> Result<Change, Error> {
+        Ok(Change::Delete { space: BINDINGS, key: self.row_key()? })
+    }
+
+    fn row_key(&self) -> Result<Vec<u8>, Error> {
+        let kind: &[u8] = if matches!(self.destination, Destination::Queue(_)) { b"q" } else { b"e" };
+        // The order in which a client wrote the arguments does not make another binding.
+        let mut arguments: Vec<_> = self.arguments.iter().collect();
+        arguments.sort_by(|one, other| one.0.cmp(&other.0));
+        let arguments = serde_json::to_vec(&arguments).map_err(|error| Error::Storage(error.to_string()))?;
+        let destination = self.destination.name().as_bytes();
+        Ok(key(&[self.vhost.as_bytes(), self.source.as_bytes(), kind, destination, self.key, &arguments]))
+    }
+}

@@ -1,0 +1,60 @@
+//! Consuming.
+
+use std::sync::Arc;
+
+use super::VirtualHost;
+use crate::error::Error;
+use crate::inbox::{Outlet, Wakes};
+use crate::queue::{ConsumerId, ConsumerOptions, Queue, SubscribeError, resource};
+
+/// A consumer of a queue, as its session holds it. Dropping it does not cancel: a session says what becomes of its leases
+/// first.
+#[derive(Debug)]
+pub struct Subscription {
+    queue: Arc<Queue>,
+    id: ConsumerId,
+    vhost: Arc<VirtualHost>,
+}
+
+impl VirtualHost {
+    /// Starts to consume. Deliveries come to the outlet's inbox.
+    ///
+    /// # Errors
+    /// There is no such queue (it may just have been deleted), or it is in exclusive use.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        outlet: Outlet,
+        options: ConsumerOptions,
+        wakes: &mut Wakes,
+    ) -> Result<Subscription, Error> {
+        let id = queue.subscribe(outlet, options, wakes).map_err(|error| {
+            let resource = resource(queue.name(), queue.vhost());
+            match error {
+                SubscribeError::InExclusiveUse => Error::InExclusiveUse(resource),
+                SubscribeError::Closed => Error::NotFound(resource),
+            }
+        })?;
+        Ok(Subscription { queue: Arc::clone(queue), id, vhost: Arc::clone(self) })
+    }
+}
+
+impl Subscription {
+    /// What it consumes from.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Says that its outlet has room again.
+    pub fn resume(&self, wakes: &mut Wakes) {
+        self.queue.resume(self.id, wakes);
+    }
+
+    /// Ends it: nothing more is put into its inbox. Its leases stay until their outcomes are said. An auto-delete queue goes
+    /// with its last consumer.
+    pub fn cancel(self) {
+        if self.queue.unsubscribe(self.id) && !self.vhost.shared.is_closing() {
+            self.vhost.drop_queue(&self.queue);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A channel: what a client may do now, and what it has going.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use gantry_broker::{Essentials, Message, Route, SharedCredit, Subscription, Ticket, Transaction};
+use hashbrown::HashMap;
+
+use crate::unacked::UnackedList;
+
+/// More deliveries than there will ever be: a shared credit without limit.
+pub(crate) const NO_LIMIT: i64 = 1 << 40;
+
+/// A consumer of a channel.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) token: u64,
+    pub(crate) no_ack: bool,
+    pub(crate) subscription: Subscription,
+}
+
+/// A publish that waits for the rest of its content.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) route: Arc<Route>,
+    pub(crate) mandatory: bool,
+    pub(crate) body: Option<Body>,
+}
+
+/// What has come of a message behind its content header.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) essentials: Essentials,
+    pub(crate) head_bytes: u32,
+    /// Head, then as much of the body as has come.
+    pub(crate) data: BytesMut,
+    /// Bytes of the body still to come.
+    pub(crate) missing_bytes: u64,
+}
+
+/// A publish whose confirm is due once the journal has come so far.
+#[derive(Clone, Copy, Debug)]
+struct Unconfirmed {
+    tag: u64,
+    /// Nothing to wait for where it is zero.
+    ticket: Ticket,
+}
+
+/// Numbers the publishes of a channel and confirms them in order. The only producer of confirms: what needs no sync queues
+/// up behind what does.
+#[derive(Debug, Default)]
+pub(crate) struct Confirms {
+    last_tag: u64,
+    pending: VecDeque<Unconfirmed>,
+}
+
+/// Publishes to confirm with one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    /// The last of them.
+    pub(crate) tag: u64,
+    /// How many.
+    pub(crate) count: u64,
+}
+
+impl Confirms {
+    /// Numbers a publish that waits for `ticket`.
+    pub(crate) fn add(&mut self, ticket: Option<Ticket>) {
+        self.last_tag += 1;
+        let ticket = ticket.unwrap_or_default();
+        match self.pending.back_mut() {
+            // One sync covers both: one entry will do.
+            Some(last) if last.ticket >= ticket => last.tag = self.last_tag,
+            _ => self.pending.push_back(Unconfirmed { tag: self.last_tag, ticket }),
+        }
+    }
+
+    /// What can be confirmed now.
+    pub(crate) fn take(&mut self, durable: Ticket, confirmed_to: &mut u64) -> Option<Confirmed> {
+        let mut tag = None;
+        while let Some(first) = self.pending.front() {
+            if first.ticket > durable {
+                break;
+            }
+            tag = Some(first.tag);
+            self.pending.pop_front();
+        }
+        let tag = tag?;
+        if self.pending.is_empty() && self.pending.capacity() > 1024 {
+            self.pending = VecDeque::new();
+        }
+        let count = tag - *confirmed_to;
+        *confirmed_to = tag;
+        Some(Confirmed { tag, count })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+/// What the client asked of the channel.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// Nothing.
+    Plain,
+    /// Publishes are confirmed.
+    Confirm {
+        confirms: Confirms,
+        /// Publishes confirmed so far.
+        confirmed_to: u64,
+    },
+    /// Publishes and acknowledgements happen when they are committed.
+    Tx(Box<Tx>),
+}
+
+/// What a transaction has gathered.
+#[derive(Debug, Default)]
+pub(crate) struct Tx {
+    pub(crate) transaction: Transaction,
+    /// Bytes of its messages.
+    pub(crate) bytes: u64,
+    /// Mandatory publishes, by their place in the transaction.
+    pub(crate) mandatory: Vec<usize>,
+    /// Outcomes other than done.
+    pub(crate) refusals: Vec<(crate::unacked::Unacked, gantry_broker::Outcome)>,
+    /// What is acknowledged, to be given back on rollback.
+    pub(crate) accepted: Vec<crate::unacked::Unacked>,
+}
+
+/// A channel that is open.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// An error was sent; everything but the answer to it is ignored.
+    pub(crate) closing: bool,
+    pub(crate) content: Option<Content>,
+    pub(crate) consumers: HashMap<Box<str>, Consumer>,
+    /// The consumers' tags by their tokens.
+    pub(crate) tags: HashMap<u64, Box<str>>,
+    pub(crate) unacked: UnackedList,
+    pub(crate) last_delivery_tag: u64,
+    /// Prefetch for consumers that come; 0 for no limit.
+    pub(crate) prefetch: u16,
+    /// Prefetch of the whole channel; 0 for no limit.
+    pub(crate) prefetch_global: u16,
+    pub(crate) credit: Arc<SharedCredit>,
+    pub(crate) mode: Mode,
+    /// The queue that was declared last, which an empty name means.
+    pub(crate) last_queue: Option<Box<str>>,
+    next_consumer: u32,
+}
+
+impl Channel {
+    pub(crate) fn new() -> Self {
+        Self {
+            closing: false,
+            content: None,
+            consumers: HashMap::new(),
+            tags: HashMap::new(),
+            unacked: UnackedList::default(),
+            last_delivery_tag: 0,
+            prefetch: 0,
+            prefetch_global: 0,
+            credit: SharedCredit::new(NO_LIMIT),
+            mode: Mode::Plain,
+            last_queue: None,
+            next_consumer: 0,
+        }
+    }
+
+    /// A token that tells this consumer from all others of the connection.
+    pub(crate) fn next_token(&mut self, channel: u16) -> u64 {
+        self.next_consumer += 1;
+        u64::from(channel) << 32 | u64::from(self.next_consumer)
+    }
+
+    /// Sets the limit of the whole channel; 0 for none.
+    pub(crate) fn limit_shared_credit(&mut self, prefetch: u16) {
+        let limit = |prefetch: u16| if prefetch == 0 { NO_LIMIT } else { i64::from(prefetch) };
+        self.credit.add(limit(prefetch) - limit(self.prefetch_global));
+        self.prefetch_global = prefetch;
+    }
+}
+
+/// The channel that a consumer's token belongs to.
+pub(crate) fn channel_of(token: u64) -> u16 {
+    (token >> 32) as u16
+}
+
+/// A message that could not be taken because the disk is full, with what to do once it can.
+#[derive(Debug)]
+pub(crate) struct Stalled {
+    pub(crate) channel: u16,
+    pub(crate) route: Arc<Route>,
+    pub(crate) mandatory: bool,
+    pub(crate) message: Arc<Message>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirms_come_in_order_and_never_ahead_of_their_ticket() {
+        let mut confirms = Confirms::default();
+        let mut to = 0;
+        confirms.add(None);
+        assert_eq!(confirms.take(Ticket(0), &mut to), Some(Confirmed { tag: 1, count: 1 }));
+        confirms.add(Some(Ticket(5)));
+        confirms.add(None);
+        confirms.add(Some(Ticket(6)));
+        assert_eq!(confirms.take(Ticket(4), &mut to), None);
+        assert_eq!(confirms.take(Ticket(5), &mut to), Some(Confirmed { tag: 3, count: 2 }));
+        assert_eq!(confirms.take(Ticket(9), &mut to), Some(Confirmed { tag: 4, count: 1 }));
+        assert!(confirms.is_empty());
+    }
+}

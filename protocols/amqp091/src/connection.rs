@@ -1,0 +1,372 @@
+//! One task a connection: one loop that reads, lets the session act, and writes all that is ready at once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use gantry_broker::message::now_ms;
+use gantry_broker::protocol::{Connection, Shutdown, Stream};
+use gantry_broker::{Alarms, Broker, Ticket};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::codec::methods as m;
+use crate::codec::{FrameKind, Method, ReplyCode, ShortText, frame, next_frame};
+use crate::error::Failure;
+use crate::handshake::{HandshakeError, shake_hands};
+use crate::input;
+use crate::limits::{CLOSE_TIMEOUT, Limits, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
+use crate::output::Output;
+use crate::session::{Client, Next};
+use crate::stats::Stats;
+
+/// Bytes of one read.
+const READ_BYTES_MAX: usize = 128 * 1024;
+
+/// How often a message that the disk had no room for is tried again.
+const STALLED_RETRY: Duration = Duration::from_millis(100);
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client closed it.
+    Closed,
+    /// The stream ended without a word.
+    Lost(io::Error),
+    /// The client has not been heard of for two heartbeats.
+    Silent,
+    /// It is closed for an error, which the client is told.
+    Failed(Failure),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+/// Serves a client until it is gone.
+pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stats>, mut connection: Connection) {
+    let peer = connection.peer;
+    let mut input = BytesMut::new();
+    let handshake = Box::pin(shake_hands(broker, &limits, &mut connection, &mut input));
+    let agreed = match timeout(limits.handshake_timeout, handshake).await {
+        Ok(Ok(agreed)) => agreed,
+        Ok(Err(HandshakeError::Failure(failure))) => {
+            tracing::info!(%peer, reply = failure.reply_text(), "connection refused");
+            let mut stream = connection.stream;
+            close_for(&failure, &mut stream, Output::default(), input).await;
+            return;
+        }
+        Ok(Err(HandshakeError::Gone(why))) => {
+            tracing::info!(%peer, why, "connection refused");
+            return;
+        }
+        Ok(Err(HandshakeError::Io(error))) => {
+            tracing::debug!(%peer, %error, "connection lost before login");
+            return;
+        }
+        Err(_) => {
+            tracing::info!(%peer, "connection refused: no login in time");
+            return;
+        }
+    };
+    tracing::info!(
+        %peer,
+        user = agreed.session.user().name,
+        vhost = %agreed.session.vhost().name(),
+        tls = connection.tls.as_ref().map(|tls| tls.protocol),
+        client = agreed.client,
+        "connected"
+    );
+    let heartbeat = Heartbeat::new(agreed.heartbeat_s);
+    let durable = broker.watch_durable();
+    let alarms = broker.alarms();
+    let client = Client::new(agreed, limits, Arc::clone(stats));
+    let Connection { stream, shutdown, .. } = connection;
+    let mut running = Running { client, stream, input, durable, alarms, shutdown, heartbeat, blocked: false };
+    let end = running.run().await;
+    let Running { mut client, mut stream, input, .. } = running;
+    client.end();
+    let out = std::mem::take(&mut client.out);
+    drop(client);
+    match end {
+        End::Closed => {
+            let mut out = out;
+            // The answer to connection.close, as far as the client still takes it.
+            let _ = timeout(CLOSE_TIMEOUT, flush(&mut stream, &mut out)).await;
+            tracing::info!(%peer, "disconnected");
+        }
+        End::Lost(error) => tracing::info!(%peer, %error, "connection lost"),
+        End::Silent => tracing::info!(%peer, "connection lost: missed heartbeats"),
+        End::Failed(failure) => {
+            tracing::info!(%peer, reply = failure.reply_text(), "connection closed for an error");
+            close_for(&failure, &mut stream, out, input).await;
+        }
+    }
+}
+
+/// Signs of life, both ways (AMQP 0-9-1, 4.2.7).
+struct Heartbeat {
+    /// Nothing for so long, and one is sent. None without heartbeats.
+    interval: Option<Duration>,
+    last_read: Instant,
+    last_written: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// How long a connection without heartbeats sleeps between two looks at nothing.
+const NO_HEARTBEAT: Duration = Duration::from_secs(3600);
+
+impl Heartbeat {
+    fn new(heartbeat_s: u16) -> Self {
+        let interval = (heartbeat_s > 0).then(|| Duration::from_millis(u64::from(heartbeat_s) * 500));
+        let now = Instant::now();
+        let timer = Box::pin(sleep(interval.unwrap_or(NO_HEARTBEAT)));
+        Self { interval, last_read: now, last_written: now, timer }
+    }
+
+    /// Looks at the clock; an error when the client has been silent for two heartbeats. `reading` is false while nothing is
+    /// read from it on purpose.
+    fn tick(&mut self, out: &mut Output, reading: bool) -> Result<(), End> {
+        let now = Instant::now();
+        let Some(interval) = self.interval else {
+            self.timer.as_mut().reset(now + NO_HEARTBEAT);
+            return Ok(());
+        };
+        if !reading {
+            self.last_read = now;
+        }
+        if now - self.last_read > interval * 4 {
+            return Err(End::Silent);
+        }
+        // Half a tick early is soon enough; a whole tick would be late.
+        if now - self.last_written >= interval / 2 && out.is_empty() {
+            out.tail().extend_from_slice(&frame::HEARTBEAT);
+        }
+        self.timer.as_mut().reset(now + interval);
+        Ok(())
+    }
+}
+
+struct Running {
+    client: Client,
+    stream: Box<dyn Stream>,
+    input: BytesMut,
+    durable: watch::Receiver<Ticket>,
+    alarms: watch::Receiver<Alarms>,
+    shutdown: Shutdown,
+    heartbeat: Heartbeat,
+    /// The client has been told that it is blocked.
+    blocked: bool,
+}
+
+/// What the stream brought.
+enum Io {
+    Read,
+    /// What waited to be written has become little.
+    Written,
+}
+
+impl Running {
+    async fn run(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    /// One turn of the loop: acts on what is there, writes, then waits for more.
+    async fn turn(&mut self) -> Result<(), End> {
+        self.frames().await?;
+        self.client.flush();
+        self.client.deliver().await;
+
+        let alarm = self.alarm();
+        self.tell_blocked(alarm);
+        let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
+        let held_back = self.client.stalled.is_some() || alarm || backlog;
+        let reading = !held_back && self.client.out.len() < OUTPUT_BYTES_MAX;
+        let delivering = self.client.out.len() <= OUTPUT_BYTES_HIGH;
+        let awaits_durability = self.client.awaits_durability() || backlog;
+        let stalled = self.client.stalled.is_some();
+        let Self { client, stream, input, durable, alarms, shutdown, heartbeat, .. } = self;
+        let inbox = Arc::clone(&client.inbox);
+        let mut quiet = true;
+        tokio::select! {
+            biased;
+            io = std::future::poll_fn(|cx| poll_io(stream, &mut client.out, input, reading, &mut quiet, cx)) => match io? {
+                Io::Read => {
+                    let now = Instant::now();
+                    heartbeat.last_read = now;
+                    heartbeat.last_written = now;
+                }
+                Io::Written => heartbeat.last_written = Instant::now(),
+            },
+            () = inbox.ready(), if delivering => {}
+            changed = durable.changed(), if awaits_durability => {
+                if changed.is_err() {
+                    return Err(End::Failed(Failure::new(ReplyCode::InternalError, "storage failed")));
+                }
+            }
+            changed = alarms.changed() => {
+                if changed.is_err() {
+                    return Err(End::Failed(stopping()));
+                }
+            }
+            () = sleep(STALLED_RETRY), if stalled => client.retry_stalled().map_err(End::Failed)?,
+            () = &mut heartbeat.timer => heartbeat.tick(&mut client.out, reading)?,
+            () = shutdown.requested() => return Err(End::Failed(stopping())),
+        }
+        Ok(())
+    }
+
+    /// Handles the whole frames that have come.
+    async fn frames(&mut self) -> Result<(), End> {
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        self.client.now_ms = now_ms();
+        let mut consumed = 0;
+        // Out of the way of the session; what is left goes back.
+        let mut input = std::mem::take(&mut self.input);
+        let result = loop {
+            if self.client.stalled.is_some() || self.client.out.len() >= OUTPUT_BYTES_MAX {
+                break Ok(());
+            }
+            match next_frame(&input[consumed..], self.client.frame_bytes_max) {
+                Ok(None) => break Ok(()),
+                Ok(Some((frame, bytes))) => {
+                    consumed += bytes;
+                    match self.client.frame(frame).await {
+                        Ok(Next::Continue) => {}
+                        Ok(Next::Close) => break Err(End::Closed),
+                        Err(failure) => break Err(End::Failed(failure)),
+                    }
+                }
+                Err(error) => break Err(End::Failed(error.into())),
+            }
+        };
+        if consumed == input.len() {
+            input.clear();
+        } else {
+            input.advance(consumed);
+        }
+        self.input = input;
+        result
+    }
+
+    /// Whether the client is to be held back.
+    fn alarm(&mut self) -> bool {
+        let broker = self.client.session.broker();
+        self.client.publishes && (self.alarms.borrow_and_update().any() || broker.memory_is_high())
+    }
+
+    fn tell_blocked(&mut self, alarm: bool) {
+        let told = self.client.publishes && (self.alarms.borrow().any() || self.client.stalled.is_some());
+        // A moment's shortage is not worth two frames; the alarm follows if it lasts.
+        let blocked = if self.blocked { told || alarm } else { told };
+        if blocked == self.blocked || !self.client.capabilities.connection_blocked {
+            return;
+        }
+        self.blocked = blocked;
+        if blocked {
+            let alarms = *self.alarms.borrow();
+            let reason = if alarms.memory { "low on memory" } else { "low on disk" };
+            self.client.send(0, m::ConnectionBlocked { reason: ShortText::cut(reason) });
+        } else {
+            self.client.send(0, m::ConnectionUnblocked {});
+        }
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::new(ReplyCode::ConnectionForced, "broker forced connection closure with reason 'shutdown'")
+}
+
+/// Writes what waits, and reads what has come. Pending gives back the memory of a connection that has nothing to do.
+fn poll_io(
+    stream: &mut Box<dyn Stream>,
+    out: &mut Output,
+    input: &mut BytesMut,
+    reading: bool,
+    quiet: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Io>> {
+    let waited = out.len();
+    if waited > 0 {
+        match out.poll_write(Pin::new(&mut **stream), cx) {
+            Poll::Ready(result) => {
+                result?;
+                if waited > OUTPUT_BYTES_HIGH {
+                    return Poll::Ready(Ok(Io::Written));
+                }
+            }
+            Poll::Pending if waited > OUTPUT_BYTES_HIGH && out.len() <= OUTPUT_BYTES_HIGH => {
+                return Poll::Ready(Ok(Io::Written));
+            }
+            Poll::Pending => {}
+        }
+    }
+    if reading {
+        match input::poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Io::Read)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {}
+        }
+    }
+    if *quiet {
+        *quiet = false;
+        out.shrink();
+        if input.is_empty() {
+            *input = BytesMut::new();
+        }
+    }
+    Poll::Pending
+}
+
+async fn flush(stream: &mut Box<dyn Stream>, out: &mut Output) -> io::Result<()> {
+    std::future::poll_fn(|cx| out.poll_write(Pin::new(&mut **stream), cx)).await
+}
+
+/// Tells the client why, and waits for its answer: closing first would throw away what it has not yet read.
+async fn close_for(failure: &Failure, stream: &mut Box<dyn Stream>, mut out: Output, mut input: BytesMut) {
+    let text = failure.reply_text();
+    failure.close_connection(&text).encode_frame(0, out.tail());
+    let conversation = async {
+        flush(stream, &mut out).await?;
+        loop {
+            // What the client sent before it knew is of no interest; what cannot be read ends the conversation.
+            loop {
+                match next_frame(&input, u32::MAX) {
+                    Ok(Some((frame, bytes))) => {
+                        let answer = frame.kind == FrameKind::Method
+                            && matches!(Method::decode(frame.payload), Ok(Method::ConnectionCloseOk(_)));
+                        input.advance(bytes);
+                        if answer {
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(_) => input.clear(),
+                }
+            }
+            // A frame that grows without end is not an answer.
+            if input.len() > READ_BYTES_MAX {
+                input.clear();
+            }
+            let read =
+                std::future::poll_fn(|cx| input::poll_read(Pin::new(&mut **stream), &mut input, READ_BYTES_MAX, cx));
+            if read.await? == 0 {
+                return Ok::<(), io::Error>(());
+            }
+        }
+    };
+    // Whether it answers or not, it is gone afterwards.
+    let _ = timeout(CLOSE_TIMEOUT, conversation).await;
+}

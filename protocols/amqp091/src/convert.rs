@@ -1,0 +1,144 @@
+//! Messages of this protocol <-> the container.
+
+use bytes::{Bytes, BytesMut};
+use gantry_broker::{Essentials, Message, Properties as Neutral, Source};
+
+use crate::codec::{Properties, RawProperties, RawTable, ShortStr, table};
+
+/// AMQP 0-9-1 as a source of messages: the head is the property flags and values of the content header.
+pub struct Amqp091Source;
+
+/// The source, for [`gantry_broker::Sources`].
+pub static SOURCE: Amqp091Source = Amqp091Source;
+
+/// The number of this source in stored messages.
+const SOURCE_ID: u8 = 1;
+
+impl Source for Amqp091Source {
+    fn id(&self) -> u8 {
+        SOURCE_ID
+    }
+
+    fn properties(&self, head: &[u8]) -> Neutral {
+        // They were validated when the message came in; of a damaged head nothing can be said.
+        let Ok(properties) = RawProperties::new(head).parse() else { return Neutral::default() };
+        let text = |value: Option<ShortStr<'_>>| value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+        Neutral {
+            content_type: text(properties.content_type),
+            content_encoding: text(properties.content_encoding),
+            correlation_id: text(properties.correlation_id),
+            reply_to: text(properties.reply_to),
+            message_id: text(properties.message_id),
+            kind: text(properties.kind),
+            user_id: text(properties.user_id),
+            app_id: text(properties.app_id),
+            timestamp_s: properties.timestamp,
+            headers: properties.headers.and_then(|headers| headers.decode().ok()),
+        }
+    }
+}
+
+/// `delivery_mode` of a message that survives a restart; everything else is transient.
+const PERSISTENT: u8 = 2;
+
+/// Why a message is not taken, as RabbitMQ words it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidExpiration(pub(crate) String);
+
+/// What the broker has to know of a message.
+pub(crate) fn essentials(properties: &Properties<'_>) -> Result<Essentials, InvalidExpiration> {
+    let ttl_ms = match properties.expiration {
+        None => None,
+        Some(expiration) => Some(expiration_ms(expiration.as_bytes())?),
+    };
+    Ok(Essentials {
+        durable: properties.delivery_mode == Some(PERSISTENT),
+        priority: properties.priority.unwrap_or(0),
+        ttl_ms,
+    })
+}
+
+/// Milliseconds in decimal digits, no more than RabbitMQ's timers hold.
+fn expiration_ms(text: &[u8]) -> Result<u64, InvalidExpiration> {
+    let shown = String::from_utf8_lossy(text).into_owned();
+    let invalid = |why: String| Err(InvalidExpiration(format!("invalid expiration '{shown}': {why}")));
+    let (sign, digits) = match text {
+        [b'-', rest @ ..] => (-1, rest),
+        [b'+', rest @ ..] => (1, rest),
+        rest => (1, rest),
+    };
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    if end == 0 {
+        return invalid("no_integer".to_owned());
+    }
+    let number = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse::<i128>().ok());
+    let Some(number) = number.map(|number| number * sign) else { return invalid("{value_too_big}".to_owned()) };
+    if end < digits.len() {
+        return invalid(format!("{{leftover_string,\"{}\"}}", String::from_utf8_lossy(&digits[end..])));
+    }
+    match u64::try_from(number) {
+        Err(_) => invalid(format!("{{value_negative,{number}}}")),
+        Ok(ms) if ms > gantry_broker::queue::ARGUMENT_MS_MAX => invalid(format!("{{value_too_big,{ms}}}")),
+        Ok(ms) => Ok(ms),
+    }
+}
+
+/// Calls `with` with the property flags and values to send a message with: its own, where it came by this protocol.
+pub(crate) fn with_head<R>(message: &Message, with: impl FnOnce(&[u8]) -> R) -> R {
+    if message.source().id() == SOURCE_ID {
+        return with(message.head());
+    }
+    let neutral = message.properties();
+    let essentials = message.essentials();
+    let mut headers = BytesMut::new();
+    // Longer texts than a short string holds have no place in their property; they are cut rather than the message lost.
+    fn short(value: &Option<Bytes>) -> Option<ShortStr<'_>> {
+        value.as_ref().and_then(|value| ShortStr::new(&value[..value.len().min(255)]))
+    }
+    let expiration = essentials.ttl_ms.map(|ms| ms.to_string());
+    let headers = match &neutral.headers {
+        Some(table) if table::encode_table(table, &mut headers).is_ok() => Some(RawTable::new(&headers)),
+        _ => None,
+    };
+    let properties = Properties {
+        content_type: short(&neutral.content_type),
+        content_encoding: short(&neutral.content_encoding),
+        headers,
+        delivery_mode: Some(if essentials.durable { PERSISTENT } else { 1 }),
+        priority: (essentials.priority > 0).then_some(essentials.priority),
+        correlation_id: short(&neutral.correlation_id),
+        reply_to: short(&neutral.reply_to),
+        expiration: expiration.as_deref().and_then(|text| ShortStr::new(text.as_bytes())),
+        message_id: short(&neutral.message_id),
+        timestamp: neutral.timestamp_s,
+        kind: short(&neutral.kind),
+        user_id: short(&neutral.user_id),
+        app_id: short(&neutral.app_id),
+        cluster_id: None,
+    };
+    let mut head = BytesMut::new();
+    properties.encode(&mut head);
+    with(&head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expirations_are_read_and_refused_in_rabbitmqs_words() {
+        assert_eq!(expiration_ms(b"0"), Ok(0));
+        assert_eq!(expiration_ms(b"60000"), Ok(60_000));
+        for (text, why) in [
+            ("", "invalid expiration '': no_integer"),
+            ("abc", "invalid expiration 'abc': no_integer"),
+            ("10x", "invalid expiration '10x': {leftover_string,\"x\"}"),
+            ("-1", "invalid expiration '-1': {value_negative,-1}"),
+            ("4294967296", "invalid expiration '4294967296': {value_too_big,4294967296}"),
+        ] {
+            assert_eq!(expiration_ms(text.as_bytes()), Err(InvalidExpiration(why.to_owned())));
+        }
+        let huge = "9".repeat(255);
+        assert!(expiration_ms(huge.as_bytes()).is_err());
+    }
+}

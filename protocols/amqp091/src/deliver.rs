@@ -1,0 +1,132 @@
+//! What queues grant -> frames.
+
+use std::sync::Arc;
+
+use gantry_broker::{Content, Delivery, Item, Message};
+
+use crate::channel::channel_of;
+use crate::codec::methods as m;
+use crate::codec::{Method, ReplyCode, ShortStr, ShortText, delivery};
+use crate::convert;
+use crate::error::Failure;
+use crate::limits::OUTPUT_BYTES_HIGH;
+use crate::session::Client;
+use crate::unacked::Unacked;
+
+/// What a content header frame has beside the properties.
+const HEADER_OVERHEAD_BYTES: usize = 8 + 12;
+
+impl Client {
+    /// Sends what waits in the inbox, unless the client does not keep up.
+    pub(crate) async fn deliver(&mut self) {
+        if self.out.len() > OUTPUT_BYTES_HIGH {
+            return;
+        }
+        let mut items = std::mem::take(&mut self.taken);
+        self.inbox.take(&mut items);
+        if items.iter().any(|item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }))) {
+            let broker = Arc::clone(self.session.broker());
+            Box::pin(broker.load(&mut items)).await;
+        }
+        for item in items.drain(..) {
+            match item {
+                Item::Delivery(delivery) => self.deliver_one(delivery),
+                Item::Cancelled(token) => self.cancelled(token),
+            }
+        }
+        self.taken = items;
+        if self.inbox.was_starved() {
+            self.resume_all();
+        }
+        self.wakes.wake();
+    }
+
+    fn resume_all(&mut self) {
+        for channel in self.channels.values() {
+            for consumer in channel.consumers.values() {
+                consumer.subscription.resume(&mut self.wakes);
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, granted: Delivery) {
+        let channel = channel_of(granted.token);
+        let message = match &granted.content {
+            Content::Loaded(message) => Arc::clone(message),
+            // `load` leaves none.
+            Content::Stored(_) => return self.release(Item::Delivery(granted)),
+        };
+        let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
+        let Some(tag) = open.tags.get(&granted.token) else {
+            // The consumer was cancelled while this was on its way.
+            return self.release(Item::Delivery(granted));
+        };
+        if !fits(&message, self.frame_bytes_max) {
+            self.release(Item::Delivery(granted));
+            let text = "the properties of a message do not fit into a frame of the size that was negotiated";
+            self.fail_channel(channel, &Failure::new(ReplyCode::ContentTooLarge, text));
+            return;
+        }
+        open.last_delivery_tag += 1;
+        let delivery_tag = open.last_delivery_tag;
+        let (exchange, routing_key) = address(&message);
+        let Some(consumer_tag) = ShortStr::new(tag.as_bytes()) else { return };
+        let out = self.out.tail();
+        delivery::encode_deliver(out, channel, consumer_tag, delivery_tag, granted.redelivered, exchange, routing_key);
+        if let Some(lease) = granted.lease {
+            open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed: true });
+        }
+        self.send_content(channel, &message);
+    }
+
+    /// A queue was deleted under its consumer.
+    fn cancelled(&mut self, token: u64) {
+        let channel = channel_of(token);
+        let Some(open) = self.channels.get_mut(&channel) else { return };
+        let Some(tag) = open.tags.remove(&token) else { return };
+        // The queue has forgotten its consumers.
+        open.consumers.remove(&tag);
+        if self.capabilities.consumer_cancel_notify {
+            let cancel = m::BasicCancel { consumer_tag: ShortText::cut(&tag), no_wait: true };
+            self.send(channel, Method::from(cancel));
+        }
+    }
+
+    /// Answers basic.get with a message.
+    pub(crate) fn send_get_ok(&mut self, channel: u16, granted: Delivery, message_count: usize) {
+        let Content::Loaded(message) = &granted.content else { return self.release(Item::Delivery(granted)) };
+        let message = Arc::clone(message);
+        if !fits(&message, self.frame_bytes_max) {
+            self.release(Item::Delivery(granted));
+            let text = "the properties of a message do not fit into a frame of the size that was negotiated";
+            self.fail_channel(channel, &Failure::new(ReplyCode::ContentTooLarge, text));
+            return;
+        }
+        let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
+        open.last_delivery_tag += 1;
+        let tag = open.last_delivery_tag;
+        let (exchange, routing_key) = address(&message);
+        let count = u32::try_from(message_count).unwrap_or(u32::MAX);
+        delivery::encode_get_ok(self.out.tail(), channel, tag, granted.redelivered, exchange, routing_key, count);
+        if let Some(lease) = granted.lease {
+            open.unacked.push(Unacked { tag, queue: granted.queue, lease, consumed: false });
+        }
+        self.send_content(channel, &message);
+    }
+}
+
+/// Properties cannot be split over frames.
+fn fits(message: &Message, frame_bytes_max: u32) -> bool {
+    // Converted properties are far below any frame unless they carry headers; these are measured.
+    let head_bytes = convert::with_head(message, <[u8]>::len);
+    head_bytes + HEADER_OVERHEAD_BYTES <= frame_bytes_max as usize
+}
+
+/// Exchange and routing key as short strings. Other protocols may have longer ones, which are cut.
+fn address(message: &Message) -> (ShortStr<'_>, ShortStr<'_>) {
+    fn short(bytes: &[u8]) -> ShortStr<'_> {
+        ShortStr::new(&bytes[..bytes.len().min(255)]).unwrap_or_default()
+    }
+    let address = message.address();
+    (short(address.exchange.as_bytes()), short(&address.routing_key))
+}

@@ -1,0 +1,210 @@
+//! Class basic, apart from the content of publishes.
+
+use std::sync::Arc;
+
+use gantry_broker::rights::Access;
+use gantry_broker::{ConsumerOptions, Credit, Item, Kind, Lease, Outcome, Outlet, Queue};
+
+use crate::channel::{Consumer, Mode};
+use crate::codec::methods as m;
+use crate::codec::{ReplyCode, ShortText};
+use crate::error::Failure;
+use crate::session::Client;
+use crate::unacked::Unacked;
+
+impl Client {
+    pub(super) fn qos(&mut self, channel: u16, qos: &m::BasicQos) -> Result<(), Failure> {
+        if qos.prefetch_size != 0 {
+            let text = format!("prefetch_size!=0 ({})", qos.prefetch_size);
+            return Err(Failure::new(ReplyCode::NotImplemented, text));
+        }
+        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        if qos.global {
+            open.limit_shared_credit(qos.prefetch_count);
+            self.resume_starved(channel);
+        } else {
+            open.prefetch = qos.prefetch_count;
+        }
+        self.send(channel, m::BasicQosOk {});
+        Ok(())
+    }
+
+    pub(super) async fn consume(&mut self, channel: u16, consume: &m::BasicConsume<'_>) -> Result<(), Failure> {
+        let name = self.queue_name(channel, consume.queue.as_str())?;
+        self.session.check(Access::Read, Kind::Queue, &name)?;
+        let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        let inbox = Arc::clone(&self.inbox);
+        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        let tag = match consume.consumer_tag.as_str() {
+            "" => generated_tag(channel, open.consumers.len()),
+            tag => tag.to_owned(),
+        };
+        if open.consumers.contains_key(tag.as_str()) {
+            let text = format!("attempt to reuse consumer tag '{tag}'");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
+        let credit = match open.prefetch {
+            0 => Credit::Unlimited,
+            prefetch => Credit::Window(u32::from(prefetch)),
+        };
+        let no_ack = consume.no_ack;
+        let credit = if no_ack { Credit::Unlimited } else { credit };
+        let token = open.next_token(channel);
+        let shared_credit = (!no_ack).then(|| Arc::clone(&open.credit));
+        let options = ConsumerOptions { credit, acknowledges: !no_ack, exclusive: consume.exclusive };
+        // The answer comes before the first delivery, which waits in the inbox until later.
+        let outlet = Outlet { inbox, token, shared_credit };
+        let subscription = self.session.vhost().subscribe(&queue, outlet, options, &mut self.wakes)?;
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.tags.insert(token, tag.clone().into_boxed_str());
+            let consumer = Consumer { token, no_ack, subscription };
+            open.consumers.insert(tag.clone().into_boxed_str(), consumer);
+        }
+        if !consume.no_wait {
+            self.send(channel, m::BasicConsumeOk { consumer_tag: ShortText::cut(&tag) });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self, channel: u16, cancel: &m::BasicCancel<'_>) {
+        let tag = cancel.consumer_tag.as_str();
+        if let Some(open) = self.channels.get_mut(&channel)
+            && let Some(consumer) = open.consumers.remove(tag)
+        {
+            consumer.subscription.cancel();
+            // What had been granted is sent before the answer: nothing comes after it.
+            self.deliver().await;
+            if let Some(open) = self.channels.get_mut(&channel) {
+                open.tags.remove(&consumer.token);
+            }
+        }
+        if !cancel.no_wait {
+            self.send(channel, m::BasicCancelOk { consumer_tag: cancel.consumer_tag });
+        }
+    }
+
+    pub(super) async fn get(&mut self, channel: u16, get: &m::BasicGet<'_>) -> Result<(), Failure> {
+        let name = self.queue_name(channel, get.queue.as_str())?;
+        self.session.check(Access::Read, Kind::Queue, &name)?;
+        let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        loop {
+            let Some((delivery, waiting)) = queue.fetch(0, !get.no_ack) else {
+                self.send(channel, m::BasicGetEmpty::default());
+                return Ok(());
+            };
+            let mut items = vec![Item::Delivery(delivery)];
+            self.session.broker().load(&mut items).await;
+            // What cannot be read is not there; the next one is.
+            if let Some(Item::Delivery(delivery)) = items.pop() {
+                self.send_get_ok(channel, delivery, waiting);
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn ack(&mut self, channel: u16, ack: &m::BasicAck) -> Result<(), Failure> {
+        self.acknowledge(channel, ack.delivery_tag, ack.multiple, Outcome::Accept)
+    }
+
+    pub(super) fn nack(&mut self, channel: u16, tag: u64, multiple: bool, requeue: bool) -> Result<(), Failure> {
+        let outcome = if requeue { Outcome::Retry } else { Outcome::Reject };
+        self.acknowledge(channel, tag, multiple, outcome)
+    }
+
+    fn acknowledge(&mut self, channel: u16, tag: u64, multiple: bool, outcome: Outcome) -> Result<(), Failure> {
+        let Some(open) = self.idle_channel(channel)? else { return Ok(()) };
+        let mut taken: smallvec::SmallVec<[Unacked; 1]> = smallvec::SmallVec::new();
+        let found = if multiple {
+            open.unacked.take_up_to(tag, |unacked| taken.push(unacked))
+        } else {
+            taken.extend(open.unacked.take(tag));
+            !taken.is_empty()
+        };
+        if !found {
+            return Err(Failure::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")));
+        }
+        if let Mode::Tx(tx) = &mut open.mode {
+            match outcome {
+                Outcome::Accept => tx.accepted.extend(taken),
+                outcome => tx.refusals.extend(taken.into_iter().map(|unacked| (unacked, outcome))),
+            }
+            return Ok(());
+        }
+        let consumed = taken.iter().filter(|unacked| unacked.consumed).count();
+        open.credit.add(consumed as i64);
+        let starved = open.credit.was_starved();
+        match outcome {
+            Outcome::Accept => {
+                for unacked in taken {
+                    self.accept(unacked.queue, unacked.lease);
+                }
+            }
+            outcome => self.settle(taken, outcome),
+        }
+        if starved {
+            self.flush_accepted();
+            self.resume_channel(channel);
+        }
+        Ok(())
+    }
+
+    /// Says the outcome of deliveries, queue by queue.
+    pub(super) fn settle(&mut self, unacked: impl IntoIterator<Item = Unacked>, outcome: Outcome) {
+        let mut current: Option<(Arc<Queue>, Vec<Lease>)> = None;
+        for unacked in unacked {
+            match &mut current {
+                Some((queue, leases)) if Arc::ptr_eq(queue, &unacked.queue) => leases.push(unacked.lease),
+                _ => {
+                    if let Some((queue, leases)) = current.take() {
+                        queue.settle(&leases, outcome, &mut self.wakes);
+                    }
+                    current = Some((unacked.queue, vec![unacked.lease]));
+                }
+            }
+        }
+        if let Some((queue, leases)) = current {
+            queue.settle(&leases, outcome, &mut self.wakes);
+        }
+    }
+
+    pub(super) fn resume_starved(&mut self, channel: u16) {
+        if self.channels.get(&channel).is_some_and(|open| open.credit.was_starved()) {
+            self.resume_channel(channel);
+        }
+    }
+
+    fn resume_channel(&mut self, channel: u16) {
+        if let Some(open) = self.channels.get(&channel) {
+            for consumer in open.consumers.values().filter(|consumer| !consumer.no_ack) {
+                consumer.subscription.resume(&mut self.wakes);
+            }
+        }
+    }
+
+    pub(super) fn recover(&mut self, channel: u16, requeue: bool, answer: bool) -> Result<(), Failure> {
+        if !requeue {
+            return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
+        }
+        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        let mut taken = Vec::with_capacity(open.unacked.len());
+        open.unacked.take_up_to(0, |unacked| taken.push(unacked));
+        open.credit.add(taken.iter().filter(|unacked| unacked.consumed).count() as i64);
+        self.settle(taken, Outcome::Retry);
+        self.resume_starved(channel);
+        if answer {
+            self.send(channel, m::BasicRecoverOk {});
+        }
+        Ok(())
+    }
+}
+
+fn generated_tag(channel: u16, consumers: usize) -> String {
+    let mut random = [0_u8; 12];
+    if getrandom::fill(&mut random).is_err() {
+        // A tag is unique on its channel; nothing depends on nobody guessing it.
+        random[..2].copy_from_slice(&channel.to_be_bytes());
+        random[2..10].copy_from_slice(&(consumers as u64).to_be_bytes());
+    }
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("amq.ctag-{hex}")
+}

@@ -1,0 +1,489 @@
+//! A client that has logged in: its channels, and the content of its publishes. What each method does is in [`crate::methods`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use gantry_broker::rights::Access;
+use gantry_broker::{Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, Wakes};
+use hashbrown::HashMap;
+
+use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tx};
+use crate::codec::methods as m;
+use crate::codec::properties::CLASS_BASIC;
+use crate::codec::{ContentHeader, Frame, FrameKind, Method, RawProperties, ReplyCode, ShortStr, ShortText, delivery};
+use crate::convert::{self, SOURCE};
+use crate::error::Failure;
+use crate::handshake::{Agreed, Capabilities};
+use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_OPERATIONS_MAX};
+use crate::output::Output;
+use crate::stats::Stats;
+
+/// A body up to this size is allocated as soon as its header says so; a larger one as it comes.
+const BODY_TRUSTED_BYTES: usize = 128 * 1024;
+
+/// A client that has logged in.
+pub(crate) struct Client {
+    pub(crate) session: Session,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) frame_bytes_max: u32,
+    pub(crate) channel_max: u16,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) channels: HashMap<u16, Channel>,
+    pub(crate) out: Output,
+    pub(crate) inbox: Arc<Inbox>,
+    /// Items taken out of the inbox; kept for its allocation.
+    pub(crate) taken: Vec<Item>,
+    pub(crate) wakes: Wakes,
+    routes: RouteCache,
+    /// Channels with publishes to confirm.
+    unconfirmed: BTreeSet<u16>,
+    /// Acknowledgements of the frames being read, to be told to their queue in one go.
+    accepted: Option<(Arc<Queue>, Vec<Lease>)>,
+    /// The time, as of when the bytes being handled were read, in milliseconds since the epoch of Unix.
+    pub(crate) now_ms: u64,
+    /// It publishes, and is held back when there is an alarm.
+    pub(crate) publishes: bool,
+    pub(crate) stalled: Option<Stalled>,
+    published: u64,
+}
+
+/// What to do after a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Read on.
+    Continue,
+    /// The client has closed the connection.
+    Close,
+}
+
+impl Client {
+    pub(crate) fn new(agreed: Agreed, limits: Limits, stats: Arc<Stats>) -> Self {
+        Self {
+            session: agreed.session,
+            limits,
+            stats,
+            frame_bytes_max: agreed.frame_bytes_max,
+            channel_max: agreed.channel_max,
+            capabilities: agreed.capabilities,
+            channels: HashMap::new(),
+            out: Output::default(),
+            inbox: Inbox::new(INBOX_BYTES_MAX),
+            taken: Vec::new(),
+            wakes: Wakes::new(),
+            routes: RouteCache::default(),
+            unconfirmed: BTreeSet::new(),
+            accepted: None,
+            now_ms: 0,
+            publishes: false,
+            stalled: None,
+            published: 0,
+        }
+    }
+
+    pub(crate) fn send<'m>(&mut self, channel: u16, method: impl Into<Method<'m>>) {
+        method.into().encode_frame(channel, self.out.tail());
+    }
+
+    /// Handles a frame. A failure of a channel has been answered; one of the connection is returned.
+    pub(crate) async fn frame(&mut self, frame: Frame<'_>) -> Result<Next, Failure> {
+        let result = match frame.kind {
+            FrameKind::Heartbeat => return Ok(Next::Continue),
+            FrameKind::Body => self.body(frame.channel, frame.payload),
+            FrameKind::Header => self.header(frame.channel, frame.payload),
+            FrameKind::Method => {
+                let method = Method::decode(frame.payload)?;
+                let result = match method {
+                    // The frequent ones need no future of their own.
+                    Method::BasicPublish(publish) => self.publish(frame.channel, &publish),
+                    Method::BasicAck(ack) => self.ack(frame.channel, &ack),
+                    _ => match Box::pin(self.method(frame.channel, method)).await {
+                        Ok(Next::Close) => return Ok(Next::Close),
+                        Ok(Next::Continue) => Ok(()),
+                        Err(failure) => Err(failure),
+                    },
+                };
+                result.map_err(|failure| if failure.method == (0, 0) { failure.of(&method) } else { failure })
+            }
+        };
+        match result {
+            Ok(()) => Ok(Next::Continue),
+            Err(failure) if failure.hard || frame.channel == 0 => Err(failure),
+            Err(failure) => {
+                self.fail_channel(frame.channel, &failure);
+                Ok(Next::Continue)
+            }
+        }
+    }
+
+    /// The channel, if it is open and has not failed. A failed one ignores what the client sent before it knew.
+    pub(crate) fn open_channel(&mut self, channel: u16) -> Result<Option<&mut Channel>, Failure> {
+        match self.channels.get_mut(&channel) {
+            None => Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'")),
+            Some(open) if open.closing => Ok(None),
+            Some(open) => Ok(Some(open)),
+        }
+    }
+
+    /// As [`Client::open_channel`], for a method, which must not come where content is expected.
+    pub(crate) fn idle_channel(&mut self, channel: u16) -> Result<Option<&mut Channel>, Failure> {
+        let Some(open) = self.open_channel(channel)? else { return Ok(None) };
+        match &open.content {
+            None => Ok(Some(open)),
+            Some(content) => {
+                let wanted = match content.body {
+                    None => "content header for class 60, got non content header frame",
+                    Some(_) => "content body, got non content body frame",
+                };
+                let ids = (CLASS_BASIC, m::BasicPublish::METHOD_ID);
+                Err(Failure::new(ReplyCode::UnexpectedFrame, format!("expected {wanted} instead")).of_ids(ids))
+            }
+        }
+    }
+
+    /// Ends a channel for an error, and tells the client.
+    pub(crate) fn fail_channel(&mut self, channel: u16, failure: &Failure) {
+        tracing::info!(channel, reply = failure.reply_text(), "channel closed for an error");
+        self.end_channel(channel);
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.closing = true;
+        }
+        let text = failure.reply_text();
+        let (class_id, method_id) = failure.method;
+        let close =
+            m::ChannelClose { reply_code: failure.code.code(), reply_text: ShortText::cut(&text), class_id, method_id };
+        self.send(channel, close);
+    }
+
+    /// Gives back what a channel has: its consumers, its deliveries, its transaction. It stays in the list.
+    pub(crate) fn end_channel(&mut self, channel: u16) {
+        self.flush_accepted();
+        self.unconfirmed.remove(&channel);
+        let Some(open) = self.channels.get_mut(&channel) else { return };
+        let ended = std::mem::replace(open, Channel::new());
+        for (_, consumer) in ended.consumers {
+            consumer.subscription.cancel();
+        }
+        let mut unacked = ended.unacked;
+        let mut back: Vec<(Arc<Queue>, Vec<Lease>)> = Vec::new();
+        let mut give_back =
+            |queue: Arc<Queue>, lease| match back.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &queue)) {
+                Some((_, leases)) => leases.push(lease),
+                None => back.push((queue, vec![lease])),
+            };
+        unacked.take_up_to(0, |unacked| give_back(unacked.queue, unacked.lease));
+        if let Mode::Tx(tx) = ended.mode {
+            for unacked in tx.accepted.into_iter().chain(tx.refusals.into_iter().map(|(unacked, _)| unacked)) {
+                give_back(unacked.queue, unacked.lease);
+            }
+        }
+        for (queue, leases) in back {
+            queue.settle(&leases, Outcome::Retry, &mut self.wakes);
+        }
+    }
+
+    /// Gives back everything; the connection is gone.
+    pub(crate) fn end(&mut self) {
+        let channels: Vec<u16> = self.channels.keys().copied().collect();
+        for channel in channels {
+            self.end_channel(channel);
+            self.remove_channel(channel);
+        }
+        // What was granted and never sent.
+        let mut items = std::mem::take(&mut self.taken);
+        items.clear();
+        self.inbox.take(&mut items);
+        for item in items {
+            self.release(item);
+        }
+        self.wakes.wake();
+        self.flush_stats();
+    }
+
+    pub(crate) fn add_channel(&mut self, channel: u16) {
+        self.channels.insert(channel, Channel::new());
+        Stats::add(&self.stats.channels, 1);
+    }
+
+    pub(crate) fn remove_channel(&mut self, channel: u16) {
+        if self.channels.remove(&channel).is_some() {
+            self.stats.channels.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back a delivery that never got to the client.
+    pub(crate) fn release(&mut self, item: Item) {
+        if let Item::Delivery(delivery) = item
+            && let Some(lease) = delivery.lease
+        {
+            delivery.queue.settle(&[lease], Outcome::Release, &mut self.wakes);
+        }
+    }
+
+    fn publish(&mut self, channel: u16, publish: &m::BasicPublish<'_>) -> Result<(), Failure> {
+        if self.idle_channel(channel)?.is_none() {
+            return Ok(());
+        }
+        if publish.immediate {
+            return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
+        }
+        let exchange = publish
+            .exchange
+            .as_str()
+            .map_err(|_| Failure::new(ReplyCode::FrameError, "Malformed UTF-8 in shortstr"))?;
+        self.session.check(Access::Write, Kind::Exchange, exchange)?;
+        let vhost = self.session.vhost();
+        let route = vhost.route(&mut self.routes, exchange, publish.routing_key.as_bytes())?;
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.content = Some(Content { route, mandatory: publish.mandatory, body: None });
+        }
+        self.publishes = true;
+        Ok(())
+    }
+
+    fn header(&mut self, channel: u16, payload: &[u8]) -> Result<(), Failure> {
+        let message_bytes_max = self.limits.message_bytes_max;
+        let user = Arc::clone(self.session.user());
+        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        let publish = (CLASS_BASIC, m::BasicPublish::METHOD_ID);
+        let unexpected = |text: String| Err(Failure::new(ReplyCode::UnexpectedFrame, text).of_ids(publish));
+        let Some(content) = &mut open.content else {
+            let text = "expected method frame, got non method frame instead";
+            return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
+        };
+        if content.body.is_some() {
+            return unexpected("expected content body, got non content body frame instead".to_owned());
+        }
+        let header = ContentHeader::decode(payload)?;
+        if header.class_id != CLASS_BASIC {
+            return unexpected(format!(
+                "expected content header for class {CLASS_BASIC}, got one for class {} instead",
+                header.class_id
+            ));
+        }
+        if header.weight != 0 {
+            return unexpected(format!(
+                "expected content header for class {CLASS_BASIC}, got non content header frame instead"
+            ));
+        }
+        let refuse = |text: String| Err(Failure::new(ReplyCode::PreconditionFailed, text).of_ids(publish));
+        if header.body_bytes > message_bytes_max {
+            return refuse(format!(
+                "message size {} is larger than configured max size {message_bytes_max}",
+                header.body_bytes
+            ));
+        }
+        let properties = header.properties.validate()?;
+        let essentials = match convert::essentials(&properties) {
+            Ok(essentials) => essentials,
+            Err(invalid) => return refuse(invalid.0),
+        };
+        if let Some(user_id) = properties.user_id
+            && user_id.as_bytes() != user.name.as_bytes()
+        {
+            return refuse(format!(
+                "user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(user_id.as_bytes()),
+                user.name
+            ));
+        }
+        let head = header.properties.as_bytes();
+        let trusted = (header.body_bytes as usize).min(BODY_TRUSTED_BYTES);
+        let data = gantry_broker::message::assemble(head, trusted, &[]);
+        let body = Body { essentials, head_bytes: head.len() as u32, data, missing_bytes: header.body_bytes };
+        if body.missing_bytes == 0 {
+            return self.complete(channel, body);
+        }
+        content.body = Some(body);
+        Ok(())
+    }
+
+    fn body(&mut self, channel: u16, payload: &[u8]) -> Result<(), Failure> {
+        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        let Some(content) = &mut open.content else {
+            let text = "expected method frame, got non method frame instead";
+            return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
+        };
+        let publish = (CLASS_BASIC, m::BasicPublish::METHOD_ID);
+        let Some(body) = &mut content.body else {
+            let text = "expected content header for class 60, got non content header frame instead";
+            return Err(Failure::new(ReplyCode::UnexpectedFrame, text).of_ids(publish));
+        };
+        let Some(missing_bytes) = body.missing_bytes.checked_sub(payload.len() as u64) else {
+            let text = "content body is longer than its header says";
+            return Err(Failure::new(ReplyCode::FrameError, text).of_ids(publish));
+        };
+        let room = body.data.capacity() - body.data.len();
+        if room < payload.len() {
+            // Twice what has come, but never more than there will be.
+            let more = (body.data.len() + payload.len()).min(body.missing_bytes as usize);
+            body.data.reserve(more.max(payload.len()));
+        }
+        body.data.extend_from_slice(payload);
+        body.missing_bytes = missing_bytes;
+        if missing_bytes > 0 {
+            return Ok(());
+        }
+        match content.body.take() {
+            Some(body) => self.complete(channel, body),
+            None => Ok(()),
+        }
+    }
+
+    /// The message is whole.
+    fn complete(&mut self, channel: u16, body: Body) -> Result<(), Failure> {
+        let Some(open) = self.channels.get_mut(&channel) else { return Ok(()) };
+        let Some(Content { route, mandatory, .. }) = open.content.take() else { return Ok(()) };
+        let address = Arc::clone(route.address());
+        let message = Message::new(&SOURCE, address, body.essentials, body.head_bytes, body.data.freeze());
+        self.published += 1;
+        if let Mode::Tx(tx) = &mut open.mode {
+            return gather(tx, route, message, mandatory);
+        }
+        self.deliver_to_queues(Stalled { channel, route, mandatory, message })
+    }
+
+    /// Publishes, and notes what the publisher is to be told. Where the disk is full, the message waits, and nothing is read
+    /// from this client until there is room: it is neither lost nor confirmed.
+    fn deliver_to_queues(&mut self, publish: Stalled) -> Result<(), Failure> {
+        let Stalled { channel, route, mandatory, message } = &publish;
+        let published = match self.session.vhost().publish(route, message, self.now_ms, &mut self.wakes) {
+            Ok(published) => published,
+            Err(Error::Full) => {
+                self.stalled = Some(publish);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if published.routed == 0 && *mandatory {
+            self.give_back(*channel, message);
+        }
+        self.note_confirm(*channel, published.durable);
+        Ok(())
+    }
+
+    /// Tries again what the disk had no room for.
+    pub(crate) fn retry_stalled(&mut self) -> Result<(), Failure> {
+        match self.stalled.take() {
+            // The channel may have been closed by then; its message is published all the same.
+            Some(publish) => self.deliver_to_queues(publish),
+            None => Ok(()),
+        }
+    }
+
+    fn note_confirm(&mut self, channel: u16, ticket: Option<Ticket>) {
+        if let Some(Channel { mode: Mode::Confirm { confirms, .. }, .. }) = self.channels.get_mut(&channel) {
+            confirms.add(ticket);
+            self.unconfirmed.insert(channel);
+        }
+    }
+
+    /// Returns a mandatory message that no queue took.
+    pub(crate) fn give_back(&mut self, channel: u16, message: &Message) {
+        Stats::add(&self.stats.returned, 1);
+        let exchange = ShortStr::new(message.address().exchange.as_bytes());
+        let routing_key = ShortStr::new(&message.address().routing_key);
+        // Both came in short strings of this protocol.
+        if let (Some(exchange), Some(routing_key)) = (exchange, routing_key) {
+            let (code, text) = (ReplyCode::NoRoute.code(), ShortText::cut(ReplyCode::NoRoute.name()));
+            delivery::encode_return(self.out.tail(), channel, code, text, exchange, routing_key);
+            self.send_content(channel, message);
+        }
+    }
+
+    /// Appends content header and body of a message.
+    pub(crate) fn send_content(&mut self, channel: u16, message: &Message) {
+        let body = message.body();
+        let tail = self.out.tail();
+        convert::with_head(message, |head| {
+            delivery::encode_content_header(tail, channel, CLASS_BASIC, body.len() as u64, RawProperties::new(head));
+        });
+        self.out.body(channel, body, || message.body_shared(), self.frame_bytes_max);
+    }
+
+    /// Whether some publish waits for the journal.
+    pub(crate) fn awaits_durability(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
+    /// Confirms what can be confirmed.
+    pub(crate) fn send_confirms(&mut self) {
+        if self.unconfirmed.is_empty() {
+            return;
+        }
+        let durable = self.session.broker().durable();
+        let Self { channels, unconfirmed, out, stats, .. } = self;
+        unconfirmed.retain(|channel| {
+            let Some(Channel { mode: Mode::Confirm { confirms, confirmed_to }, .. }) = channels.get_mut(channel) else {
+                return false;
+            };
+            if let Some(Confirmed { tag, count }) = confirms.take(durable, confirmed_to) {
+                delivery::encode_ack(out.tail(), *channel, tag, count > 1);
+                Stats::add(&stats.confirmed, count);
+            }
+            !confirms.is_empty()
+        });
+    }
+
+    /// Says that a delivery is done; queues hear of it together with its neighbours.
+    pub(crate) fn accept(&mut self, queue: Arc<Queue>, lease: Lease) {
+        match &mut self.accepted {
+            Some((current, leases)) if Arc::ptr_eq(current, &queue) => leases.push(lease),
+            _ => {
+                self.flush_accepted();
+                let mut leases = self.accepted.take().map(|(_, leases)| leases).unwrap_or_default();
+                leases.push(lease);
+                self.accepted = Some((queue, leases));
+            }
+        }
+    }
+
+    /// Tells the queue what was acknowledged. Due before anything else is done with queues, and after each read.
+    pub(crate) fn flush_accepted(&mut self) {
+        if let Some((queue, leases)) = &mut self.accepted
+            && !leases.is_empty()
+        {
+            queue.settle(leases, Outcome::Accept, &mut self.wakes);
+            leases.clear();
+        }
+    }
+
+    /// What is due after the frames of one read.
+    pub(crate) fn flush(&mut self) {
+        self.flush_accepted();
+        self.wakes.wake();
+        self.send_confirms();
+        self.flush_stats();
+    }
+
+    fn flush_stats(&mut self) {
+        Stats::add(&self.stats.published, std::mem::take(&mut self.published));
+    }
+
+    /// Gives memory back; for when the connection is quiet.
+    pub(crate) fn shrink(&mut self) {
+        self.out.shrink();
+        self.accepted = None;
+        if self.taken.capacity() > 0 {
+            self.taken = Vec::new();
+        }
+    }
+}
+
+fn gather(
+    tx: &mut Tx,
+    route: Arc<gantry_broker::Route>,
+    message: Arc<Message>,
+    mandatory: bool,
+) -> Result<(), Failure> {
+    tx.bytes += u64::from(message.bytes());
+    if tx.bytes > TX_BYTES_MAX || tx.transaction.publishes.len() >= TX_OPERATIONS_MAX {
+        let text = format!("a transaction holds at most {TX_BYTES_MAX} bytes and {TX_OPERATIONS_MAX} publishes");
+        return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+    }
+    if mandatory {
+        tx.mandatory.push(tx.transaction.publishes.len());
+    }
+    tx.transaction.publishes.push((route, message));
+    Ok(())
+}

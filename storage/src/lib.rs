@@ -7,11 +7,14 @@
 //! * `Log`, for streams, has its place beside them and comes with them.
 #![doc = include_str!("../README.md")]
 
+mod data_dir;
 pub mod journal;
 pub mod table;
 
+pub use data_dir::{DataDir, DataDirError};
 pub use journal::{
-    Append, Appended, Journal, JournalError, Mark, Note, Position, Reading, Recovered, Recovery, Ref, Ticket,
-    Transaction, Usage,
+    Append, Appended, EmbeddedJournal, Faults, Journal, JournalError, JournalOptions, META_BYTES_MAX, Mark,
+    MemoryJournal, Note, OnFatal, Position, RECORD_BYTES_MAX, Reading, Recovered, Recovery, Ref, Ticket, Transaction,
+    Usage,
 };
-pub use table::{Change, Table, TableError};
+pub use table::{Change, Done, EmbeddedTable, MemoryTable, Row, Table, TableError};

@@ -5,7 +5,16 @@
 //! the reference later (settled, marked) is said of that slot. Slots of neighbouring records are neighbours, so that what a
 //! consumer acknowledges in order is written as one range.
 
+mod embedded;
+mod faults;
+mod memory;
+
 use std::io;
+
+pub(crate) use self::embedded::is_full;
+pub use self::embedded::{EmbeddedJournal, JournalOptions, OnFatal};
+pub use self::faults::Faults;
+pub use self::memory::MemoryJournal;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -49,6 +58,9 @@ pub struct Append<'a> {
 
 /// Longest [`Append::meta`], in bytes.
 pub const META_BYTES_MAX: usize = 64;
+
+/// Longest record, in bytes: references, meta and payload. A transaction may have as much in all.
+pub const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// What an append gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +116,9 @@ pub struct Recovered<'a> {
 
 /// Takes what a journal finds when it is opened.
 pub trait Recovery {
+    /// Told first: whether the journal was closed in an orderly way when it was last used. If it was not, then anything may
+    /// have been done with what is alive and not have been written down.
+    fn clean(&mut self, _clean: bool) {}
     /// A reference that is alive.
     fn entry(&mut self, entry: Recovered<'_>);
     /// The last note of a lane.
@@ -207,7 +222,11 @@ pub trait Journal: Send + Sync {
     /// is dropped.
     fn watch(&self) -> watch::Receiver<Ticket>;
 
+<<<<<<< HEAD
     /// Bytes appended and not yet on stable storage. One atomic load.
+=======
+    /// Bytes appended and not yet on stable storage, as in [`Usage::backlog_bytes`]; costs one load.
+>>>>>>> storage
     fn backlog_bytes(&self) -> u64;
 
     /// What it takes, now.

@@ -1,5 +1,13 @@
 //! Tables: keyed values in named spaces, changed atomically, durable when the change says so.
 
+mod embedded;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+pub use self::embedded::EmbeddedTable;
+pub use self::memory::MemoryTable;
+
 /// One change of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -1,0 +1,1 @@
+//! Tests of the engine that look at its files.

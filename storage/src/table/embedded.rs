@@ -1,0 +1,144 @@
+//! Tables in a redb database, with a thread that commits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase, TableDefinition};
+
+use super::{Change, Done, Row, Table, TableError};
+
+/// More changes than this are not gathered into one transaction: the first of many should not wait for the last.
+const SHARED_CHANGES_MAX: usize = 4096;
+
+type Commit = (Vec<Change>, Done);
+
+fn definition(space: &'static str) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(space)
+}
+
+fn failed(error: impl Into<redb::Error>) -> TableError {
+    match error.into() {
+        redb::Error::Io(error) if crate::journal::is_full(&error) => TableError::Full,
+        error => TableError::Failed(error.to_string()),
+    }
+}
+
+/// Keyed values in one file.
+#[derive(Debug)]
+pub struct EmbeddedTable {
+    database: Arc<Database>,
+    commits: Mutex<Option<Sender<Commit>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl EmbeddedTable {
+    /// Opens the file, or makes it. A file that was not closed is repaired.
+    ///
+    /// # Errors
+    /// [`TableError::Failed`] names the file.
+    pub fn open(path: &Path) -> Result<EmbeddedTable, TableError> {
+        let named = |error: &dyn std::fmt::Display| TableError::Failed(format!("{}: {error}", path.display()));
+        let database = Arc::new(Database::create(path).map_err(|error| named(&error))?);
+        let (commits, waiting) = mpsc::channel();
+        let for_thread = Arc::clone(&database);
+        let thread = std::thread::Builder::new()
+            .name("table".to_owned())
+            .spawn(move || run(&for_thread, &waiting))
+            .map_err(|error| named(&error))?;
+        Ok(EmbeddedTable { database, commits: Mutex::new(Some(commits)), thread: Mutex::new(Some(thread)) })
+    }
+}
+
+/// Commits what waits, together, until nobody can send any more.
+fn run(database: &Database, waiting: &Receiver<Commit>) {
+    while let Ok((mut changes, done)) = waiting.recv() {
+        let mut dones = vec![done];
+        while changes.len() < SHARED_CHANGES_MAX
+            && let Ok((more, done)) = waiting.try_recv()
+        {
+            changes.extend(more);
+            dones.push(done);
+        }
+        let outcome = apply(database, &changes);
+        for done in dones {
+            done(outcome.clone());
+        }
+    }
+}
+
+fn apply(database: &Database, changes: &[Change]) -> Result<(), TableError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    for change in changes {
+        match change {
+            Change::Put { space, key, value } => {
+                let mut table = transaction.open_table(definition(space)).map_err(failed)?;
+                table.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
+            }
+            Change::Delete { space, key } => {
+                let mut table = transaction.open_table(definition(space)).map_err(failed)?;
+                table.remove(key.as_slice()).map_err(failed)?;
+            }
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+impl Table for EmbeddedTable {
+    fn get(&self, space: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let table = match transaction.open_table(definition(space)) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        Ok(table.get(key).map_err(failed)?.map(|value| value.value().to_vec()))
+    }
+
+    fn scan(&self, space: &'static str, prefix: &[u8]) -> Result<Vec<Row>, TableError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let table = match transaction.open_table(definition(space)) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut rows = Vec::new();
+        for row in table.range(prefix..).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            rows.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(rows)
+    }
+
+    fn commit(&self, changes: Vec<Change>, done: Done) {
+        let commits = self.commits.lock();
+        let refused = match commits.as_ref() {
+            Some(commits) => commits.send((changes, done)).map_err(|refused| refused.0.1).err(),
+            None => Some(done),
+        };
+        drop(commits);
+        if let Some(done) = refused {
+            done(Err(TableError::Failed("it is closed".to_owned())));
+        }
+    }
+
+    fn close(&self) -> Result<(), TableError> {
+        drop(self.commits.lock().take());
+        let thread = self.thread.lock().take();
+        match thread.map(JoinHandle::join) {
+            Some(Err(_)) => Err(TableError::Failed("its thread panicked".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for EmbeddedTable {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the table was not closed in order");
+        }
+    }
+}

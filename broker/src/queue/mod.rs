@@ -243,7 +243,7 @@ impl Queue {
             Ok(()) => {
                 state.grant(now_ms, scarce, &mut effects);
                 if scarce {
-                    self.evict(&mut state, message, now_ms);
+                    self.evict(&mut state, message, seq, now_ms);
                 }
                 true
             }
@@ -266,13 +266,14 @@ impl Queue {
         }
     }
 
-    /// Lets go of the body of the message that came last, if it waits. No I/O: one that is not stored goes to the journal's
-    /// buffer; it is not looked for after a restart, and where the disk has no room for it, it stays in memory, where the
-    /// alarm sees it.
-    fn evict(&self, state: &mut State<Outlet>, message: &Message, now_ms: u64) {
-        let Some(entry) = state.last_fresh() else { return };
+    /// Lets go of the body of the message that has just come, if it waits. No I/O: one that is not stored goes to the
+    /// journal's buffer; it is not looked for after a restart, and where the disk has no room for it, it stays in memory,
+    /// where the alarm sees it.
+    fn evict(&self, state: &mut State<Outlet>, message: &Message, seq: u64, now_ms: u64) {
+        // It need not be the last one: a publisher that took its number earlier may have come later.
+        let Some(entry) = state.newcomer(seq) else { return };
         if entry.position.get().is_none()
-            && let Some(position) = self.page_out(message, entry.seq, now_ms)
+            && let Some(position) = self.page_out(message, seq, now_ms)
         {
             entry.position = position.into();
         }

@@ -40,8 +40,12 @@ impl Ready {
         }
     }
 
-    pub(super) fn last_fresh(&mut self) -> Option<&mut Entry> {
-        self.fresh.blocks.back_mut()?.back_mut()
+    /// The entry of this number, where it is the last one or did not come in order.
+    pub(super) fn newcomer(&mut self, seq: u64) -> Option<&mut Entry> {
+        match self.fresh.blocks.back_mut().and_then(VecDeque::back_mut) {
+            Some(last) if last.seq == seq => Some(last),
+            _ => self.early.get_mut(&seq),
+        }
     }
 
     pub(super) fn first(&self) -> Option<&Entry> {

@@ -136,9 +136,9 @@ impl<O> State<O> {
         self.ready.push(entry);
     }
 
-    /// The entry at the very end, if it waits and came in order.
-    pub(crate) fn last_fresh(&mut self) -> Option<&mut Entry> {
-        self.ready.last_fresh()
+    /// The entry that has just been enqueued under this number, if it still waits.
+    pub(crate) fn newcomer(&mut self, seq: u64) -> Option<&mut Entry> {
+        self.ready.newcomer(seq)
     }
 
     /// Hands out what waits to whoever can take it.

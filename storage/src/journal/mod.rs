@@ -222,11 +222,7 @@ pub trait Journal: Send + Sync {
     /// is dropped.
     fn watch(&self) -> watch::Receiver<Ticket>;
 
-<<<<<<< HEAD
-    /// Bytes appended and not yet on stable storage. One atomic load.
-=======
     /// Bytes appended and not yet on stable storage, as in [`Usage::backlog_bytes`]; costs one load.
->>>>>>> storage
     fn backlog_bytes(&self) -> u64;
 
     /// What it takes, now.

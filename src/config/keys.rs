@@ -66,74 +66,81 @@ struct Listener {
     key: &'static str,
     port: Option<u16>,
     tls_key: &'static str,
-    tls_port: u16,
+    tls_port: Option<u16>,
     speaks: &'static str,
 }
 
-/// The listeners that have both. The ports are those of RabbitMQ, ActiveMQ, Amazon MQ and LocalStack.
-const LISTENERS: [Listener; 9] = [
+/// The listeners. The ports are those of RabbitMQ, ActiveMQ, Amazon MQ and LocalStack.
+const LISTENERS: [Listener; 10] = [
     Listener {
         key: "listeners.amqp",
         port: Some(5672),
         tls_key: "listeners.amqp_tls",
-        tls_port: 5671,
+        tls_port: Some(5671),
         speaks: "AMQP 0-9-1 and AMQP 1.0",
     },
     Listener {
         key: "listeners.mqtt",
         port: Some(1883),
         tls_key: "listeners.mqtt_tls",
-        tls_port: 8883,
+        tls_port: Some(8883),
         speaks: "MQTT 3.1, 3.1.1 and 5.0",
     },
     Listener {
         key: "listeners.stomp",
         port: Some(61613),
         tls_key: "listeners.stomp_tls",
-        tls_port: 61614,
+        tls_port: Some(61614),
         speaks: "STOMP 1.0, 1.1 and 1.2",
     },
     Listener {
         key: "listeners.openwire",
         port: Some(61616),
         tls_key: "listeners.openwire_tls",
-        tls_port: 61617,
+        tls_port: Some(61617),
         speaks: "OpenWire, and the others in ActiveMQ's dialect",
     },
     Listener {
         key: "listeners.web_stomp",
         port: Some(15674),
         tls_key: "listeners.web_stomp_tls",
-        tls_port: 15673,
+        tls_port: Some(15673),
         speaks: "STOMP over WebSocket, path /ws",
     },
     Listener {
         key: "listeners.web_mqtt",
         port: Some(15675),
         tls_key: "listeners.web_mqtt_tls",
-        tls_port: 15676,
+        tls_port: Some(15676),
         speaks: "MQTT over WebSocket, path /ws",
     },
     Listener {
         key: "listeners.ws",
         port: None,
         tls_key: "listeners.ws_tls",
-        tls_port: 61619,
+        tls_port: Some(61619),
         speaks: "ActiveMQ's WebSocket endpoint",
     },
     Listener {
         key: "listeners.aws",
         port: Some(4566),
         tls_key: "listeners.aws_tls",
-        tls_port: 4567,
+        tls_port: Some(4567),
         speaks: "SQS, SNS, Kinesis and Firehose",
     },
     Listener {
         key: "listeners.management",
         port: Some(15672),
         tls_key: "listeners.management_tls",
-        tls_port: 15671,
+        tls_port: Some(15671),
         speaks: "health, and the management API",
+    },
+    Listener {
+        key: "listeners.metrics",
+        port: Some(15692),
+        tls_key: "listeners.metrics_tls",
+        tls_port: None,
+        speaks: "Prometheus",
     },
 ];
 
@@ -164,20 +171,20 @@ fn key(name: &'static str, default: &'static str, about: &'static str, kind: Kin
 
 fn listener_keys() -> Vec<Key> {
     let mut keys = Vec::new();
+    let at = |port: Option<u16>| port.map_or("off".into(), |port| format!("0.0.0.0:{port}").into());
     let short = |key: &'static str| key.strip_prefix("listeners.").unwrap_or(key);
     for listener in &LISTENERS {
         keys.push(Key {
             name: listener.key,
-            default: listener.port.map_or("off".into(), |port| format!("0.0.0.0:{port}").into()),
+            default: at(listener.port),
             about: listener.speaks.into(),
             kind: Kind::Listener(short(listener.key), short(listener.key), false),
         });
     }
-    keys.push(key("listeners.metrics", "0.0.0.0:15692", "Prometheus", Kind::Listener("metrics", "metrics", false)));
     for listener in &LISTENERS {
         keys.push(Key {
             name: listener.tls_key,
-            default: format!("0.0.0.0:{}", listener.tls_port).into(),
+            default: at(listener.tls_port),
             about: format!("the same as {}, over TLS", short(listener.key)).into(),
             kind: Kind::Listener(short(listener.tls_key), short(listener.key), true),
         });

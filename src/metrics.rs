@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gantry_broker::Totals;
 use gantry_storage::Usage;
 use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
@@ -44,6 +46,27 @@ pub(crate) struct Snapshot {
     pub(crate) acknowledged_total: u64,
     /// The journal.
     pub(crate) journal: Usage,
+}
+
+impl Snapshot {
+    /// The numbers of the broker and of its protocols.
+    pub(crate) fn of(totals: &Totals, amqp091: &gantry_amqp091::Stats) -> Self {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let messages = &totals.messages;
+        Self {
+            channels: load(&amqp091.channels),
+            consumers: messages.consumers as u64,
+            queues: totals.queues as u64,
+            messages_ready: messages.ready as u64,
+            messages_unacked: messages.unacked as u64,
+            message_bytes_resident: totals.resident_bytes as u64,
+            published_total: load(&amqp091.published),
+            confirmed_total: load(&amqp091.confirmed),
+            delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
+            acknowledged_total: messages.counters.accepted,
+            journal: totals.journal,
+        }
+    }
 }
 
 /// Takes a [`Snapshot`]. Called for each scrape; it must not block.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::{Broker, BrokerOptions, Found};
+use gantry_storage::{DataDir, EmbeddedJournal, EmbeddedTable, JournalOptions};
 use tokio::time::timeout;
 
 use crate::config::Config;
@@ -15,7 +17,7 @@ use crate::listener::{Bound, Listener, Service};
 use crate::management::{self, Health, Stage};
 use crate::metrics::{self, Metrics};
 use crate::process::{self, Started};
-use crate::protocols::{Entry, PROTOCOLS, Parts};
+use crate::protocols::{Entry, PROTOCOLS, Parts, sources};
 use crate::tls::{Tls, TlsError};
 
 /// How long connections that are cut have to be gone: they only need to be dropped.
@@ -48,17 +50,53 @@ pub(crate) struct Opened {
     pub(crate) parts: Parts,
     /// Its numbers.
     pub(crate) source: metrics::Source,
+    /// Tells it that connections go because the program stops.
+    pub(crate) start_closing: Box<dyn FnOnce() + Send>,
     /// Flushes and closes it. Blocks.
     pub(crate) close: Box<dyn FnOnce() -> Result<(), String> + Send>,
 }
 
+/// Above the watermark bodies leave memory; so many times as much, and publishers have to wait.
+const MEMORY_LIMIT_WATERMARKS: u64 = 4;
+
 /// Opens the broker on the data folder, recovery included. Blocks.
 fn open(config: &Config) -> Result<Opened, String> {
-    std::fs::create_dir_all(&config.data_dir).map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
+    let data_dir = DataDir::lock(&config.data_dir).map_err(|error| error.to_string())?;
+    let options = JournalOptions {
+        segment_bytes: config.storage.segment_bytes,
+        disk_free_min_bytes: config.storage.disk_free_min_bytes,
+        on_fatal: Some(Arc::new(|error: &str| {
+            // Nothing can be promised any more, and what was promised is on the disk: stop before somebody relies on less.
+            tracing::error!("storage failed: {error}");
+            std::process::abort();
+        })),
+        ..JournalOptions::default()
+    };
+    let mut found = Found::default();
+    let journal = EmbeddedJournal::open(&data_dir.journal(), options, &mut found).map_err(|error| error.to_string())?;
+    let table = EmbeddedTable::open(&data_dir.tables()).map_err(|error| error.to_string())?;
+    let watermark_bytes = config.limits.memory_watermark_bytes;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let options = BrokerOptions {
+        memory_watermark_bytes: bytes(watermark_bytes),
+        memory_limit_bytes: bytes(watermark_bytes.saturating_mul(MEMORY_LIMIT_WATERMARKS)),
+        sources: sources(),
+        ..BrokerOptions::default()
+    };
+    let broker = Broker::open(options, Arc::new(journal), Arc::new(table), found).map_err(|error| error.to_string())?;
+    let amqp091_stats = Arc::new(gantry_amqp091::Stats::default());
+    let (counted, counting) = (Arc::clone(&broker), Arc::clone(&amqp091_stats));
+    let (closing, closed) = (Arc::clone(&broker), Arc::clone(&broker));
     Ok(Opened {
-        parts: Parts { limits: config.limits },
-        source: Box::new(metrics::Snapshot::default),
-        close: Box::new(|| Ok(())),
+        parts: Parts { limits: config.limits, broker, amqp091_stats },
+        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
+        start_closing: Box::new(move || closing.start_closing()),
+        close: Box::new(move || {
+            let result = closed.close().map_err(|error| error.to_string());
+            // Locked until nothing is written any more.
+            drop(data_dir);
+            result
+        }),
     })
 }
 
@@ -71,6 +109,7 @@ pub(crate) struct Running {
     stop: ShutdownTrigger,
     cut: ShutdownTrigger,
     stop_timeout: Duration,
+    start_closing: Box<dyn FnOnce() + Send>,
     close: Box<dyn FnOnce() -> Result<(), String> + Send>,
 }
 
@@ -110,7 +149,7 @@ pub(crate) async fn start_with(
 
     let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
     let opened = tokio::task::spawn_blocking(move || open(&config)).await;
-    let Opened { parts, source, close } =
+    let Opened { parts, source, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
     metrics.set_broker(source);
 
@@ -124,7 +163,7 @@ pub(crate) async fn start_with(
     health.set(Stage::Ready);
     tracing::info!("ready after {} ms", (started.uptime_s() * 1e3).round());
     let addresses = serving.addresses;
-    Ok(Running { addresses, health, connections, http_connections, stop, cut, stop_timeout, close })
+    Ok(Running { addresses, health, connections, http_connections, stop, cut, stop_timeout, start_closing, close })
 }
 
 const MANAGEMENT: &str = "management";
@@ -202,6 +241,7 @@ impl Running {
     /// Stops accepting, lets connections end, closes the broker.
     pub(crate) async fn stop(self) -> Result<(), String> {
         self.health.set(Stage::Stopping);
+        (self.start_closing)();
         self.stop.request();
         let gone = async {
             self.connections.none_left().await;

@@ -199,7 +199,7 @@ impl Running {
         let mut quiet = true;
         tokio::select! {
             biased;
-            io = std::future::poll_fn(|cx| poll_io(stream, &mut client.out, input, reading, &mut quiet, cx)) => match io? {
+            io = std::future::poll_fn(|cx| poll_io(stream, client, input, reading, &mut quiet, cx)) => match io? {
                 Io::Read => {
                     let now = Instant::now();
                     heartbeat.last_read = now;
@@ -291,12 +291,13 @@ fn stopping() -> Failure {
 /// Writes what waits, and reads what has come. Pending gives back the memory of a connection that has nothing to do.
 fn poll_io(
     stream: &mut Box<dyn Stream>,
-    out: &mut Output,
+    client: &mut Client,
     input: &mut BytesMut,
     reading: bool,
     quiet: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Io>> {
+    let out = &mut client.out;
     let waited = out.len();
     if waited > 0 {
         match out.poll_write(Pin::new(&mut **stream), cx) {
@@ -322,7 +323,7 @@ fn poll_io(
     }
     if *quiet {
         *quiet = false;
-        out.shrink();
+        client.shrink();
         if input.is_empty() {
             *input = BytesMut::new();
         }

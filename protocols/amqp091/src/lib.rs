@@ -46,14 +46,9 @@ pub struct Amqp091 {
 }
 
 impl Amqp091 {
-    /// Serves `broker` within `limits`.
-    pub fn new(broker: Arc<Broker>, limits: Limits) -> Self {
-        Self { broker, limits, stats: Arc::default() }
-    }
-
-    /// The counts of its connections.
-    pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.stats)
+    /// Serves `broker` within `limits`, and counts in `stats`.
+    pub fn new(broker: Arc<Broker>, limits: Limits, stats: Arc<Stats>) -> Self {
+        Self { broker, limits, stats }
     }
 }
 

@@ -22,6 +22,9 @@ mod matcher;
 mod topic;
 pub mod trie;
 
+#[cfg(test)]
+mod tests;
+
 pub use bindings::Binding;
 pub use error::BindError;
 pub use matcher::{ExchangeKind, Matcher, UnknownKind};

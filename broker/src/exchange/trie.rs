@@ -8,6 +8,9 @@
 //! integers wide and all edges live in one hash table keyed by (node, word number), so a hundred thousand patterns cost
 //! neither a hundred thousand small tables nor a comparison of strings per step.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
@@ -289,6 +292,8 @@ struct Walk<'a, V> {
 
 impl<'a, V> Walk<'a, V> {
     fn step(&mut self, node: NodeId, word: Option<WordId>, visit: &mut impl FnMut(&'a V)) {
+        #[cfg(test)]
+        tests::count_step();
         let trie = self.trie;
         let from = &trie.nodes[node as usize];
         if from.literal_children > 0

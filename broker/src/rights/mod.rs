@@ -19,6 +19,9 @@ mod permission;
 mod topic;
 mod user;
 
+#[cfg(test)]
+mod tests;
+
 pub use cache::{AccessCache, TopicCache};
 pub use login::{Denied, Login};
 pub use password::{PasswordHash, PasswordHashError, Salted};

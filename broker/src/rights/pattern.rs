@@ -2,8 +2,9 @@
 //!
 //! RabbitMQ takes Perl's expressions, byte by byte, and searches: `a` matches `bar`, anchors must be written. Here they run in time linear in the
 //! name, whatever the expression. What cannot (look-around, back references) is refused when it is set, and what is
-//! written differently is translated, so that an expression never means something else than it did there. One
-//! difference is kept: `$` is the end of the name only, never before a line feed that ends it.
+//! written differently is translated, so that an expression does not come to mean something else than it did there. Two
+//! differences are kept: `$` is the end of the name only, never before a line feed that ends it; and a class that
+//! lists characters beyond ASCII holds those characters, where RabbitMQ takes each of their bytes for one.
 
 use std::fmt;
 

@@ -129,7 +129,7 @@ fn run(options: &Options) -> Fallible<bool> {
     for fact in &facts {
         println!("{fact}  ");
     }
-    println!("\n{}", results.markdown(&names));
+    println!("\n{}", results.markdown(&names, !options.without_gantry));
     for workload in &workloads {
         println!("- `{}`: {}", workload.name, workload.about);
     }

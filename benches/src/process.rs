@@ -158,6 +158,20 @@ pub(crate) fn own_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Processor time that everything on this machine has used since it started.
+pub(crate) fn machine_cpu() -> Fallible<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let total = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).and_then(|times| {
+        // user nice system idle iowait irq softirq
+        let times: Vec<u64> = times.split_whitespace().map_while(|ticks| ticks.parse().ok()).collect();
+        Some(times.get(..7)?.iter().sum::<u64>() - times[3] - times[4])
+    });
+    match total {
+        Some(ticks) => Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)),
+        None => fail("/proc/stat cannot be read"),
+    }
+}
+
 /// Bytes that the files under a folder occupy on the disk.
 pub(crate) fn folder_bytes(folder: &Path) -> Fallible<u64> {
     use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,7 @@
 //! Figures, their medians and ratios, and the table that is printed.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 /// Which direction is the good one.
@@ -114,13 +116,16 @@ impl Results {
         rows
     }
 
-    /// A table in Markdown: a row a figure, a column a broker. The first broker is compared with each of the others.
-    pub(crate) fn markdown(&self, brokers: &[&'static str]) -> String {
+    /// A table in Markdown: a row a figure, a column a broker. The first broker is compared with each of the others, and
+    /// with the targets if these are for it (`judged`).
+    pub(crate) fn markdown(&self, brokers: &[&'static str], judged: bool) -> String {
         let Some((ours, peers)) = brokers.split_first() else { return String::new() };
         let mut lines = vec![vec![String::from("work"), String::from("figure"), String::from("unit")]];
         lines[0].extend(brokers.iter().map(|broker| broker.to_string()));
         lines[0].extend(peers.iter().map(|peer| format!("{ours} : {peer}")));
-        lines[0].push("target".into());
+        if judged {
+            lines[0].push("target".into());
+        }
         let mut last = "";
         for (workload, figure) in self.rows() {
             let value = |broker: &str| self.median(workload, figure.name, broker);
@@ -132,10 +137,12 @@ impl Results {
                 let ratio = value(ours).zip(value(peer)).and_then(|(ours, peer)| ratio(figure.better, ours, peer));
                 ratio.map_or("-".into(), |ratio| format!("{} x", number(ratio)))
             }));
-            line.push(self.verdict(workload, &figure, ours, peers.first().copied()));
+            if judged {
+                line.push(self.verdict(workload, &figure, ours, peers.first().copied()));
+            }
             lines.push(line);
         }
-        lay_out(&lines)
+        lay_out(&lines, 3..3 + brokers.len() + peers.len())
     }
 
     /// The target, and whether it is met.
@@ -206,24 +213,23 @@ fn number(value: f64) -> String {
     text
 }
 
-fn lay_out(lines: &[Vec<String>]) -> String {
+/// Pads the cells; the columns in `numbers` to the right, the others to the left.
+fn lay_out(lines: &[Vec<String>], numbers: Range<usize>) -> String {
     let columns = lines[0].len();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    // Names left, numbers right, the verdict left.
-    let is_number = |column: usize| column > 2 && column + 1 < columns;
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
         for (column, cell) in line.iter().enumerate() {
             let fill = " ".repeat(widths[column] - cell.chars().count());
-            let cell = if is_number(column) { format!("| {fill}{cell} ") } else { format!("| {cell}{fill} ") };
+            let cell = if numbers.contains(&column) { format!("| {fill}{cell} ") } else { format!("| {cell}{fill} ") };
             text.push_str(&cell);
         }
         text.push_str("|\n");
         if index == 0 {
             for (column, width) in widths.iter().enumerate() {
                 let rule = "-".repeat(width + 1);
-                text.push_str(&if is_number(column) { format!("|{rule}:") } else { format!("|{rule}-") });
+                text.push_str(&if numbers.contains(&column) { format!("|{rule}:") } else { format!("|{rule}-") });
             }
             text.push_str("|\n");
         }
@@ -251,7 +257,7 @@ mod tests {
 |      | time   | ms   |  100 | 1,000 |      9.95 x | at most 100: **missed** |
 ";
         let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace(['-', ' '], "");
-        assert_eq!(squeeze(&results.markdown(&["ours", "peer"])), squeeze(expected));
+        assert_eq!(squeeze(&results.markdown(&["ours", "peer"], true)), squeeze(expected));
         assert_eq!(results.values("work", "speed", "ours"), [20.0]);
     }
 

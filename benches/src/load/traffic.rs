@@ -14,7 +14,7 @@ use crate::amqp::scan::Deliveries;
 use crate::amqp::{Connection, LOOK_UP};
 use crate::error::{Fallible, fail};
 use crate::peer::Running;
-use crate::process::own_cpu;
+use crate::process::{machine_cpu, own_cpu};
 use crate::table::{Better, Figure, Target};
 
 /// How long consumers may take to get what is left when the producers have stopped.
@@ -23,6 +23,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 const PREFETCH: u16 = 1_000;
 /// Consumers acknowledge at least this many at once.
 const ACK_EVERY: u64 = 100;
+
+/// Other programs that take more than this part of the processors make a figure doubtful.
+const OTHERS_SHARE_MAX: f64 = 0.05;
 
 /// What is sent.
 pub(crate) struct Traffic<'a> {
@@ -68,7 +71,11 @@ pub(crate) struct Seen {
     /// The server's memory at the end.
     pub(crate) resident_bytes: u64,
     /// Messages that were sent and not yet taken at the end.
-    pub(crate) waiting: u64,
+    waiting: u64,
+    /// Messages that were taken in the measured time.
+    taken: u64,
+    /// Part of the machine's processors that was used by something else.
+    others_share: f64,
 }
 
 impl Seen {
@@ -84,12 +91,20 @@ impl Seen {
         ]
     }
 
-    /// Something that makes the figures doubtful.
-    pub(crate) fn doubt(&self, seconds: f64) -> Option<String> {
-        let taken = self.rate * seconds;
-        (self.waiting as f64 > taken / 5.0).then(|| {
-            format!("{} messages waited at the end, against {taken:.0} taken: consumers fell behind", self.waiting)
-        })
+    /// What makes the figures doubtful.
+    pub(crate) fn doubts(&self, workload: &str) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if self.waiting > self.taken / 5 {
+            let (waiting, taken) = (self.waiting, self.taken);
+            doubts.push(format!(
+                "{workload}: {waiting} messages waited at the end, against {taken} taken: consumers fell behind"
+            ));
+        }
+        if self.others_share > OTHERS_SHARE_MAX {
+            let percent = self.others_share * 100.0;
+            doubts.push(format!("{workload}: other programs took {percent:.0} % of the processors"));
+        }
+        doubts
     }
 }
 
@@ -178,6 +193,7 @@ struct Moment {
     waiting: u64,
     server: Duration,
     client: Duration,
+    machine: Duration,
     disk_bytes: u64,
 }
 
@@ -185,10 +201,18 @@ impl Moment {
     fn now(running: &Running, lanes: &[Lane]) -> Fallible<Self> {
         let server = running.process.cpu()?;
         let client = own_cpu();
+        let machine = machine_cpu()?;
         let disk_bytes = running.process.written()?.disk_bytes;
         let taken = sum(lanes, |lane| &lane.taken);
         let waiting = sum(lanes, |lane| &lane.sent).saturating_sub(taken);
-        Ok(Self { at: Instant::now(), taken, waiting, server, client, disk_bytes })
+        Ok(Self { at: Instant::now(), taken, waiting, server, client, machine, disk_bytes })
+    }
+
+    fn others_share(&self, after: &Self) -> f64 {
+        let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
+        let ours = (after.server - self.server) + (after.client - self.client);
+        let others = (after.machine - self.machine).saturating_sub(ours);
+        others.as_secs_f64() / (after.at - self.at).as_secs_f64() / cores
     }
 
     fn until(&self, after: &Self, resident_bytes: u64) -> Seen {
@@ -201,6 +225,8 @@ impl Moment {
             disk_bytes: (after.disk_bytes - self.disk_bytes) as f64 / messages,
             resident_bytes,
             waiting: after.waiting,
+            taken: after.taken - self.taken,
+            others_share: self.others_share(after),
         }
     }
 }

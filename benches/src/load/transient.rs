@@ -29,5 +29,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
             messages_max: 20_000_000,
         },
     )?;
+    for doubt in seen.doubts("transient-64") {
+        bench.note(doubt);
+    }
     Ok(seen.figures(10.0, 20.0))
 }

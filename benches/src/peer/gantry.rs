@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Broker, Launched, Settings};
+use super::{Amqp, Broker, Launched, Settings};
 use crate::error::{Fallible, fail};
 use crate::process::Process;
 
@@ -50,8 +50,7 @@ impl Broker for Gantry {
         let _none_before = fs::remove_file(&log);
         fs::write(&config, configuration(&folder.join("data"), settings))?;
         let process = Process::start(Command::new(&self.program).arg("--config").arg(&config), &log)?;
-        let find_amqp = |process: &Process| find_address(&process.said()?);
-        Ok(Launched { process, helpers: Vec::new(), find_amqp: Box::new(find_amqp) })
+        Ok(Launched { process, helpers: Vec::new(), amqp: Amqp::Told(find_address) })
     }
 }
 

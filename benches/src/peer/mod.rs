@@ -42,8 +42,25 @@ pub(crate) struct Launched {
     pub(crate) process: Process,
     /// Helpers that must run beside it; stopped after it.
     pub(crate) helpers: Vec<Process>,
-    /// Tells the AMQP address, once it is known.
-    pub(crate) find_amqp: Box<dyn Fn(&Process) -> Fallible<Option<SocketAddr>>>,
+    /// Where AMQP clients will connect.
+    pub(crate) amqp: Amqp,
+}
+
+/// Where AMQP clients will connect.
+pub(crate) enum Amqp {
+    /// At an address that was chosen for it.
+    At(SocketAddr),
+    /// At an address that it picks, and that this finds in what it says.
+    Told(fn(said: &str) -> Fallible<Option<SocketAddr>>),
+}
+
+impl Amqp {
+    fn find(&self, process: &Process) -> Fallible<Option<SocketAddr>> {
+        match self {
+            Self::At(address) => Ok(Some(*address)),
+            Self::Told(find) => find(&process.said()?),
+        }
+    }
 }
 
 /// A broker that accepts clients.
@@ -71,16 +88,22 @@ impl Running {
         settings: Settings,
         mut is_ready: impl FnMut(&mut Connection) -> Fallible<bool>,
     ) -> Fallible<Self> {
-        let Launched { mut process, helpers, find_amqp } = broker.launch(folder, settings)?;
+        let Launched { mut process, helpers, amqp } = broker.launch(folder, settings)?;
         let deadline = process.started() + START_PATIENCE;
         let mut refusal = String::from("it tells no address");
         while Instant::now() < deadline {
             process.check_alive()?;
-            if let Some(amqp) = find_amqp(&process)? {
-                match Connection::open(amqp).and_then(|mut client| is_ready(&mut client)) {
+            if let Some(address) = amqp.find(&process)? {
+                match Connection::open(address).and_then(|mut client| is_ready(&mut client)) {
                     Ok(true) => {
                         let ready_after = process.started().elapsed();
-                        return Ok(Self { process, amqp, ready_after, folder: folder.to_owned(), _helpers: helpers });
+                        return Ok(Self {
+                            process,
+                            amqp: address,
+                            ready_after,
+                            folder: folder.to_owned(),
+                            _helpers: helpers,
+                        });
                     }
                     Ok(false) => refusal = String::from("what it should hold is not there"),
                     Err(error) => refusal = error.to_string(),

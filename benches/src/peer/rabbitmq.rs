@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Broker, Launched, Settings};
+use super::{Amqp, Broker, Launched, Settings};
 use crate::amqp::loopback;
 use crate::error::{Fallible, fail};
 use crate::process::{Process, free_port};
@@ -66,8 +66,7 @@ impl Broker for RabbitMq {
             .env("ERL_EPMD_PORT", names_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let process = Process::start(&mut command, &folder.join("rabbitmq.log"))?;
-        let address = loopback(amqp_port);
-        Ok(Launched { process, helpers: vec![names], find_amqp: Box::new(move |_| Ok(Some(address))) })
+        Ok(Launched { process, helpers: vec![names], amqp: Amqp::At(loopback(amqp_port)) })
     }
 }
 

@@ -91,10 +91,11 @@ fn run(options: &Options) -> Fallible<bool> {
     let brokers = brokers(options)?;
     let data = options.data.clone().unwrap_or_else(std::env::temp_dir);
     fs::create_dir_all(&data)?;
-    process::stop_all_when_interrupted()?;
+    let data = tempfile::Builder::new().prefix("gantry-bench-").tempdir_in(&data)?;
+    process::clean_up_when_interrupted(data.path().to_owned())?;
     process::raise_open_files();
 
-    let facts = facts(&brokers, &data, options)?;
+    let facts = facts(&brokers, data.path(), options)?;
     let mut results = Results::default();
     let mut notes = BTreeSet::new();
     let mut failures = Vec::new();
@@ -103,7 +104,7 @@ fn run(options: &Options) -> Fallible<bool> {
             // Peers first: their load is also put on gantry.
             for broker in brokers.iter().rev() {
                 eprintln!("round {round} of {}: {} on {}", options.repeat, workload.name, broker.name());
-                let folder = tempfile::Builder::new().prefix("gantry-bench-").tempdir_in(&data)?;
+                let folder = tempfile::tempdir_in(data.path())?;
                 let mut bench = Bench {
                     broker: broker.as_ref(),
                     folder: folder.path(),

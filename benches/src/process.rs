@@ -191,8 +191,8 @@ pub(crate) fn folder_bytes(folder: &Path) -> Fallible<u64> {
     Ok(bytes)
 }
 
-/// Stops everything that runs when this program is interrupted.
-pub(crate) fn stop_all_when_interrupted() -> Fallible<()> {
+/// Stops everything that runs when this program is interrupted, and removes the folder where it left its data.
+pub(crate) fn clean_up_when_interrupted(folder: PathBuf) -> Fallible<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     std::thread::Builder::new().name("interrupt".into()).spawn(move || {
         runtime.block_on(async {
@@ -209,6 +209,8 @@ pub(crate) fn stop_all_when_interrupted() -> Fallible<()> {
             for pid in running.iter() {
                 let _gone_already = kill_process_group(*pid, Signal::KILL);
             }
+            // A process that is just going away may still write: what it leaves then is all that stays.
+            let _gone_as_far_as_possible = fs::remove_dir_all(&folder);
             std::process::exit(130);
         });
     })?;

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
@@ -26,6 +27,9 @@ use table::Results;
 
 /// Where cargo leaves the program.
 const GANTRY: &str = "target/release/gantry";
+
+/// Other programs that take more than this part of the processors make a figure doubtful.
+const OTHERS_SHARE_MAX: f64 = 0.05;
 
 /// Measures gantry and its peers under the same load, in one run.
 #[derive(Parser)]
@@ -112,8 +116,10 @@ fn run(options: &Options) -> Fallible<bool> {
                     earlier: &results,
                     notes: Vec::new(),
                 };
+                let bystanders = Bystanders::watch()?;
                 let outcome = (workload.run)(&mut bench);
-                notes.append(&mut bench.notes.into_iter().collect());
+                let said = bench.notes.into_iter().chain(bystanders.note()?);
+                notes.extend(said.map(|note| format!("{} on {}: {note}", workload.name, broker.name())));
                 match outcome {
                     Ok(figures) => results.add(workload.name, broker.name(), figures),
                     Err(error) => {
@@ -176,6 +182,30 @@ fn brokers(options: &Options) -> Fallible<Vec<Box<dyn Broker>>> {
         return fail("there is nothing to measure");
     }
     Ok(brokers)
+}
+
+/// Other programs on this machine, while a workload runs.
+struct Bystanders {
+    since: Instant,
+    machine: Duration,
+    ours: Duration,
+}
+
+impl Bystanders {
+    fn watch() -> Fallible<Self> {
+        Ok(Self { since: Instant::now(), machine: process::machine_cpu()?, ours: process::family_cpu()? })
+    }
+
+    /// Tells that they took a part of the processors that makes the figures doubtful. To be called when the broker is gone.
+    fn note(&self) -> Fallible<Option<String>> {
+        let now = Self::watch()?;
+        let others = (now.machine - self.machine).saturating_sub(now.ours - self.ours);
+        let cores = std::thread::available_parallelism()?.get() as f64;
+        let share = others.as_secs_f64() / (now.since - self.since).as_secs_f64() / cores;
+        let percent = share * 100.0;
+        Ok((share > OTHERS_SHARE_MAX)
+            .then(|| format!("DOUBTFUL, other programs took {percent:.0} % of the processors")))
+    }
 }
 
 /// What a reader must know to judge the figures.

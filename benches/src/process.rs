@@ -86,12 +86,12 @@ impl Process {
             }
         }
         let mut family = vec![self.pid.as_raw_nonzero().get()];
-        let mut ticks = 0;
+        let mut used = 0;
         while let Some(pid) = family.pop() {
-            ticks += stats.iter().find(|stat| stat.pid == pid).map_or(0, |stat| stat.ticks);
+            used += stats.iter().find(|stat| stat.pid == pid).map_or(0, |stat| stat.ticks);
             family.extend(stats.iter().filter(|stat| stat.parent == pid).map(|stat| stat.pid));
         }
-        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+        Ok(ticks(used))
     }
 
     /// Memory that it holds (VmRSS), in bytes.
@@ -158,6 +158,16 @@ pub(crate) fn own_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Processor time that this program and the processes that it has started and waited for have used.
+pub(crate) fn family_cpu() -> Fallible<Duration> {
+    Ok(ticks(Stat::parse(&fs::read_to_string("/proc/self/stat")?)?.ticks))
+}
+
+/// The kernel's unit of processor time.
+fn ticks(count: u64) -> Duration {
+    Duration::from_secs_f64(count as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// Processor time that everything on this machine has used since it started.
 pub(crate) fn machine_cpu() -> Fallible<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
@@ -167,7 +177,7 @@ pub(crate) fn machine_cpu() -> Fallible<Duration> {
         Some(times.get(..7)?.iter().sum::<u64>() - times[3] - times[4])
     });
     match total {
-        Some(ticks) => Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)),
+        Some(count) => Ok(ticks(count)),
         None => fail("/proc/stat cannot be read"),
     }
 }

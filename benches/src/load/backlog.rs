@@ -34,7 +34,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let filled_in = started.elapsed();
     producer.close()?;
     if messages < wanted {
-        bench.note(format!("backlog-1m: only {messages} messages in the time that was given"));
+        bench.note(format!("only {messages} messages in the time that was given"));
     }
     let_it_settle();
     let full_bytes = running.process.resident_bytes()?;

@@ -40,7 +40,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     }
     let took = started.elapsed();
     if declared < wanted {
-        bench.note(format!("declare-10k: only {declared} queues in the time that was given"));
+        bench.note(format!("only {declared} queues in the time that was given"));
     }
     let server = running.process.cpu()? - server_before;
     let_it_settle();

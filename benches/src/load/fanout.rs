@@ -47,7 +47,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let per_message = |value: f64| value / messages as f64;
     let disk_target = 1.3 * 1024.0 + 64.0 * QUEUES as f64;
     let lower = |name, unit, value| Figure::new(name, unit, per_message(value), Better::Lower);
-    bench.note(format!("fanout-100 counts {messages} messages"));
+    bench.note(format!("counts {messages} messages"));
     Ok(vec![
         Figure::new("throughput (messages in)", "messages/s", messages as f64 / took.as_secs_f64(), Better::Higher),
         lower("server CPU per message in", "µs", server.as_secs_f64() * 1e6),

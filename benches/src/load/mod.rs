@@ -54,7 +54,7 @@ impl Bench<'_> {
     }
 
     fn note(&mut self, note: String) {
-        self.notes.push(format!("{}: {note}", self.broker.name()));
+        self.notes.push(note);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::amqp::scan::Deliveries;
 use crate::amqp::{Connection, LOOK_UP};
 use crate::error::{Fallible, fail};
 use crate::peer::Running;
-use crate::process::{machine_cpu, own_cpu};
+use crate::process::own_cpu;
 use crate::table::{Better, Figure, Target};
 
 /// How long consumers may take to get what is left when the producers have stopped.
@@ -23,9 +23,6 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 const PREFETCH: u16 = 1_000;
 /// Consumers acknowledge at least this many at once.
 const ACK_EVERY: u64 = 100;
-
-/// Other programs that take more than this part of the processors make a figure doubtful.
-const OTHERS_SHARE_MAX: f64 = 0.05;
 
 /// What is sent.
 pub(crate) struct Traffic<'a> {
@@ -74,8 +71,6 @@ pub(crate) struct Seen {
     waiting: u64,
     /// Messages that were taken in the measured time.
     taken: u64,
-    /// Part of the machine's processors that was used by something else.
-    others_share: f64,
 }
 
 impl Seen {
@@ -92,19 +87,10 @@ impl Seen {
     }
 
     /// What makes the figures doubtful.
-    pub(crate) fn doubts(&self, workload: &str) -> Vec<String> {
-        let mut doubts = Vec::new();
-        if self.waiting > self.taken / 5 {
-            let (waiting, taken) = (self.waiting, self.taken);
-            doubts.push(format!(
-                "{workload}: {waiting} messages waited at the end, against {taken} taken: consumers fell behind"
-            ));
-        }
-        if self.others_share > OTHERS_SHARE_MAX {
-            let percent = self.others_share * 100.0;
-            doubts.push(format!("{workload}: other programs took {percent:.0} % of the processors"));
-        }
-        doubts
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let (waiting, taken) = (self.waiting, self.taken);
+        (waiting > taken / 5)
+            .then(|| format!("{waiting} messages waited at the end, against {taken} taken: consumers fell behind"))
     }
 }
 
@@ -193,7 +179,6 @@ struct Moment {
     waiting: u64,
     server: Duration,
     client: Duration,
-    machine: Duration,
     disk_bytes: u64,
 }
 
@@ -201,18 +186,10 @@ impl Moment {
     fn now(running: &Running, lanes: &[Lane]) -> Fallible<Self> {
         let server = running.process.cpu()?;
         let client = own_cpu();
-        let machine = machine_cpu()?;
         let disk_bytes = running.process.written()?.disk_bytes;
         let taken = sum(lanes, |lane| &lane.taken);
         let waiting = sum(lanes, |lane| &lane.sent).saturating_sub(taken);
-        Ok(Self { at: Instant::now(), taken, waiting, server, client, machine, disk_bytes })
-    }
-
-    fn others_share(&self, after: &Self) -> f64 {
-        let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
-        let ours = (after.server - self.server) + (after.client - self.client);
-        let others = (after.machine - self.machine).saturating_sub(ours);
-        others.as_secs_f64() / (after.at - self.at).as_secs_f64() / cores
+        Ok(Self { at: Instant::now(), taken, waiting, server, client, disk_bytes })
     }
 
     fn until(&self, after: &Self, resident_bytes: u64) -> Seen {
@@ -226,7 +203,6 @@ impl Moment {
             resident_bytes,
             waiting: after.waiting,
             taken: after.taken - self.taken,
-            others_share: self.others_share(after),
         }
     }
 }

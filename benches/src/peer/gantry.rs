@@ -49,7 +49,13 @@ impl Broker for Gantry {
         // An address in the log of an earlier start is not this one's.
         let _none_before = fs::remove_file(&log);
         fs::write(&config, configuration(&folder.join("data"), settings))?;
-        let process = Process::start(Command::new(&self.program).arg("--config").arg(&config), &log)?;
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(&config);
+        // The file alone says how it is to be; settings in this program's own environment would change it unseen.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GANTRY_")) {
+            command.env_remove(name);
+        }
+        let process = Process::start(&mut command, &log)?;
         Ok(Launched { process, helpers: Vec::new(), amqp: Amqp::Told(find_address) })
     }
 }

@@ -36,7 +36,7 @@ impl Broker for Gantry {
 
     fn version(&self) -> Fallible<String> {
         let output = Command::new(&self.program).arg("--version").output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("it tells no version").to_owned())
     }
 
     fn binary(&self) -> Option<&Path> {

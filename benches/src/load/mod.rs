@@ -3,11 +3,13 @@
 //! * [`traffic`]: producers and consumers at full speed, watched from outside.
 //! * [`paced`]: a steady load below the limit, for latencies.
 //! * [`publish`]: a producer with a window of confirms.
+//! * [`journal_alone`]: the journal's engine without a broker, to compare with.
 
 mod backlog;
 mod declare;
 mod fanout;
 mod idle;
+mod journal_alone;
 mod paced;
 mod persistent;
 mod persistent_many;

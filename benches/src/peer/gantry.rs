@@ -43,6 +43,10 @@ impl Broker for Gantry {
         Some(&self.program)
     }
 
+    fn has_our_journal(&self) -> bool {
+        true
+    }
+
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched> {
         let config = folder.join("gantry.toml");
         let log = folder.join("gantry.log");

@@ -32,6 +32,10 @@ pub(crate) trait Broker {
     fn version(&self) -> Fallible<String>;
     /// The program's file, where it is one file.
     fn binary(&self) -> Option<&Path>;
+    /// It keeps messages with the storage engine of this workspace, which can be measured alone.
+    fn has_our_journal(&self) -> bool {
+        false
+    }
     /// Starts it on a data folder, which is empty or was left by an earlier start. Returns before it is ready.
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched>;
 }

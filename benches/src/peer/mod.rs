@@ -1,0 +1,130 @@
+//! The brokers that are compared: how each is started, and when it is ready.
+
+mod gantry;
+mod rabbitmq;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(crate) use gantry::Gantry;
+pub(crate) use rabbitmq::RabbitMq;
+
+use crate::amqp::Connection;
+use crate::error::{Fallible, fail};
+use crate::process::Process;
+
+/// How long a broker may take until it accepts a client.
+const START_PATIENCE: Duration = Duration::from_secs(180);
+
+/// What a workload asks of a broker beyond its defaults.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Settings {
+    /// Bodies of waiting messages leave memory above this, in bytes, where the broker has such a setting.
+    pub(crate) memory_watermark_bytes: Option<u64>,
+}
+
+/// A broker that is installed.
+pub(crate) trait Broker {
+    /// Short name, the head of a column.
+    fn name(&self) -> &'static str;
+    /// Name and version.
+    fn version(&self) -> Fallible<String>;
+    /// The program's file, where it is one file.
+    fn binary(&self) -> Option<&Path>;
+    /// It keeps messages with the storage engine of this workspace, which can be measured alone.
+    fn has_our_journal(&self) -> bool {
+        false
+    }
+    /// Starts it on a data folder, which is empty or was left by an earlier start. Returns before it is ready.
+    fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched>;
+}
+
+/// A broker that was told to start.
+pub(crate) struct Launched {
+    /// The server's process.
+    pub(crate) process: Process,
+    /// Helpers that must run beside it; stopped after it.
+    pub(crate) helpers: Vec<Process>,
+    /// Where AMQP clients will connect.
+    pub(crate) amqp: Amqp,
+}
+
+/// Where AMQP clients will connect.
+pub(crate) enum Amqp {
+    /// At an address that was chosen for it.
+    At(SocketAddr),
+    /// At an address that it picks, and that this finds in what it says.
+    Told(fn(said: &str) -> Fallible<Option<SocketAddr>>),
+}
+
+impl Amqp {
+    fn find(&self, process: &Process) -> Fallible<Option<SocketAddr>> {
+        match self {
+            Self::At(address) => Ok(Some(*address)),
+            Self::Told(find) => find(&process.said()?),
+        }
+    }
+}
+
+/// A broker that accepts clients.
+pub(crate) struct Running {
+    /// The server's process.
+    pub(crate) process: Process,
+    /// Where AMQP clients connect.
+    pub(crate) amqp: SocketAddr,
+    /// From the start of the process to a client that is logged in.
+    pub(crate) ready_after: Duration,
+    folder: PathBuf,
+    _helpers: Vec<Process>,
+}
+
+impl Running {
+    /// Starts a broker and waits until a client is logged in.
+    pub(crate) fn start(broker: &dyn Broker, folder: &Path, settings: Settings) -> Fallible<Self> {
+        Self::start_until(broker, folder, settings, |_| Ok(true))
+    }
+
+    /// As [`Running::start`], but ready is when `is_ready` says so too.
+    pub(crate) fn start_until(
+        broker: &dyn Broker,
+        folder: &Path,
+        settings: Settings,
+        mut is_ready: impl FnMut(&mut Connection) -> Fallible<bool>,
+    ) -> Fallible<Self> {
+        let Launched { mut process, helpers, amqp } = broker.launch(folder, settings)?;
+        let deadline = process.started() + START_PATIENCE;
+        let mut refusal = String::from("it tells no address");
+        while Instant::now() < deadline {
+            process.check_alive()?;
+            if let Some(address) = amqp.find(&process)? {
+                match Connection::open(address).and_then(|mut client| is_ready(&mut client)) {
+                    Ok(true) => {
+                        let ready_after = process.started().elapsed();
+                        return Ok(Self {
+                            process,
+                            amqp: address,
+                            ready_after,
+                            folder: folder.to_owned(),
+                            _helpers: helpers,
+                        });
+                    }
+                    Ok(false) => refusal = String::from("what it should hold is not there"),
+                    Err(error) => refusal = error.to_string(),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fail(format!("{} is not ready after {} s: {refusal}", broker.name(), START_PATIENCE.as_secs()))
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A client.
+    pub(crate) fn connect(&self) -> Fallible<Connection> {
+        Connection::open(self.amqp)
+    }
+}

@@ -4,20 +4,32 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gantry_broker::protocol::{Connection, Protocol};
+use gantry_broker::{Broker, BrokerOptions, Found};
+use gantry_storage::{Faults, MemoryJournal, MemoryTable};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
+use crate::config::Limits;
 use crate::protocols::Parts;
 
-/// Answers each line with itself, `who` with what TLS found out and `from` with the peer's address, and says `bye` at a
-/// shutdown, unless it was told to `stay`. A line longer than messages may be ends the connection.
+/// Answers each line with itself, `who` with what TLS found out, `from` with the peer's address, `vhosts` with the number of
+/// virtual hosts, and says `bye` at a shutdown, unless it was told to `stay`. A line longer than messages may be ends the
+/// connection.
 pub(crate) struct Echo {
+    broker: Arc<Broker>,
     line_bytes_max: u64,
 }
 
 impl Echo {
     pub(crate) fn make(parts: &Parts) -> Arc<dyn Protocol> {
-        Arc::new(Self { line_bytes_max: parts.limits.message_bytes_max })
+        Arc::new(Self { broker: parts.broker.clone(), line_bytes_max: parts.limits.message_bytes_max })
     }
+}
+
+/// What a protocol needs, with a broker that forgets everything.
+pub(crate) fn parts(limits: Limits) -> Parts {
+    let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
+    let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
+    Parts { limits, broker, amqp091_stats: Arc::default() }
 }
 
 #[async_trait]
@@ -46,6 +58,7 @@ impl Protocol for Echo {
                 (Ok(bytes), _) if bytes as u64 > self.line_bytes_max => return,
                 (_, "who\n") => format!("{tls:?}\n"),
                 (_, "from\n") => format!("{peer}\n"),
+                (_, "vhosts\n") => format!("{}\n", self.broker.totals().vhosts),
                 (_, "panic\n") => panic!("as asked"),
                 (_, said) => {
                     stay |= said == "stay\n";

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gantry_broker::Totals;
 use gantry_storage::Usage;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -81,12 +81,37 @@ struct Measured {
     connections: Connections,
     /// There is none until the broker has recovered.
     broker: RwLock<Option<Source>>,
+    delivered: Mutex<Rising>,
+    acknowledged: Mutex<Rising>,
+}
+
+/// A count that is a sum over the queues there are, and so falls when one is deleted. Prometheus takes a fall for a restart and
+/// everything that is left for new; so what it is told only rises. What a queue that is gone had counted since the scrape before
+/// is not told.
+#[derive(Default)]
+struct Rising {
+    last: u64,
+    told: u64,
+}
+
+impl Rising {
+    fn advance(&mut self, now: u64) -> u64 {
+        self.told += now.saturating_sub(self.last);
+        self.last = now;
+        self.told
+    }
 }
 
 impl Metrics {
     /// Measures the process and these connections.
     pub(crate) fn new(started: Started, connections: Connections) -> Self {
-        Self(Arc::new(Measured { started, connections, broker: RwLock::new(None) }))
+        Self(Arc::new(Measured {
+            started,
+            connections,
+            broker: RwLock::new(None),
+            delivered: Mutex::default(),
+            acknowledged: Mutex::default(),
+        }))
     }
 
     /// Measures the broker too, from now on.
@@ -113,13 +138,15 @@ impl fmt::Debug for Metrics {
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut encode = Encode(encoder);
-        let Measured { started, connections, broker } = &*self.0;
+        let Measured { started, connections, broker, delivered, acknowledged } = &*self.0;
         encode.process(*started)?;
         encode.connections(connections)?;
         let snapshot = broker.read().as_ref().map(|source| source());
         match snapshot {
             None => Ok(()),
-            Some(snapshot) => {
+            Some(mut snapshot) => {
+                snapshot.delivered_total = delivered.lock().advance(snapshot.delivered_total);
+                snapshot.acknowledged_total = acknowledged.lock().advance(snapshot.acknowledged_total);
                 encode.broker(&snapshot)?;
                 encode.journal(&snapshot.journal)
             }
@@ -210,5 +237,17 @@ async fn scrape(State(metrics): State<Metrics>) -> Response {
     match metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rises_does_not_fall_with_a_queue() {
+        let mut rising = Rising::default();
+        let told: Vec<_> = [10, 12, 3, 5].into_iter().map(|now| rising.advance(now)).collect();
+        assert_eq!(told, [10, 12, 12, 14]);
     }
 }

@@ -65,11 +65,7 @@ fn open(config: &Config) -> Result<Opened, String> {
     let options = JournalOptions {
         segment_bytes: config.storage.segment_bytes,
         disk_free_min_bytes: config.storage.disk_free_min_bytes,
-        on_fatal: Some(Arc::new(|error: &str| {
-            // Nothing can be promised any more, and what was promised is on the disk: stop before somebody relies on less.
-            tracing::error!("storage failed: {error}");
-            std::process::abort();
-        })),
+        on_fatal: Some(Arc::new(end_at_once)),
         ..JournalOptions::default()
     };
     let mut found = Found::default();
@@ -98,6 +94,14 @@ fn open(config: &Config) -> Result<Opened, String> {
             result
         }),
     })
+}
+
+/// A write or a sync has failed: what the disk holds is not known any more, so nothing may be promised or tidied up. What was
+/// confirmed is there at the next start.
+fn end_at_once(reason: &str) {
+    // The thread that writes the log will not get to it, and this line is not to be lost.
+    eprintln!("gantry: the journal has failed, the broker ends: {reason}");
+    std::process::exit(1);
 }
 
 /// The program while it runs.

@@ -6,8 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config;
-use crate::echo::Echo;
-use crate::protocols::Parts;
+use crate::echo::{Echo, parts};
 
 struct Started {
     address: SocketAddr,
@@ -22,7 +21,7 @@ fn started(connections_max: u64, at: &str) -> Started {
     let (stop, shutdown) = ShutdownTrigger::new();
     let (cut, cut_handle) = ShutdownTrigger::new();
     let connections = Connections::new(connections_max);
-    let protocol = Echo::make(&Parts { limits: config::config("").limits });
+    let protocol = Echo::make(&parts(config::config("").limits));
     let address = at.parse().unwrap();
     let config = ListenerConfig { name: "echo", plain_name: "echo", tls: false, address: Some(address) };
     let listener = Bound::new(&config, address).unwrap().listen().unwrap();

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::config;
-use crate::echo::Echo;
+use crate::echo::{Echo, parts};
 
 /// All listeners at free ports of loopback, where there is a protocol.
 fn free_ports(more: &str) -> Config {
@@ -21,7 +21,12 @@ fn free_ports(more: &str) -> Config {
 
 fn opened(config: &Config) -> Opened {
     let source = || metrics::Snapshot { queues: 7, published_total: 11, ..metrics::Snapshot::default() };
-    Opened { parts: Parts { limits: config.limits }, source: Box::new(source), close: Box::new(|| Ok(())) }
+    Opened {
+        parts: parts(config.limits),
+        source: Box::new(source),
+        start_closing: Box::new(|| ()),
+        close: Box::new(|| Ok(())),
+    }
 }
 
 fn address(running: &Running, name: &str) -> SocketAddr {
@@ -141,6 +146,22 @@ async fn stopping_tells_clients_cuts_those_that_stay_and_closes_the_broker_last(
     let _ = stays.read_to_string(&mut last).await;
     assert_eq!(stopping.await.unwrap(), Err(String::from("the last sync failed")));
     assert!(closed.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_data_folder_is_locked_while_it_is_in_use_and_taken_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { data_dir: folder.path().join("data"), ..free_ports("") };
+    let running = start_with(config.clone(), ECHO, open).await.unwrap();
+    let mut stream = TcpStream::connect(address(&running, "amqp")).await.unwrap();
+    stream.write_all(b"vhosts\n").await.unwrap();
+    let mut answer = [0; 2];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"1\n");
+    let refused = start_with(config.clone(), ECHO, open).await.err().unwrap().to_string();
+    assert!(refused.contains("is in use by another process"), "{refused}");
+    running.stop().await.unwrap();
+    start_with(config, ECHO, open).await.unwrap().stop().await.unwrap();
 }
 
 #[tokio::test]

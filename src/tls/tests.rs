@@ -14,9 +14,8 @@ use tokio_rustls::client::TlsStream as ClientStream;
 use super::*;
 use crate::config::{self, ListenerConfig};
 use crate::connections::Connections;
-use crate::echo::Echo;
+use crate::echo::{Echo, parts};
 use crate::listener::{Bound, Service};
-use crate::protocols::Parts;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -71,7 +70,7 @@ fn serve(options: &str, client_ca: bool, handshake_timeout: Duration) -> Server 
     let listener = ListenerConfig { name: "echo_tls", plain_name: "echo", tls: true, address: Some(address) };
     let listener = Bound::new(&listener, address).unwrap().listen().unwrap();
     let address = listener.address();
-    let protocol = Echo::make(&Parts { limits: config.limits });
+    let protocol = Echo::make(&parts(config.limits));
     let service = Service { protocol, tls: Some(tls), connections: connections.clone(), shutdown, cut };
     tokio::spawn(listener.serve(service));
     Server { address, authority, connections, _folder: folder, _stop: (stop, cut_trigger) }

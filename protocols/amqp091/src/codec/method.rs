@@ -188,6 +188,15 @@ macro_rules! methods {
                     $(Method::$method(_) => methods!(@content $($content)?),)*
                 }
             }
+
+            /// The method of that name, with fields drawn from the source.
+            #[cfg(test)]
+            pub(super) fn sample(name: &str, source: &Source<'a>) -> Option<Method<'a>> {
+                match name {
+                    $($name => Some(Method::$method($method { $($field: source.field(stringify!($field)),)* })),)*
+                    _ => None,
+                }
+            }
         }
     };
 

@@ -5,6 +5,8 @@ use super::error::Snippet;
 use super::frame::{FrameKind, encode_frame};
 use super::method::methods;
 use super::table::RawTable;
+#[cfg(test)]
+use super::tests::samples::Source;
 use super::wire::{Field, LongStr, Reader, ShortStr, ShortText, WireError, Writer};
 use bytes::{BufMut, BytesMut};
 

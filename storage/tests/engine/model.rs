@@ -236,14 +236,14 @@ fn seeds(count: u64) -> Vec<u64> {
 
 #[test]
 fn memory_is_like_the_model() {
-    for seed in seeds(20) {
+    for seed in seeds(8) {
         run(&mut Memory::new(Faults::default()), seed, 2000);
     }
 }
 
 #[test]
 fn embedded_is_like_the_model() {
-    for seed in seeds(20) {
+    for seed in seeds(8) {
         run(&mut Embedded::new(Faults::default()), seed, 2000);
     }
 }

@@ -72,12 +72,12 @@ impl Keeper {
     }
 
     fn tidy(&mut self, shared: &Shared) {
-        watch_space(shared);
         save_indexes(shared);
         if let Err(error) = self.checkpoint(shared) {
             tracing::warn!(%error, "the journal's checkpoint was not written");
         }
         self.free_dead(shared);
+        // Last, since making a spare takes long, and a checkpoint that waits makes the next start slow.
         watch_space(shared);
     }
 
@@ -243,16 +243,17 @@ fn is_full(shared: &Shared) -> bool {
         return true;
     }
     let wanted = if shared.front.lock().active.number() > shared.first { 2 } else { 1 };
-    while shared.spares.lock().count() < wanted {
-        if shared.stopping() {
-            return false;
-        }
+    if shared.spares.lock().count() < wanted {
         if free() < least.saturating_add(segment_bytes) {
             return shared.spares.lock().count() == 0;
         }
         let path = shared.spares.lock().name(&shared.dir);
         match space::make_spare(&path, segment_bytes) {
-            Ok(()) => shared.spares.lock().put(path),
+            Ok(()) => {
+                shared.spares.lock().put(path);
+                // One at a time: there may be something else to do before the next.
+                shared.wake_keeper();
+            }
             Err(error) if space::is_full(&error) => return shared.spares.lock().count() == 0,
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "a spare segment was not made");

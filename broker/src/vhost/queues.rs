@@ -216,7 +216,8 @@ impl VirtualHost {
         if queue.options().durable && queue.owner().is_none() {
             changes.push(rows::delete_queue(queue));
         }
-        self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;
+        let left_empty = self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;
+        self.remove_exchanges(topology, left_empty, &mut changes)?;
         self.changed();
         Ok(self.commit(changes))
     }

@@ -110,6 +110,11 @@ impl Leases {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// Takes all of them, in no order.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Leased> + use<> {
         let all = std::mem::take(self);

@@ -9,6 +9,8 @@
 mod consumer;
 mod entry;
 mod lease;
+#[cfg(test)]
+mod model;
 mod options;
 mod ready;
 mod state;
@@ -30,8 +32,8 @@ pub use self::lease::{Lease, Outcome};
 pub use self::options::{ARGUMENT_MS_MAX, QueueOptions};
 pub(crate) use self::options::{Rules, resource};
 pub use self::state::QueueCounters;
-pub(crate) use self::state::{NotSealed, SealIf, SubscribeError};
 use self::state::{Departure, Effects, Grant, State};
+pub(crate) use self::state::{NotSealed, SealIf, SubscribeError};
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::shared::Shared;

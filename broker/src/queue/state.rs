@@ -383,6 +383,18 @@ impl<O> State<O> {
         self.counters
     }
 
+    /// Which message a lease is for.
+    #[cfg(test)]
+    pub(super) fn leased_seq(&self, lease: Lease) -> Option<u64> {
+        self.leases.get(lease).map(|leased| leased.entry.seq)
+    }
+
+    /// Entries and leases that there is memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.ready.capacity() + self.leases.capacity()
+    }
+
     /// Gives memory back that a busy time left behind.
     pub(crate) fn shrink(&mut self) {
         if self.ready.is_empty() {

@@ -1,7 +1,7 @@
 //! One timer for all queues: each says when it wants to be looked at.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,53 +11,46 @@ use tokio::sync::Notify;
 use crate::message::now_ms;
 use crate::queue::Queue;
 
-/// The earliest first.
-#[derive(Debug)]
-struct Wake {
-    at_ms: u64,
-    queue: Weak<Queue>,
-}
-
-impl PartialEq for Wake {
-    fn eq(&self, other: &Self) -> bool {
-        self.at_ms == other.at_ms
-    }
-}
-
-impl Eq for Wake {}
-
-impl PartialOrd for Wake {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Wake {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at_ms.cmp(&self.at_ms)
-    }
-}
-
-/// When which queue wants to be looked at.
+/// When which queue wants to be looked at: each stands here once at most, however often it changes its mind, and leaves when
+/// it is deleted.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    wakes: Mutex<BinaryHeap<Wake>>,
+    /// By time and lane.
+    wakes: Mutex<BTreeMap<(u64, u64), Weak<Queue>>>,
     earlier: Notify,
 }
+
+/// What a queue that is not waited for has instead of a time.
+const NEVER_MS: u64 = u64::MAX;
+/// What a queue that is gone has: nothing is earlier, so that it never comes back.
+const GONE_MS: u64 = 0;
 
 /// Nothing is waited for longer than this, so that a clock that was set is noticed.
 const SLEEP_MS_MAX: u64 = 60_000;
 
 impl Timer {
-    /// Notes a wake-up, in milliseconds since the epoch of Unix.
+    /// Notes a wake-up, in milliseconds since the epoch of Unix, unless an earlier one is noted.
     pub(crate) fn add(&self, at_ms: u64, queue: &Arc<Queue>) {
         let mut wakes = self.wakes.lock();
-        let first = wakes.peek().is_none_or(|first| at_ms < first.at_ms);
-        wakes.push(Wake { at_ms, queue: Arc::downgrade(queue) });
+        let noted_ms = queue.wake_ms().load(Ordering::Relaxed);
+        if at_ms >= noted_ms {
+            return;
+        }
+        wakes.remove(&(noted_ms, queue.lane()));
+        queue.wake_ms().store(at_ms, Ordering::Relaxed);
+        let first = wakes.first_key_value().is_none_or(|(first, _)| at_ms < first.0);
+        wakes.insert((at_ms, queue.lane()), Arc::downgrade(queue));
         drop(wakes);
         if first {
             self.earlier.notify_one();
         }
+    }
+
+    /// Forgets a queue that is gone.
+    pub(crate) fn forget(&self, queue: &Queue) {
+        let mut wakes = self.wakes.lock();
+        let noted_ms = queue.wake_ms().swap(GONE_MS, Ordering::Relaxed);
+        wakes.remove(&(noted_ms, queue.lane()));
     }
 
     /// Waits until queues want to be looked at, and tells which.
@@ -67,10 +60,13 @@ impl Timer {
             let mut due = Vec::new();
             let sleep_ms = {
                 let mut wakes = self.wakes.lock();
-                while wakes.peek().is_some_and(|first| first.at_ms <= now_ms) {
-                    due.extend(wakes.pop().and_then(|wake| wake.queue.upgrade()));
+                while let Some(first) = wakes.first_entry().filter(|first| first.key().0 <= now_ms) {
+                    if let Some(queue) = first.remove().upgrade() {
+                        queue.wake_ms().store(NEVER_MS, Ordering::Relaxed);
+                        due.push(queue);
+                    }
                 }
-                wakes.peek().map_or(SLEEP_MS_MAX, |first| (first.at_ms - now_ms).min(SLEEP_MS_MAX))
+                wakes.first_key_value().map_or(SLEEP_MS_MAX, |(first, _)| (first.0 - now_ms).min(SLEEP_MS_MAX))
             };
             if !due.is_empty() {
                 return due;

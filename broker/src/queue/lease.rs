@@ -3,11 +3,13 @@
 use super::consumer::ConsumerId;
 use super::entry::Entry;
 
-/// A delivery that waits for its outcome. Said twice, the second time finds nothing.
+/// A delivery that waits for its outcome. Said twice, the second time finds nothing, even where the message has been
+/// delivered once more in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     index: u32,
-    seq: u64,
+    /// Never given to another lease of the queue.
+    number: u64,
 }
 
 /// What is said of a delivery.
@@ -32,7 +34,7 @@ pub(super) struct Leased {
 
 #[derive(Debug)]
 enum Slot {
-    Taken(Leased),
+    Taken { number: u64, leased: Leased },
     Free { next: u32 },
 }
 
@@ -43,13 +45,15 @@ const NO_SLOT: u32 = u32::MAX;
 pub(super) struct Leases {
     slots: Vec<Slot>,
     free: u32,
+    /// Number of the next lease.
+    next: u64,
     len: usize,
     bytes: u64,
 }
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NO_SLOT, len: 0, bytes: 0 }
+        Self { slots: Vec::new(), free: NO_SLOT, next: 0, len: 0, bytes: 0 }
     }
 }
 
@@ -63,25 +67,26 @@ impl Leases {
     }
 
     pub(super) fn insert(&mut self, leased: Leased) -> Lease {
-        let seq = leased.entry.seq;
+        let number = self.next;
+        self.next += 1;
         self.len += 1;
         self.bytes += u64::from(leased.entry.bytes);
         if self.free == NO_SLOT {
-            self.slots.push(Slot::Taken(leased));
-            return Lease { index: (self.slots.len() - 1) as u32, seq };
+            self.slots.push(Slot::Taken { number, leased });
+            return Lease { index: (self.slots.len() - 1) as u32, number };
         }
         let index = self.free;
         let slot = &mut self.slots[index as usize];
         if let Slot::Free { next } = *slot {
             self.free = next;
         }
-        *slot = Slot::Taken(leased);
-        Lease { index, seq }
+        *slot = Slot::Taken { number, leased };
+        Lease { index, number }
     }
 
     pub(super) fn get(&self, lease: Lease) -> Option<&Leased> {
         match self.slots.get(lease.index as usize)? {
-            Slot::Taken(leased) if leased.entry.seq == lease.seq => Some(leased),
+            Slot::Taken { number, leased } if *number == lease.number => Some(leased),
             _ => None,
         }
     }
@@ -97,7 +102,7 @@ impl Leases {
             if self.slots.capacity() > 1024 { self.slots = Vec::new() } else { self.slots.clear() }
         }
         match slot {
-            Slot::Taken(leased) => {
+            Slot::Taken { leased, .. } => {
                 self.bytes -= u64::from(leased.entry.bytes);
                 Some(leased)
             }
@@ -105,11 +110,17 @@ impl Leases {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// Takes all of them, in no order.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Leased> + use<> {
         let all = std::mem::take(self);
+        self.next = all.next;
         all.slots.into_iter().filter_map(|slot| match slot {
-            Slot::Taken(leased) => Some(leased),
+            Slot::Taken { leased, .. } => Some(leased),
             Slot::Free { .. } => None,
         })
     }

@@ -9,6 +9,8 @@
 mod consumer;
 mod entry;
 mod lease;
+#[cfg(test)]
+mod model;
 mod options;
 mod ready;
 mod state;
@@ -30,8 +32,8 @@ pub use self::lease::{Lease, Outcome};
 pub use self::options::{ARGUMENT_MS_MAX, QueueOptions};
 pub(crate) use self::options::{Rules, resource};
 pub use self::state::QueueCounters;
-pub(crate) use self::state::SubscribeError;
 use self::state::{Departure, Effects, Grant, State};
+pub(crate) use self::state::{NotSealed, SealIf, SubscribeError};
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::shared::Shared;
@@ -362,14 +364,21 @@ impl Queue {
         self.with_grant(wakes, |state, _| state.subscribe(outlet, options))
     }
 
-    /// Removes a consumer. True where the queue has to go with it.
-    pub(crate) fn unsubscribe(&self, id: ConsumerId) -> bool {
+    /// Removes a consumer. True where the queue has to go with it: then it takes nothing any more.
+    pub(crate) fn unsubscribe(self: &Arc<Self>, id: ConsumerId) -> bool {
         let mut state = self.state.lock();
         let removed = state.unsubscribe(id);
-        let last = state.consumers_len() == 0;
+        let goes = removed
+            && self.options.auto_delete
+            && !self.shared.is_closing()
+            && state.seal(SealIf { unused: true, empty: false }).is_ok();
+        // Under the lock, or a tick could see an unused queue and not since when.
+        self.touch();
         drop(state);
-        self.used_ms.store(now_ms(), Ordering::Relaxed);
-        removed && last && self.options.auto_delete
+        if removed && !goes {
+            self.start_expiry();
+        }
+        goes
     }
 
     /// The consumer has room again.
@@ -423,6 +432,11 @@ impl Queue {
         self.with_grant(&mut Wakes::new(), |state, effects| state.purge(effects))
     }
 
+    /// Has the queue take nothing any more, if it may go; [`Queue::close`] follows.
+    pub(crate) fn seal(&self, conditions: SealIf) -> Result<(), NotSealed> {
+        self.state.lock().seal(conditions)
+    }
+
     /// The end of the queue. How many messages waited.
     pub(crate) fn close(self: &Arc<Self>, wakes: &mut Wakes) -> usize {
         let mut effects = Shell::new(self, wakes);
@@ -433,6 +447,7 @@ impl Queue {
         }
         drop(state);
         effects.finish(After::default());
+        self.shared.timer.forget(self);
         self.note(None);
         waiting
     }
@@ -446,29 +461,30 @@ impl Queue {
         self.used_ms.store(now_ms(), Ordering::Relaxed);
     }
 
-    /// Looks at what time has brought. True where the queue has been unused for too long and has to go.
+    /// Looks at what time has brought. True where the queue has been unused for too long and has to go: then it takes nothing
+    /// any more.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
-        self.wake_ms.store(u64::MAX, Ordering::Relaxed);
         let now_ms = self.with_grant(&mut Wakes::new(), |state, effects| {
             state.expire(effects.now_ms, effects);
             state.shrink();
             effects.now_ms
         });
         let Some(expires_ms) = self.rules.expires_ms else { return false };
-        let state = self.state.lock();
-        if state.is_closed() || state.consumers_len() > 0 {
+        let mut state = self.state.lock();
+        if state.is_closed() {
             return false;
         }
-        drop(state);
         let due_ms = self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms);
         if due_ms <= now_ms {
-            return true;
+            // With consumers it goes on when the last of them goes.
+            return state.seal(SealIf { unused: true, empty: false }).is_ok();
         }
+        drop(state);
         self.wake_at(due_ms);
         false
     }
 
-    /// Starts the clock of `x-expires`.
+    /// Starts the clock of `x-expires`. It does not run while there are consumers.
     pub(crate) fn start_expiry(self: &Arc<Self>) {
         if let Some(expires_ms) = self.rules.expires_ms {
             self.wake_at(self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms));
@@ -476,9 +492,14 @@ impl Queue {
     }
 
     fn wake_at(self: &Arc<Self>, at_ms: u64) {
-        if self.wake_ms.fetch_min(at_ms, Ordering::Relaxed) > at_ms {
+        if at_ms < self.wake_ms.load(Ordering::Relaxed) {
             self.shared.timer.add(at_ms, self);
         }
+    }
+
+    /// When the timer looks at this queue next. Only the timer sets it, under its lock.
+    pub(crate) fn wake_ms(&self) -> &AtomicU64 {
+        &self.wake_ms
     }
 
     fn delivery(self: &Arc<Self>, token: u64, grant: Grant) -> Delivery {

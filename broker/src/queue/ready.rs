@@ -7,6 +7,9 @@ use super::entry::Entry;
 /// Entries of one block of [`Blocks`].
 const BLOCK_ENTRIES: usize = 512;
 
+/// For so many blocks an empty queue may keep memory.
+const BLOCKS_KEPT: usize = 64;
+
 /// Waiting entries by their sequence number. What comes in order goes into blocks that are cheap to push to and to pop from;
 /// what comes back, or was overtaken on its way in, waits beside them until it is the first.
 #[derive(Debug, Default)]
@@ -102,8 +105,13 @@ impl Blocks {
         let block = self.blocks.front_mut()?;
         let entry = block.pop_front()?;
         self.len -= 1;
-        if block.is_empty() && self.blocks.len() > 1 {
+        // A short last block stays for what comes next; a long one would stay with every queue that was ever busy.
+        let (done, long) = (block.is_empty(), block.capacity() >= BLOCK_ENTRIES);
+        if done && (long || self.blocks.len() > 1) {
             self.blocks.pop_front();
+            if self.blocks.is_empty() && self.blocks.capacity() > BLOCKS_KEPT {
+                self.blocks.shrink_to_fit();
+            }
         }
         Some(entry)
     }
@@ -117,6 +125,11 @@ impl Blocks {
 }
 
 impl Ready {
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.fresh.blocks.iter().map(VecDeque::capacity).sum()
+    }
+
     /// Gives memory back where nothing waits. For when the queue has been quiet for a while.
     pub(super) fn shrink(&mut self) {
         self.fresh.shrink();

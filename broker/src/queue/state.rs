@@ -63,6 +63,24 @@ pub(crate) enum SubscribeError {
     Closed,
 }
 
+/// What has to hold for a queue to be closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SealIf {
+    /// It has no consumers.
+    pub(crate) unused: bool,
+    /// No messages wait.
+    pub(crate) empty: bool,
+}
+
+/// Why a queue was not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSealed {
+    /// It has consumers.
+    InUse,
+    /// Messages wait.
+    NotEmpty,
+}
+
 /// Counts since the queue came to be in this process. They only rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
@@ -141,14 +159,18 @@ impl<O> State<O> {
         self.ready.newcomer(seq)
     }
 
-    /// Hands out what waits to whoever can take it.
+    /// Hands out what waits to whoever can take it, and drops what has expired then.
     pub(crate) fn grant(&mut self, now_ms: u64, scarce: Scarce, effects: &mut impl Effects<O>) {
         loop {
-            self.expire(now_ms, effects);
+            // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
+            // those who wait for it.
+            self.expire_before(now_ms, effects);
             if self.ready.is_empty() {
                 return;
             }
-            let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else { return };
+            let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else {
+                return self.expire(now_ms, effects);
+            };
             let Some(entry) = self.ready.pop_first() else { return };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
             let lease_for = consumer.options.acknowledges.then_some(id);
@@ -270,7 +292,11 @@ impl<O> State<O> {
     /// Drops what has expired. Only the head of the queue is looked at: a message behind one that still lives goes when it
     /// becomes the first, as in RabbitMQ.
     pub(crate) fn expire(&mut self, now_ms: u64, effects: &mut impl Effects<O>) {
-        while self.ready.first().is_some_and(|first| first.expires_ms <= now_ms) {
+        self.expire_before(now_ms.saturating_add(1), effects);
+    }
+
+    fn expire_before(&mut self, ms: u64, effects: &mut impl Effects<O>) {
+        while self.ready.first().is_some_and(|first| first.expires_ms < ms) {
             if let Some(entry) = self.ready.pop_first() {
                 self.counters.expired += 1;
                 effects.departed(entry, Departure::Expired);
@@ -281,6 +307,19 @@ impl<O> State<O> {
     /// When the first message expires, in milliseconds since the epoch of Unix.
     pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
         self.ready.first().map(|first| first.expires_ms).filter(|at| *at != u64::MAX)
+    }
+
+    /// Takes nothing and nobody any more: [`State::close`] follows. Where a condition is not met, nothing happens; asking and
+    /// closing are one step, so that nothing can come in between and be lost.
+    pub(crate) fn seal(&mut self, conditions: SealIf) -> Result<(), NotSealed> {
+        if conditions.unused && self.consumers.len() > 0 {
+            return Err(NotSealed::InUse);
+        }
+        if conditions.empty && !self.ready.is_empty() {
+            return Err(NotSealed::NotEmpty);
+        }
+        self.closed = true;
+        Ok(())
     }
 
     /// Discards what waits; leased messages stay. How many there were.
@@ -304,7 +343,7 @@ impl<O> State<O> {
         (self.consumers.drain().map(|consumer| consumer.outlet).collect(), waiting)
     }
 
-    /// Whether it has been closed.
+    /// Whether it has been closed, or is about to be.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -342,6 +381,18 @@ impl<O> State<O> {
     /// The counters.
     pub(crate) fn counters(&self) -> QueueCounters {
         self.counters
+    }
+
+    /// Which message a lease is for.
+    #[cfg(test)]
+    pub(super) fn leased_seq(&self, lease: Lease) -> Option<u64> {
+        self.leases.get(lease).map(|leased| leased.entry.seq)
+    }
+
+    /// Entries and leases that there is memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.ready.capacity() + self.leases.capacity()
     }
 
     /// Gives memory back that a busy time left behind.

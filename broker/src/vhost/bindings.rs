@@ -110,7 +110,7 @@ impl VirtualHost {
                     }
                 }
                 if empty && source.options.auto_delete {
-                    self.remove_exchange(&mut topology, &source, &mut changes)?;
+                    self.remove_exchanges(&mut topology, vec![source], &mut changes)?;
                 }
                 self.changed();
                 self.commit(changes)
@@ -180,14 +180,15 @@ impl VirtualHost {
         }
     }
 
-    /// Removes every binding that leads to a destination, and the auto-delete exchanges that have none left then.
+    /// Removes every binding that leads to a destination. The auto-delete exchanges that have none left then, which go next.
     pub(super) fn remove_destination(
         &self,
         topology: &mut Topology,
         destination: &Destination,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Error> {
-        let Some(sources) = topology.bound_from.remove(destination) else { return Ok(()) };
+    ) -> Result<Vec<Arc<Exchange>>, Error> {
+        let mut left_empty = Vec::new();
+        let Some(sources) = topology.bound_from.remove(destination) else { return Ok(left_empty) };
         for source in sources {
             let Some(source) = topology.exchanges.get(&source).cloned() else { continue };
             let mut matcher = source.matcher.write();
@@ -199,10 +200,10 @@ impl VirtualHost {
             let empty = matcher.is_empty();
             drop(matcher);
             if empty && source.options.auto_delete {
-                self.remove_exchange(topology, &source, changes)?;
+                left_empty.push(source);
             }
         }
         self.changed();
-        Ok(())
+        Ok(left_empty)
     }
 }

@@ -80,19 +80,33 @@ impl VirtualHost {
                 return Err(Error::InUse(exchange.resource()));
             }
             let mut changes = Vec::new();
-            self.remove_exchange(&mut topology, &exchange, &mut changes)?;
+            self.remove_exchanges(&mut topology, vec![exchange], &mut changes)?;
             self.commit(changes)
         };
         committed.wait().await
     }
 
-    /// Takes an exchange out of the topology, and notes the rows that go with it.
-    pub(super) fn remove_exchange(
+    /// Takes exchanges out of the topology, with the auto-delete exchanges that lead nowhere then, and notes the rows that go
+    /// with them.
+    pub(super) fn remove_exchanges(
+        &self,
+        topology: &mut Topology,
+        mut going: Vec<Arc<Exchange>>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        // A list and not recursion: clients can make chains of any length.
+        while let Some(exchange) = going.pop() {
+            going.extend(self.remove_exchange(topology, &exchange, changes)?);
+        }
+        Ok(())
+    }
+
+    fn remove_exchange(
         &self,
         topology: &mut Topology,
         exchange: &Arc<Exchange>,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Arc<Exchange>>, Error> {
         topology.exchanges.remove(&exchange.name);
         if exchange.options.durable {
             changes.push(rows::delete_exchange(exchange));
@@ -124,8 +138,8 @@ impl VirtualHost {
         }
         drop(matcher);
         // What is bound to it.
-        self.remove_destination(topology, &Destination::Exchange(Arc::clone(exchange)), changes)?;
+        let left_empty = self.remove_destination(topology, &Destination::Exchange(Arc::clone(exchange)), changes)?;
         self.changed();
-        Ok(())
+        Ok(left_empty)
     }
 }

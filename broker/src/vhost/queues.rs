@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use gantry_storage::Change;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::exchange::Destination;
 use super::{Committed, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::inbox::Wakes;
-use crate::queue::{Queue, QueueOptions, Rules, resource};
+use crate::queue::{NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
 
 /// What a queue is to be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ enum Step {
     /// Somebody declares the same queue and waits for the disk.
     Other(watch::Receiver<()>),
     /// This declaration is on its way to the disk.
-    Own(oneshot::Receiver<Result<Arc<Queue>, Error>>),
+    Own(JoinHandle<Result<Arc<Queue>, Error>>),
 }
 
 impl VirtualHost {
@@ -75,7 +76,7 @@ impl VirtualHost {
                 // The sender is dropped when the other declaration is done, whichever way it ended: look again.
                 Err(Step::Other(mut other)) => while other.changed().await.is_ok() {},
                 Err(Step::Own(own)) => {
-                    return own.await.unwrap_or_else(|_| Err(Error::Storage("the table was closed".to_owned())));
+                    return own.await.unwrap_or_else(|error| Err(Error::Storage(error.to_string())));
                 }
             }
         }
@@ -125,25 +126,21 @@ impl VirtualHost {
         let row = rows::put_queue(&queue)?;
         let (done, others) = watch::channel(());
         topology.declaring.insert(name, others);
-        let (sender, receiver) = oneshot::channel();
+        let committed = self.commit(vec![row]);
         let vhost = Arc::clone(self);
-        // In the callback, not behind an await: whoever declares may be gone before the disk answers, and others wait.
-        self.shared.table.commit(
-            vec![row],
-            Box::new(move |result| {
-                let mut topology = vhost.topology.write();
-                topology.declaring.remove(queue.name());
-                let result = result.map(|()| {
-                    vhost.insert_queue(&mut topology, &queue);
-                    queue
-                });
-                drop(topology);
-                drop(done);
-                // Whoever asked may have gone.
-                let _ = sender.send(result.map_err(Error::from));
-            }),
-        );
-        Ok(Err(Step::Own(receiver)))
+        // A task of its own: whoever declares may be gone before the disk answers, and others wait.
+        let own = tokio::spawn(async move {
+            let result = committed.wait().await;
+            let mut topology = vhost.topology.write();
+            topology.declaring.remove(queue.name());
+            if result.is_ok() {
+                vhost.insert_queue(&mut topology, &queue);
+            }
+            drop(topology);
+            drop(done);
+            result.map(|()| queue)
+        });
+        Ok(Err(Step::Own(own)))
     }
 
     fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
@@ -176,13 +173,14 @@ impl VirtualHost {
                 Err(Error::NotFound(_)) => return Ok(0),
                 Err(error) => return Err(error),
             };
-            let status = queue.status();
-            if conditions.if_unused && status.consumers > 0 {
-                return Err(Error::InUse(resource(queue.name(), queue.vhost())));
-            }
-            if conditions.if_empty && status.ready > 0 {
-                return Err(Error::NotEmpty(resource(queue.name(), queue.vhost())));
-            }
+            let DeleteQueue { if_unused, if_empty } = conditions;
+            queue.seal(SealIf { unused: if_unused, empty: if_empty }).map_err(|not| {
+                let resource = resource(queue.name(), queue.vhost());
+                match not {
+                    NotSealed::InUse => Error::InUse(resource),
+                    NotSealed::NotEmpty => Error::NotEmpty(resource),
+                }
+            })?;
             let committed = self.remove_queue(&mut topology, &queue)?;
             (queue, committed)
         };
@@ -218,7 +216,8 @@ impl VirtualHost {
         if queue.options().durable && queue.owner().is_none() {
             changes.push(rows::delete_queue(queue));
         }
-        self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;
+        let left_empty = self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;
+        self.remove_exchanges(topology, left_empty, &mut changes)?;
         self.changed();
         Ok(self.commit(changes))
     }

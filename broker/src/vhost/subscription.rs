@@ -53,7 +53,7 @@ impl Subscription {
     /// Ends it: nothing more is put into its inbox. Its leases stay until their outcomes are said. An auto-delete queue goes
     /// with its last consumer.
     pub fn cancel(self) {
-        if self.queue.unsubscribe(self.id) && !self.vhost.shared.is_closing() {
+        if self.queue.unsubscribe(self.id) {
             self.vhost.drop_queue(&self.queue);
         }
     }

@@ -105,9 +105,26 @@ impl Settings {
 
 /// Listeners that would otherwise take their default ports.
 const KNOWN_LISTENERS: [&str; 20] = [
-    "amqp", "amqp_tls", "mqtt", "mqtt_tls", "stomp", "stomp_tls", "openwire", "openwire_tls", "web_stomp",
-    "web_stomp_tls", "web_mqtt", "web_mqtt_tls", "ws", "ws_tls", "aws", "aws_tls", "management", "management_tls",
-    "metrics", "metrics_tls",
+    "amqp",
+    "amqp_tls",
+    "mqtt",
+    "mqtt_tls",
+    "stomp",
+    "stomp_tls",
+    "openwire",
+    "openwire_tls",
+    "web_stomp",
+    "web_stomp_tls",
+    "web_mqtt",
+    "web_mqtt_tls",
+    "ws",
+    "ws_tls",
+    "aws",
+    "aws_tls",
+    "management",
+    "management_tls",
+    "metrics",
+    "metrics_tls",
 ];
 
 impl Broker {

@@ -4,6 +4,7 @@
 //! | module | |
 //! | --- | --- |
 //! | [`broker`] | starts the broker on free ports and a folder of its own, kills it, starts it again |
+//! | [`bystander`] | does honest work while a test misbehaves |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
 //! | [`wire`] | AMQP 0-9-1 by hand over one socket: frames, methods, content |
 //!
@@ -13,6 +14,7 @@
 //! `kill` or `stop` and returns once the broker is back, and one test at a time (`--test-threads=1`).
 
 pub mod broker;
+pub mod bystander;
 pub mod client;
 pub mod wire;
 

@@ -1,0 +1,66 @@
+# What one does with the project, one word each. `make` alone lists them.
+
+CLIENTS := target/clients
+# The tests wait more than they compute: more of them at a time than there are cores.
+TEST_THREADS ?= 4
+CRASH_ROUNDS ?= 200
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test clients bench crash fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## build the broker and run it, with its data in ./data
+	cargo build --release
+	./target/release/gantry --data-dir ./data
+
+build:
+	cargo build --release
+
+test: clients build ## all tests: of the crates, and end to end with stock clients of five languages
+	cargo test --workspace -- --test-threads=$(TEST_THREADS)
+
+bench: build ## the table of ratios against the peers that are installed
+	cargo run --release -p gantry-benches
+
+crash: build ## kill -9 under load, again and again (CRASH_ROUNDS=200)
+	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash -- --nocapture
+
+fuzz: ## every fuzz target for FUZZ_SECONDS=60
+	@for script in storage/fuzz/run.sh protocols/*/fuzz/run.sh; do \
+		[ -e "$$script" ] || continue; echo "$$script $(FUZZ_SECONDS)"; "$$script" $(FUZZ_SECONDS) || exit 1; \
+	done
+
+# --- what the end-to-end tests need, each installed once and again only when its list changes ---
+
+clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/perftest.done $(CLIENTS)/go/amqp091
+
+$(CLIENTS)/python.done: tests/clients/python/requirements.txt
+	rm -rf $(CLIENTS)/python
+	python3 -m venv $(CLIENTS)/python
+	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(CLIENTS)/node.done: tests/clients/node/package.json
+	rm -rf $(CLIENTS)/node
+	mkdir -p $(CLIENTS)/node
+	cp $< $(CLIENTS)/node/
+	cd $(CLIENTS)/node && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
+$(CLIENTS)/java.done: tests/clients/java/pom.xml $(wildcard tests/clients/java/src/*.java)
+	rm -rf $(CLIENTS)/java
+	mvn --quiet --batch-mode --file $< compile dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(CLIENTS)/java/lib
+	touch $@
+
+$(CLIENTS)/perftest.done: tests/clients/perftest/pom.xml
+	rm -rf $(CLIENTS)/perftest
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(CLIENTS)/perftest
+	touch $@
+
+$(CLIENTS)/go/amqp091: tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
+	mkdir -p $(CLIENTS)/go
+	cd tests/clients/go && go build -o $(CURDIR)/$@ .

@@ -1,0 +1,80 @@
+//! Another client, which does its honest work while somebody else misbehaves.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::wire::{Method, NO_PROPERTIES, Wire};
+use crate::{unique, wait_until};
+
+/// A connection that publishes a message, receives it, and starts over, until it is asked how it went.
+pub struct Bystander {
+    rounds: Arc<AtomicU64>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<Duration>>>,
+}
+
+impl Bystander {
+    /// Connects and starts.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[must_use]
+    pub fn start(address: &str) -> Self {
+        let rounds = Arc::new(AtomicU64::new(0));
+        let end = Arc::new(AtomicBool::new(false));
+        let mut wire = Wire::open(address).expect("the bystander is let in");
+        let thread = std::thread::spawn({
+            let (rounds, end) = (Arc::clone(&rounds), Arc::clone(&end));
+            move || work(&mut wire, &rounds, &end)
+        });
+        let bystander = Self { rounds, end, thread: Some(thread) };
+        bystander.assert_working();
+        bystander
+    }
+
+    /// Fails unless the bystander does another hundred rounds now.
+    ///
+    /// # Panics
+    /// Then.
+    pub fn assert_working(&self) {
+        let before = self.rounds.load(Ordering::Relaxed);
+        wait_until("the bystander does its work", || self.rounds.load(Ordering::Relaxed) >= before + 100);
+    }
+
+    /// Ends it, and returns the longest time that one of its messages took.
+    ///
+    /// # Panics
+    /// When it has had an error.
+    pub fn finish(mut self) -> Duration {
+        self.assert_working();
+        self.end.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().expect("finished once");
+        thread.join().expect("the bystander's thread").expect("the bystander's connection")
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+    }
+}
+
+fn work(wire: &mut Wire, rounds: &AtomicU64, end: &AtomicBool) -> io::Result<Duration> {
+    wire.open_channel(1)?;
+    let (queue, ..) = wire.declare(1, &unique("bystander"), 4)?;
+    // Bits of basic.consume: no-local 1, no-ack 2, exclusive 4, no-wait 8.
+    let consume = Method::new(60, 20).short(0).shortstr(&queue).shortstr("").octet(2).no_arguments();
+    wire.call(1, &consume, (60, 21))?;
+    let mut longest = Duration::ZERO;
+    while !end.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        wire.publish(1, "", &queue, &NO_PROPERTIES, b"honest work")?;
+        wire.expect(1, (60, 60))?;
+        longest = longest.max(started.elapsed());
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(longest)
+}

@@ -1,0 +1,24 @@
+//! Python: pika in both manners, kombu, and Celery with a worker of its own.
+
+use gantry_tests::broker::Broker;
+use gantry_tests::client;
+
+#[test]
+fn pika_blocking() {
+    client::run(client::python("pika_blocking.py"), &mut Broker::settings().keeps_port().start());
+}
+
+#[test]
+fn pika_asyncio() {
+    client::run(client::python("pika_asyncio.py"), &mut Broker::settings().keeps_port().start());
+}
+
+#[test]
+fn kombu() {
+    client::run(client::python("kombu_suite.py"), &mut Broker::settings().keeps_port().start());
+}
+
+#[test]
+fn celery() {
+    client::run(client::python("celery_suite.py"), &mut Broker::start());
+}

@@ -100,7 +100,7 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenRefused {
     /// There is no such virtual host.
-    #[error("vhost '{0}' not found")]
+    #[error("vhost {0} not found")]
     NotFound(String),
     /// The user has no permission in it.
     #[error("access to vhost '{vhost}' refused for user '{user}'")]

@@ -52,8 +52,14 @@ impl From<io::Error> for End {
 pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stats>, mut connection: Connection) {
     let peer = connection.peer;
     let mut input = BytesMut::new();
+    let mut shutdown = connection.shutdown.clone();
     let handshake = Box::pin(shake_hands(broker, &limits, &mut connection, &mut input));
-    let agreed = match timeout(limits.handshake_timeout, handshake).await {
+    let agreed = tokio::select! {
+        agreed = timeout(limits.handshake_timeout, handshake) => agreed,
+        // There is nothing yet that a client would have to be told about.
+        () = shutdown.requested() => return,
+    };
+    let agreed = match agreed {
         Ok(Ok(agreed)) => agreed,
         Ok(Err(HandshakeError::Failure(failure))) => {
             tracing::info!(%peer, reply = failure.reply_text(), "connection refused");

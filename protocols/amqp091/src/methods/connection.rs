@@ -38,7 +38,7 @@ impl Client {
             }
             Err(why @ (Denied::Credentials | Denied::BlankPassword | Denied::LoopbackOnly)) => {
                 tracing::warn!(user, %why, "a renewed secret was refused");
-                Err(Failure::new(ReplyCode::NotAllowed, format!("New secret was refused by one of the backends")))
+                Err(Failure::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends"))
             }
         }
     }

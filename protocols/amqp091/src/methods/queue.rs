@@ -27,8 +27,7 @@ impl Client {
         let given = without_line_ends(declare.queue.as_str());
         let queue = if declare.passive {
             let name = self.queue_name(channel, &given)?;
-            let queue = vhost.queue(&name, connection)?;
-            queue
+            vhost.queue(&name, connection)?
         } else {
             let options = QueueOptions {
                 durable: declare.durable,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::live::LiveSet;
 use super::ranges::{self, Range};
-use super::segment::FORMAT_VERSION;
+use super::segment::{self, FORMAT_VERSION};
 use super::varint;
 
 const MAGIC: &[u8; 8] = b"GANTRYcp";
@@ -187,7 +187,8 @@ impl Checkpoint<SlotBits> {
             let end = varint::take_u32(from)?;
             let slots = varint::take_u32(from)?;
             // A reference takes two bytes of its segment at the least, so this bounds what is set aside for the bits.
-            if slots > end / 2 {
+            let slots_max = if cfg!(fuzzing) { 1 << 16 } else { u32::MAX };
+            if (end as usize) < segment::HEADER_BYTES || slots > end / 2 || slots > slots_max {
                 return None;
             }
             let live = take_live(from, slots)?;

@@ -175,6 +175,9 @@ fn replay(
         if let Some((path, at)) = torn {
             return Err(unusable(&path, format_args!("bad record at offset {at}, and a later segment follows")));
         }
+        if identity.variant != 0 {
+            return Err(unusable(path, "it is compacted, but the checkpoint does not know it"));
+        }
         next += 1;
         let bytes = scan::read_whole(&file).map_err(io_error(path))?;
         let mut said = Vec::new();

@@ -61,11 +61,11 @@ pub(super) fn scan(bytes: &[u8], identity: &Identity, said: &mut dyn FnMut(Said)
         let length = frame.header.frame_bytes();
         let end = offset.checked_add(length as u32).ok_or_else(malformed)?;
         match frame.header.kind {
-            Kind::Entry => entry(&frame, &mut out).ok_or_else(malformed)?,
+            Kind::Entry => entry(&frame, identity, &mut out).ok_or_else(malformed)?,
             Kind::Group => {
                 let Some(entries) = group_entries(&frame, seed) else { return Ok(out) };
                 for entry_frame in &entries {
-                    entry(entry_frame, &mut out).ok_or_else(malformed)?;
+                    entry(entry_frame, identity, &mut out).ok_or_else(malformed)?;
                 }
                 let mut head = frame.head();
                 varint::take(&mut head);
@@ -104,12 +104,13 @@ fn group_entries<'a>(group: &Frame<'a>, seed: u32) -> Option<Vec<Frame<'a>>> {
     (entries.len() as u64 == count).then_some(entries)
 }
 
-fn entry(frame: &Frame<'_>, out: &mut Scanned) -> Option<()> {
+fn entry(frame: &Frame<'_>, identity: &Identity, out: &mut Scanned) -> Option<()> {
     let Header { offset, slot, .. } = frame.header;
     let head = Head::read(frame.head())?;
     let refs = head.refs();
     head.meta()?;
-    if slot < out.slots {
+    // Only compaction leaves slots out.
+    if slot < out.slots || identity.variant == 0 && slot != out.slots {
         return None;
     }
     out.slots = slot.checked_add(refs)?;

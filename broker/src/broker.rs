@@ -126,6 +126,8 @@ pub struct Broker {
 /// What recovery found in the journal, until it is known what the queues are.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// The journal was not closed in order: whatever is alive may have been delivered.
+    crashed: bool,
     lanes: HashMap<u64, Lane>,
 }
 
@@ -137,6 +139,10 @@ struct Lane {
 }
 
 impl Recovery for Found {
+    fn clean(&mut self, clean: bool) {
+        self.crashed = !clean;
+    }
+
     fn entry(&mut self, entry: Recovered<'_>) {
         let lane = self.lanes.entry(entry.reference.lane).or_default();
         match Restored::new(&entry) {
@@ -203,7 +209,8 @@ impl Broker {
                 return Err(Error::Storage(format!("messages of queue '{}': {error}", row.name)));
             }
             messages += lane.entries.len();
-            queue.restore(lane.noted.unwrap_or(0), lane.entries);
+            let delivered_to = if found.crashed { None } else { Some(lane.noted.unwrap_or(0)) };
+            queue.restore(delivered_to, lane.entries);
         }
         for row in rows.bindings {
             let kind = if row.to_queue { Kind::Queue } else { Kind::Exchange };
@@ -215,7 +222,9 @@ impl Broker {
         for (lane, Lane { entries, noted, .. }) in found.lanes {
             let positions: Vec<_> = entries.iter().map(Restored::position).collect();
             orphans += positions.len();
-            self.shared.journal.settle(&positions)?;
+            if !positions.is_empty() {
+                self.shared.journal.settle(&positions)?;
+            }
             if noted.is_some() {
                 self.shared.journal.note(gantry_storage::Note { lane, value: None })?;
             }
@@ -293,9 +302,10 @@ impl Broker {
         Ok(Session::new(Arc::clone(self), found, user))
     }
 
-    /// Reads the messages among `items` that are not in memory. What cannot be read any more is taken out.
-    pub async fn load(&self, items: &mut Vec<Item>) {
-        load::load(&self.shared, items).await;
+    /// Reads the messages among `items` that are not in memory. What cannot be read any more is taken out; the tokens of
+    /// such deliveries that wanted an outcome, whose share of a [`SharedCredit`](crate::SharedCredit) has to be given back.
+    pub async fn load(&self, items: &mut Vec<Item>) -> Vec<u64> {
+        load::load(&self.shared, items).await
     }
 
     /// Everything up to this ticket is on stable storage.
@@ -386,7 +396,7 @@ impl Broker {
         }
         for vhost in self.vhosts.read().values() {
             for queue in vhost.queues() {
-                queue.note_exactly();
+                queue.note_delivered();
             }
         }
         self.shared.journal.close()?;

@@ -32,7 +32,7 @@ pub struct Delivery {
 }
 
 /// Where the message of a delivery is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Content {
     /// In memory.
     Loaded(Arc<Message>),

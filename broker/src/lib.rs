@@ -31,6 +31,8 @@ pub mod rights;
 mod rights_store;
 pub mod session;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod timer;
 pub mod value;
 pub mod vhost;

@@ -7,7 +7,7 @@ use gantry_storage::{JournalError, Reading};
 
 use crate::inbox::{Content, Delivery, Item, Wakes};
 use crate::message::Message;
-use crate::queue::{Outcome, Stored};
+use crate::queue::{End, Outcome, Stored};
 use crate::shared::Shared;
 
 /// What the journal keeps of a message beside head and body, usually: a guess that saves a second read.
@@ -15,27 +15,30 @@ const PREFIX_BYTES_USUAL: u32 = 128;
 
 /// Reads the stored messages among `items`, all at once, away from the threads that serve connections. What cannot be read
 /// is taken out: a queue that was deleted meanwhile has taken its messages with it; damage is logged and the message given up.
-pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) {
-    let stored: Vec<Stored> = items.iter().filter_map(stored_of).collect();
-    if stored.is_empty() {
-        return;
-    }
-    let readings: Vec<Reading> = stored
-        .iter()
+/// The tokens of such deliveries that wanted an outcome.
+pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) -> Vec<u64> {
+    let mut lost = Vec::new();
+    let readings: Vec<Reading> = items
+        .iter_mut()
+        .filter_map(stored_of)
         .map(|stored| Reading {
             position: stored.position,
             payload_bytes: stored.bytes.saturating_add(PREFIX_BYTES_USUAL),
         })
         .collect();
+    if readings.is_empty() {
+        return lost;
+    }
     let journal = Arc::clone(&shared.journal);
     let read = tokio::task::spawn_blocking(move || journal.read(&readings)).await;
     let Ok(read) = read else {
         // The runtime is going down; nobody will send these.
-        items.retain(|item| stored_of(item).is_none());
-        return;
+        items.retain_mut(|item| stored_of(item).is_none());
+        return lost;
     };
     // What nobody will settle by an outcome is settled here, now that it has been read.
-    let ended: Vec<_> = stored.iter().filter(|stored| stored.settle).map(|stored| stored.position).collect();
+    let stored = items.iter_mut().filter_map(stored_of);
+    let ended: Vec<_> = stored.filter_map(|stored| stored.end.take()).filter_map(End::take).collect();
     if !ended.is_empty() {
         // A failed journal stops the process by itself.
         let _ = shared.journal.settle(&ended);
@@ -53,16 +56,18 @@ pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) {
             }
             Some(Err(error)) => {
                 give_up(delivery, &error);
+                lost.extend(delivery.lease.map(|_| delivery.token));
                 false
             }
             None => false,
         }
     });
+    lost
 }
 
-fn stored_of(item: &Item) -> Option<Stored> {
+fn stored_of(item: &mut Item) -> Option<&mut Stored> {
     match item {
-        Item::Delivery(Delivery { content: Content::Stored(stored), .. }) => Some(*stored),
+        Item::Delivery(Delivery { content: Content::Stored(stored), .. }) => Some(stored),
         _ => None,
     }
 }

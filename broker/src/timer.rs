@@ -46,6 +46,12 @@ impl Timer {
         }
     }
 
+    /// Queues that are waited for.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.wakes.lock().len()
+    }
+
     /// Forgets a queue that is gone.
     pub(crate) fn forget(&self, queue: &Queue) {
         let mut wakes = self.wakes.lock();

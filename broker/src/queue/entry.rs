@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gantry_storage::Position;
 
+use super::Queue;
 use crate::message::Message;
 
 /// A message that waits or is leased: some tens of bytes once its body has left memory.
@@ -46,14 +47,41 @@ impl From<Position> for Place {
 }
 
 /// A message that has to be read from the journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Stored {
     /// Where it is.
     pub(crate) position: Position,
     /// Bytes of head and body.
     pub(crate) bytes: u32,
-    /// It is settled once it has been read.
-    pub(crate) settle: bool,
+    /// Where no outcome will be said of it.
+    pub(crate) end: Option<End>,
+}
+
+/// The end of a stored message that nobody will say an outcome of: once it has been read, or will not be any more because its
+/// connection is gone, the journal need not keep it.
+#[derive(Debug)]
+pub(crate) struct End {
+    queue: Arc<Queue>,
+    position: Option<Position>,
+}
+
+impl End {
+    pub(crate) fn new(queue: Arc<Queue>, position: Position) -> Self {
+        Self { queue, position: Some(position) }
+    }
+
+    /// The caller settles it, with others.
+    pub(crate) fn take(mut self) -> Option<Position> {
+        self.position.take()
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(position) = self.position.take() {
+            self.queue.forget_stored(&[position]);
+        }
+    }
 }
 
 #[cfg(test)]

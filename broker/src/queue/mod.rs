@@ -27,7 +27,7 @@ use smallvec::SmallVec;
 
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
-pub(crate) use self::entry::{Entry, Place};
+pub(crate) use self::entry::{End, Entry, Place};
 pub use self::lease::{Lease, Outcome};
 pub use self::options::{ARGUMENT_MS_MAX, QueueOptions};
 pub(crate) use self::options::{Rules, resource};
@@ -37,10 +37,6 @@ pub(crate) use self::state::{NotSealed, SealIf, SubscribeError};
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::shared::Shared;
-
-/// How far ahead of what has been delivered the journal is told, so that it need not be told of every message. After a
-/// crash up to so many messages of a queue count as possibly redelivered although they were not.
-const DELIVERED_AHEAD: u64 = 256;
 
 /// A queue.
 pub struct Queue {
@@ -52,10 +48,6 @@ pub struct Queue {
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
     seq: AtomicU64,
-    /// Up to here the journal counts messages as possibly delivered.
-    noted: AtomicU64,
-    /// As the state has it, to be looked at without the lock.
-    delivered_to: AtomicU64,
     state: Mutex<State<Outlet>>,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
@@ -145,8 +137,6 @@ impl Queue {
             rules,
             owner,
             seq: AtomicU64::new(0),
-            noted: AtomicU64::new(0),
-            delivered_to: AtomicU64::new(0),
             state: Mutex::default(),
             wake_ms: AtomicU64::new(u64::MAX),
             used_ms: AtomicU64::new(now_ms()),
@@ -194,29 +184,18 @@ impl Queue {
     }
 
     /// The next place in the queue, for a message that is about to come in.
-    ///
-    /// Where it will be `stored`, and the queue is so short that it may be delivered at once, the journal hears before the
-    /// message that it may have been: whoever gets it after a crash is told so.
-    pub(crate) fn next_seq(&self, stored: bool) -> u64 {
-        let seq = self.seq.fetch_add(1, Ordering::Relaxed);
-        if stored
-            && seq >= self.noted.load(Ordering::Relaxed)
-            && seq < self.delivered_to.load(Ordering::Relaxed) + DELIVERED_AHEAD / 2
-        {
-            self.note_ahead(seq + DELIVERED_AHEAD);
-        }
-        seq
-    }
-
-    fn note_ahead(&self, seq: u64) {
-        if self.noted.fetch_max(seq, Ordering::Relaxed) < seq {
-            self.note(Some(seq));
-        }
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.seq.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether a stored message would be found again after a restart.
     pub(crate) fn keeps(&self, message: &Message) -> bool {
-        self.options.durable && message.essentials().durable
+        self.survives() && message.essentials().durable
+    }
+
+    /// Whether it is there after a restart. An exclusive one goes with its connection, whatever was asked for.
+    pub(crate) fn survives(&self) -> bool {
+        self.options.durable && self.owner.is_none()
     }
 
     /// Takes a message. False where the queue was deleted meanwhile; then nothing has happened.
@@ -254,7 +233,7 @@ impl Queue {
                 false
             }
         };
-        let after = After::of(self, &state);
+        let after = After::of(&state);
         drop(state);
         effects.finish(after);
         taken
@@ -299,17 +278,17 @@ impl Queue {
         appended.ok().map(|appended| appended.position)
     }
 
-    /// Puts back what was found at recovery. `noted`: up to there messages may have been delivered.
-    pub(crate) fn restore(self: &Arc<Self>, noted: u64, mut entries: Vec<Restored>) {
+    /// Puts back what was found at recovery. `delivered_to`: up to there messages have been delivered; none where nobody
+    /// wrote it down. Then all of them may have been, since a delivery does not wait for the disk.
+    pub(crate) fn restore(self: &Arc<Self>, delivered_to: Option<u64>, mut entries: Vec<Restored>) {
         // Publishers race to the journal; the queue's order is its own.
         entries.sort_unstable_by_key(|entry| entry.seq);
-        let next = entries.last().map_or(0, |last| last.seq + 1).max(noted);
-        self.seq.store(next, Ordering::Relaxed);
-        self.noted.store(noted, Ordering::Relaxed);
-        self.delivered_to.store(noted, Ordering::Relaxed);
+        let next = entries.last().map_or(0, |last| last.seq + 1);
+        let delivered_to = delivered_to.unwrap_or(next);
+        self.seq.store(next.max(delivered_to), Ordering::Relaxed);
         let mut orphans = Vec::new();
         let mut state = self.state.lock();
-        state.restore_delivered_to(noted);
+        state.restore_delivered_to(delivered_to);
         for restored in entries {
             let Restored { seq, position, bytes, meta, attempts } = restored;
             if !meta.essentials.durable {
@@ -323,30 +302,32 @@ impl Queue {
                 bytes,
                 expires_ms: self.expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
                 attempts,
-                redelivered: attempts > 0 || seq < noted,
+                redelivered: attempts > 0 || seq < delivered_to,
             });
         }
         let wake_ms = state.next_expiry_ms();
         drop(state);
         // Stored for the sake of memory only.
         if !orphans.is_empty() {
-            // A failed journal stops the process by itself.
-            let _ = self.shared.journal.settle(&orphans);
+            self.forget_stored(&orphans);
         }
         if let Some(wake_ms) = wake_ms {
             self.wake_at(wake_ms);
         }
     }
 
-    /// Has the journal remember exactly how far it has been delivered; for an orderly stop.
-    pub(crate) fn note_exactly(&self) {
-        if self.options.durable {
-            let delivered_to = self.state.lock().delivered_to();
-            if delivered_to != self.noted.load(Ordering::Relaxed) {
-                self.noted.store(delivered_to, Ordering::Relaxed);
-                self.note(Some(delivered_to));
-            }
+    /// Has the journal remember how far it has been delivered; for an orderly stop.
+    pub(crate) fn note_delivered(&self) {
+        let delivered_to = self.state.lock().delivered_to();
+        if self.survives() && delivered_to > 0 {
+            self.note(Some(delivered_to));
         }
+    }
+
+    /// Tells the journal that messages are done.
+    pub(crate) fn forget_stored(&self, positions: &[Position]) {
+        // A failed journal stops the process by itself.
+        let _ = self.shared.journal.settle(positions);
     }
 
     fn note(&self, value: Option<u64>) {
@@ -448,7 +429,10 @@ impl Queue {
         drop(state);
         effects.finish(After::default());
         self.shared.timer.forget(self);
-        self.note(None);
+        if self.survives() {
+            // Where there is none, from an earlier run, this does nothing.
+            self.note(None);
+        }
         waiting
     }
 
@@ -506,7 +490,8 @@ impl Queue {
         let content = match (grant.message, grant.position.get()) {
             (Some(message), _) => Content::Loaded(message),
             (None, Some(position)) => {
-                Content::Stored(Stored { position, bytes: grant.bytes, settle: grant.lease.is_none() })
+                let end = grant.lease.is_none().then(|| End::new(Arc::clone(self), position));
+                Content::Stored(Stored { position, bytes: grant.bytes, end })
             }
             // `enqueue` gives up the one only for the other.
             (None, None) => unreachable!("a message is in memory or stored"),
@@ -533,7 +518,7 @@ impl Queue {
         let mut state = self.state.lock();
         let result = step(&mut state, &mut effects);
         state.grant(effects.now_ms, scarce, &mut effects);
-        let after = After::of(self, &state);
+        let after = After::of(&state);
         drop(state);
         effects.finish(after);
         result
@@ -550,17 +535,11 @@ impl fmt::Debug for Queue {
 #[derive(Default)]
 struct After {
     wake_ms: Option<u64>,
-    note: Option<u64>,
 }
 
 impl After {
-    fn of(queue: &Queue, state: &State<Outlet>) -> Self {
-        let wake_ms = state.next_expiry_ms();
-        queue.delivered_to.store(state.delivered_to(), Ordering::Relaxed);
-        let reached = state.delivered_to() + DELIVERED_AHEAD / 2;
-        let note = (queue.options.durable && reached > queue.noted.load(Ordering::Relaxed))
-            .then(|| state.delivered_to() + DELIVERED_AHEAD);
-        Self { wake_ms, note }
+    fn of(state: &State<Outlet>) -> Self {
+        Self { wake_ms: state.next_expiry_ms() }
     }
 }
 
@@ -598,9 +577,6 @@ impl<'a> Shell<'a> {
         }
         for mark in self.marks {
             let _ = journal.mark(mark);
-        }
-        if let Some(note) = after.note {
-            self.queue.note_ahead(note);
         }
         if let Some(wake_ms) = after.wake_ms {
             self.queue.wake_at(wake_ms);

@@ -143,8 +143,7 @@ impl Destination {
 
     pub(super) fn is_durable(&self) -> bool {
         match self {
-            // An exclusive queue goes with its connection, whatever was asked for.
-            Self::Queue(queue) => queue.options().durable && queue.owner().is_none(),
+            Self::Queue(queue) => queue.survives(),
             Self::Exchange(exchange) => exchange.options.durable,
         }
     }

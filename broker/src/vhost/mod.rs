@@ -114,6 +114,13 @@ impl VirtualHost {
         (topology.exchanges.len(), topology.queues.len())
     }
 
+    /// Destinations that know where they are bound from, and declarations under way.
+    #[cfg(test)]
+    pub(crate) fn links(&self) -> usize {
+        let topology = self.topology.read();
+        topology.bound_from.len() + topology.declaring.len()
+    }
+
     /// Hands changes to the table. The order of calls is the order in which they take effect; callers that must keep it hold
     /// the lock of the topology, which this does not wait under.
     fn commit(&self, changes: Vec<Change>) -> Committed {

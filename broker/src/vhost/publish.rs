@@ -149,7 +149,7 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, 
     let mut refs = Refs::new();
     for queue in queues {
         let stored = queue.keeps(message);
-        let seq = queue.next_seq(stored);
+        let seq = queue.next_seq();
         if stored {
             refs.push(Ref { lane: queue.lane(), seq });
         }

@@ -119,7 +119,7 @@ impl VirtualHost {
             rules,
             owner,
         );
-        if !options.durable || owner.is_some() {
+        if !queue.survives() {
             self.insert_queue(&mut topology, &queue);
             return Ok(Ok(queue));
         }
@@ -213,7 +213,7 @@ impl VirtualHost {
         {
             queues.retain(|other| !Arc::ptr_eq(other, queue));
         }
-        if queue.options().durable && queue.owner().is_none() {
+        if queue.survives() {
             changes.push(rows::delete_queue(queue));
         }
         let left_empty = self.remove_destination(topology, &Destination::Queue(Arc::clone(queue)), &mut changes)?;

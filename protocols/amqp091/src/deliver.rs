@@ -26,7 +26,13 @@ impl Client {
         self.inbox.take(&mut items);
         if items.iter().any(|item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }))) {
             let broker = Arc::clone(self.session.broker());
-            Box::pin(broker.load(&mut items)).await;
+            for token in Box::pin(broker.load(&mut items)).await {
+                let channel = channel_of(token);
+                if let Some(open) = self.channels.get_mut(&channel) {
+                    open.credit.add(1);
+                    self.resume_starved(channel);
+                }
+            }
         }
         for item in items.drain(..) {
             match item {

@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    pub(super) fn resume_starved(&mut self, channel: u16) {
+    pub(crate) fn resume_starved(&mut self, channel: u16) {
         if self.channels.get(&channel).is_some_and(|open| open.credit.was_starved()) {
             self.resume_channel(channel);
         }

@@ -6,6 +6,7 @@
 //! | [`broker`] | starts the broker on free ports and a folder of its own, kills it, starts it again |
 //! | [`bystander`] | does honest work while a test misbehaves |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
+//! | [`ledger`] | knows what was published, confirmed and acknowledged, and judges what is left after a crash |
 //! | [`wire`] | AMQP 0-9-1 by hand over one socket: frames, methods, content |
 //!
 //! The tests run against the release binary of this workspace, or the one that `GANTRY_BIN` names. With
@@ -16,6 +17,7 @@
 pub mod broker;
 pub mod bystander;
 pub mod client;
+pub mod ledger;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -207,6 +207,19 @@ pub struct Close {
     pub channel: u16,
 }
 
+/// A message as it was delivered to a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The consumer's tag.
+    pub consumer: String,
+    /// What an acknowledgement names it by.
+    pub tag: u64,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+    /// The content.
+    pub body: Vec<u8>,
+}
+
 /// One socket, and the frames that came over it.
 pub struct Wire {
     stream: TcpStream,
@@ -338,6 +351,40 @@ impl Wire {
         body: &[u8],
     ) -> io::Result<()> {
         self.send(&Self::publish_frames(channel, exchange, key, properties, body))
+    }
+
+    /// Waits for the next basic.deliver with its content; other methods and heartbeats are passed over.
+    ///
+    /// # Errors
+    /// When the connection ends, a channel is closed, or nothing comes in time.
+    pub fn delivery(&mut self, channel: u16) -> io::Result<Delivery> {
+        let method = self.expect(channel, (60, 60))?;
+        let mut arguments = method.arguments();
+        let consumer = arguments.shortstr();
+        let (tag, redelivered) = (arguments.longlong(), arguments.octet() == 1);
+        Ok(Delivery { consumer, tag, redelivered, body: self.content()? })
+    }
+
+    /// The body of the content that follows a method; the broker must send nothing else in between.
+    ///
+    /// # Errors
+    /// When something else comes, the connection ends, or nothing comes in time.
+    pub fn content(&mut self) -> io::Result<Vec<u8>> {
+        let out_of_place = |frame: &Frame| io::Error::other(format!("not a content: frame of type {}", frame.kind));
+        let header = self.next()?;
+        if header.kind != HEADER || header.payload.len() < 12 {
+            return Err(out_of_place(&header));
+        }
+        let size = header.payload[4..12].iter().fold(0_usize, |size, &byte| size << 8 | usize::from(byte));
+        let mut body = Vec::new();
+        while body.len() < size {
+            let part = self.next()?;
+            if part.kind != BODY || part.channel != header.channel {
+                return Err(out_of_place(&part));
+            }
+            body.extend_from_slice(&part.payload);
+        }
+        Ok(body)
     }
 
     /// Waits for a method on a channel; what comes on other channels meanwhile, and heartbeats, is passed over.

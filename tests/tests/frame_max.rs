@@ -2,7 +2,7 @@
 
 use gantry_tests::broker::Broker;
 use gantry_tests::unique;
-use gantry_tests::wire::{BODY, Method, PERSISTENT, Wire};
+use gantry_tests::wire::{Method, PERSISTENT, Wire};
 
 /// Sends and receives bodies around the limit over a connection with this frame-max.
 fn bodies_with_frame_max(broker: &Broker, frame_max: u32) {
@@ -17,12 +17,12 @@ fn bodies_with_frame_max(broker: &Broker, frame_max: u32) {
         wire.publish(1, "", &queue, &PERSISTENT, &body).expect("published");
         // Once by get and once by delivery: the two ways out.
         wire.call(1, &Method::new(60, 70).short(0).shortstr(&queue).octet(0), (60, 71)).expect("got");
-        assert_eq!(content(&mut wire), body, "by get, {size} bytes");
+        assert_eq!(wire.content().expect("content"), body, "by get, {size} bytes");
         wire.method(1, &Method::new(60, 120).longlong(0).octet(3)).expect("given back");
         let consume = Method::new(60, 20).short(0).shortstr(&queue).shortstr("c").octet(2).no_arguments();
         wire.call(1, &consume, (60, 21)).expect("consuming");
         wire.expect(1, (60, 60)).expect("delivered");
-        assert_eq!(content(&mut wire), body, "by delivery, {size} bytes");
+        assert_eq!(wire.content().expect("content"), body, "by delivery, {size} bytes");
         wire.call(1, &Method::new(60, 30).shortstr("c").octet(0), (60, 31)).expect("cancelled");
         // And a mandatory message back to its sender.
         let mut bytes = Wire::publish_frames(1, "", &unique("nowhere"), &PERSISTENT, &body);
@@ -31,22 +31,9 @@ fn bodies_with_frame_max(broker: &Broker, frame_max: u32) {
         bytes[bits] = 1;
         wire.send(&bytes).expect("published");
         wire.expect(1, (60, 50)).expect("returned");
-        assert_eq!(content(&mut wire), body, "returned, {size} bytes");
+        assert_eq!(wire.content().expect("content"), body, "returned, {size} bytes");
     }
     assert_eq!(wire.largest_frame_bytes, frame_max as usize, "the largest frame fills the limit");
-}
-
-/// The content that follows a method.
-fn content(wire: &mut Wire) -> Vec<u8> {
-    let header = wire.next().expect("header");
-    let size = header.payload[4..12].iter().fold(0usize, |size, &byte| size << 8 | usize::from(byte));
-    let mut body = Vec::with_capacity(size);
-    while body.len() < size {
-        let part = wire.next().expect("body");
-        assert_eq!(part.kind, BODY);
-        body.extend(part.payload);
-    }
-    body
 }
 
 #[test]

@@ -1,0 +1,365 @@
+//! kill -9 under load, restart, and a look at what is left: nothing that was confirmed is lost, doubled or out of order.
+//!
+//! Six rounds by default; `GANTRY_CRASH_ROUNDS=200` (`make crash`) for a long run, `GANTRY_CRASH_SEED` to choose the same
+//! moments again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gantry_tests::broker::{Broker, Ending};
+use gantry_tests::ledger::{Found, Ledger};
+use gantry_tests::unique;
+use gantry_tests::wait_until;
+use gantry_tests::wire::{METHOD, Method, NO_PROPERTIES, PERSISTENT, Wire};
+
+/// Queues with a publisher and a consumer each.
+const BUSY: usize = 2;
+/// Queues behind one fanout exchange.
+const FANNED: usize = 8;
+/// Queues that each transaction publishes to.
+const COMMITTED: usize = 2;
+/// No publisher sends more in one round: the next look at the queues must not take longer than the load.
+const ROUND_MESSAGES_MAX: u64 = 20_000;
+
+/// One queue and what is known of it.
+#[derive(Clone)]
+struct Watched {
+    name: String,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+impl Watched {
+    fn new(kind: &str) -> Self {
+        Self { name: unique(kind), ledger: Arc::default() }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Scene {
+    busy: Vec<Watched>,
+    fanout: String,
+    fanned: Vec<Watched>,
+    committed: Vec<Watched>,
+    /// Which messages each transaction consists of: all of them are there, or none.
+    transactions: Arc<Mutex<BTreeMap<u64, (u64, u64)>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// xorshift64: the same seed kills at the same moments.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+/// The body of a message: its number, and as many more bytes as the number says, to be checked when it comes back.
+fn body_of(number: u64) -> Vec<u8> {
+    let mut body = number.to_be_bytes().to_vec();
+    let filling = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let length = match filling % 50 {
+        0 => 9000,
+        1..10 => 0,
+        other => other as usize * 40,
+    };
+    body.extend((0..length).map(|at| (filling >> (at % 57)) as u8));
+    body
+}
+
+/// The number of a message whose body is as it was sent.
+#[track_caller]
+fn number_of(body: &[u8]) -> u64 {
+    let number = body.first_chunk().map(|&bytes| u64::from_be_bytes(bytes)).expect("a body of ours");
+    assert!(body == body_of(number), "the body of {number} has changed");
+    number
+}
+
+#[test]
+fn nothing_confirmed_is_lost() {
+    let rounds = std::env::var("GANTRY_CRASH_ROUNDS").map_or(6, |rounds| rounds.parse().expect("a number of rounds"));
+    let seed = std::env::var("GANTRY_CRASH_SEED")
+        .map_or_else(|_| u64::from(std::process::id()) << 20 | 1, |seed| seed.parse().expect("a seed"));
+    println!("GANTRY_CRASH_SEED={seed} GANTRY_CRASH_ROUNDS={rounds}");
+    let mut dice = Dice(seed);
+    // Small segments: a round fills, leaves behind and compacts many of them.
+    let mut broker = Broker::settings().config("[storage]\nsegment_bytes = 1048576\n").start();
+    if !broker.can_restart() {
+        println!("skipped: GANTRY_E2E_RESTART is not set");
+        return;
+    }
+    let scene = Scene::declare(&broker).expect("topology declared");
+    let mut wire = Wire::open(broker.address()).expect("login");
+    for round in 1..=rounds {
+        let load = scene.start_load(&broker);
+        std::thread::sleep(Duration::from_millis(20 + dice.roll(700)));
+        let ending = if dice.roll(5) == 0 { Ending::Stop } else { Ending::Kill };
+        let down = Instant::now();
+        broker.restart(ending);
+        let down = down.elapsed();
+        let done: u64 = load.into_iter().map(|worker| worker.join().expect("a worker's own check")).sum();
+        let left = scene.judge(&broker, dice.roll(3) == 0, round);
+        println!("round {round}: {ending:?} after {done} operations, back in {down:?}, {left} messages left");
+        assert!(done > 0, "round {round}: there was no load");
+    }
+    drop(wire.shutdown());
+    wire = Wire::open(broker.address()).expect("login");
+    scene.remove(&mut wire).expect("removed");
+    broker.assert_sound();
+}
+
+impl Scene {
+    fn declare(broker: &Broker) -> io::Result<Self> {
+        let scene = Self {
+            busy: (0..BUSY).map(|_| Watched::new("busy")).collect(),
+            fanout: unique("fanout"),
+            fanned: (0..FANNED).map(|_| Watched::new("fanned")).collect(),
+            committed: (0..COMMITTED).map(|_| Watched::new("committed")).collect(),
+            transactions: Arc::default(),
+            next: Arc::new(AtomicU64::new(1)),
+        };
+        let mut wire = Wire::open(broker.address())?;
+        wire.open_channel(1)?;
+        let exchange = Method::new(40, 10).short(0).shortstr(&scene.fanout).shortstr("fanout").octet(2).no_arguments();
+        wire.call(1, &exchange, (40, 11))?;
+        for queue in scene.queues() {
+            wire.declare(1, &queue.name, 2)?;
+        }
+        for queue in &scene.fanned {
+            let bind = Method::new(50, 20).short(0).shortstr(&queue.name).shortstr(&scene.fanout);
+            wire.call(1, &bind.shortstr("").octet(0).no_arguments(), (50, 21))?;
+        }
+        Ok(scene)
+    }
+
+    fn remove(&self, wire: &mut Wire) -> io::Result<()> {
+        wire.open_channel(1)?;
+        for queue in self.queues() {
+            wire.call(1, &Method::new(50, 40).short(0).shortstr(&queue.name).octet(0), (50, 41))?;
+        }
+        wire.call(1, &Method::new(40, 20).short(0).shortstr(&self.fanout).octet(0), (40, 21)).map(drop)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Watched> {
+        self.busy.iter().chain(&self.fanned).chain(&self.committed)
+    }
+
+    /// Starts publishers and consumers, which work until the broker goes away; each returns how much it has done.
+    fn start_load(&self, broker: &Broker) -> Vec<JoinHandle<u64>> {
+        let mut workers = Vec::new();
+        let address = broker.address().to_owned();
+        let mut work = |job: Box<dyn FnOnce(&mut Wire, &mut u64) -> io::Result<()> + Send>| {
+            let address = address.clone();
+            workers.push(std::thread::spawn(move || {
+                let mut done = 0;
+                // Every error here is the broker going away; whether it was right to is judged afterwards.
+                let _ = Wire::open(address).and_then(|mut wire| job(&mut wire, &mut done));
+                done
+            }));
+        };
+        for (at, queue) in self.busy.iter().enumerate() {
+            let (publisher, next) = (queue.clone(), Arc::clone(&self.next));
+            work(Box::new(move |wire, done| publish(wire, done, "", &publisher.name.clone(), &[publisher], &next, 3)));
+            let consumer = queue.clone();
+            work(Box::new(move |wire, done| consume(wire, done, &consumer, at == 0)));
+        }
+        let (exchange, fanned, next) = (self.fanout.clone(), self.fanned.clone(), Arc::clone(&self.next));
+        work(Box::new(move |wire, done| publish(wire, done, &exchange, "", &fanned, &next, u64::MAX)));
+        let consumer = self.fanned[0].clone();
+        work(Box::new(move |wire, done| consume(wire, done, &consumer, false)));
+        let (committed, next) = (self.committed.clone(), Arc::clone(&self.next));
+        let transactions = Arc::clone(&self.transactions);
+        work(Box::new(move |wire, done| commit(wire, done, &committed, &next, &transactions)));
+        workers
+    }
+
+    /// Takes out everything that is there and compares it with the ledgers; gives it back, or acknowledges it for good.
+    fn judge(&self, broker: &Broker, drain: bool, round: u64) -> usize {
+        let mut wire = Wire::open(broker.address()).expect("login after the restart");
+        wire.open_channel(1).expect("channel");
+        wire.call(1, &Method::new(90, 10), (90, 11)).expect("tx.select");
+        let mut broken = Vec::new();
+        let mut counts = Vec::new();
+        let mut committed: Vec<BTreeSet<u64>> = Vec::new();
+        for queue in self.queues() {
+            let (_, count, _) = wire.declare(1, &queue.name, 1).expect("a durable queue is there");
+            let found = take_all(&mut wire, &queue.name, count).expect("taken");
+            let mut ledger = queue.ledger();
+            broken.extend(ledger.judge(&found).into_iter().map(|what| format!("{}: {what}", queue.name)));
+            if self.committed.iter().any(|other| other.name == queue.name) {
+                committed.push(found.iter().map(|found| found.number).collect());
+            }
+            if drain {
+                found.iter().for_each(|found| ledger.acknowledged_for_good(found.number));
+            }
+            counts.push((queue.name.clone(), count));
+        }
+        // RabbitMQ does not promise that a transaction is whole after a crash.
+        if !broker.is_external() {
+            broken.extend(self.judge_transactions(&committed));
+        }
+        let shown = broken.len().min(20);
+        assert!(broken.is_empty(), "round {round}: {} broken promises:\n{}", broken.len(), broken[..shown].join("\n"));
+        let total = counts.iter().map(|&(_, count)| count as usize).sum();
+        if drain {
+            if total > 0 {
+                wire.method(1, &Method::new(60, 80).longlong(0).octet(1)).expect("everything acknowledged");
+            }
+            wire.call(1, &Method::new(90, 20), (90, 21)).expect("tx.commit");
+            self.transactions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        wire.shutdown().expect("gone without a word: what is not acknowledged goes back");
+        let mut wire = Wire::open(broker.address()).expect("login");
+        wire.open_channel(1).expect("channel");
+        for (name, count) in counts {
+            let expected = if drain { 0 } else { count };
+            wait_until("what was not acknowledged is back", || {
+                wire.declare(1, &name, 1).expect("declared").1 == expected
+            });
+        }
+        total
+    }
+
+    /// A transaction that was committed is whole; one that was not is whole or not there at all.
+    fn judge_transactions(&self, found: &[BTreeSet<u64>]) -> Vec<String> {
+        let mut transactions = self.transactions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut broken = Vec::new();
+        transactions.retain(|_, &mut (first, end)| {
+            let there: usize = found.iter().map(|numbers| numbers.range(first..end).count()).sum();
+            let whole = (end - first) as usize * found.len();
+            if there != 0 && there != whole {
+                broken.push(format!("{there} of the {whole} messages of the transaction {first}..{end} are there"));
+            }
+            there != 0
+        });
+        broken
+    }
+}
+
+/// Publishes with a window of unconfirmed messages. Every `transient_every`th is not persistent.
+fn publish(
+    wire: &mut Wire,
+    done: &mut u64,
+    exchange: &str,
+    key: &str,
+    queues: &[Watched],
+    next: &AtomicU64,
+    transient_every: u64,
+) -> io::Result<()> {
+    wire.open_channel(1)?;
+    wire.call(1, &Method::new(85, 10).octet(0), (85, 11))?;
+    let mut outstanding = VecDeque::new();
+    let mut confirmed = 0;
+    for burst in 0.. {
+        let mut bytes = Vec::new();
+        for _ in 0..1 + burst % 40 {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let persistent = number % transient_every != 0;
+            queues.iter().for_each(|queue| queue.ledger().sent(number, persistent));
+            let properties = if persistent { &PERSISTENT[..] } else { &NO_PROPERTIES };
+            bytes.extend(Wire::publish_frames(1, exchange, key, properties, &body_of(number)));
+            outstanding.push_back(number);
+        }
+        wire.send(&bytes)?;
+        // Half of the window is always on its way.
+        while outstanding.len() > 100 || *done + outstanding.len() as u64 > ROUND_MESSAGES_MAX {
+            let ack = wire.expect(1, (60, 80))?;
+            let mut arguments = ack.arguments();
+            let (tag, multiple) = (arguments.longlong(), arguments.octet() & 1 == 1);
+            assert!(tag > confirmed, "confirmed twice, or out of order, which this broker does not do: {tag}");
+            assert!(multiple || tag == confirmed + 1, "{tag} confirmed before {}", confirmed + 1);
+            for _ in confirmed..tag {
+                let number = outstanding.pop_front().expect("a tag that was published");
+                queues.iter().for_each(|queue| queue.ledger().confirmed(number));
+                *done += 1;
+            }
+            confirmed = tag;
+        }
+    }
+    Ok(())
+}
+
+/// Consumes and acknowledges, by ones and by ranges; or by transactions, whose acknowledgements are for good.
+fn consume(wire: &mut Wire, done: &mut u64, queue: &Watched, transactional: bool) -> io::Result<()> {
+    wire.open_channel(1)?;
+    if transactional {
+        wire.call(1, &Method::new(90, 10), (90, 11))?;
+    }
+    wire.call(1, &Method::new(60, 10).long(0).short(50).octet(0), (60, 11))?;
+    let consume = Method::new(60, 20).short(0).shortstr(&queue.name).shortstr("").octet(0).no_arguments();
+    wire.call(1, &consume, (60, 21))?;
+    let mut last = 0;
+    loop {
+        let mut batch = Vec::new();
+        let mut tag = 0;
+        for _ in 0..1 + *done % 7 {
+            let delivery = wire.delivery(1)?;
+            let number = number_of(&delivery.body);
+            assert!(number > last, "{number} was delivered after {last}");
+            last = number;
+            tag = delivery.tag;
+            batch.push(number);
+        }
+        batch.iter().for_each(|&number| queue.ledger().acknowledged(number));
+        wire.send(&gantry_tests::wire::frame(METHOD, 1, Method::new(60, 80).longlong(tag).octet(1).bytes()))?;
+        if transactional {
+            wire.call(1, &Method::new(90, 20), (90, 21))?;
+            batch.iter().for_each(|&number| queue.ledger().acknowledged_for_good(number));
+        }
+        *done += batch.len() as u64;
+    }
+}
+
+/// Publishes by transactions to all of the queues.
+fn commit(
+    wire: &mut Wire,
+    done: &mut u64,
+    queues: &[Watched],
+    next: &AtomicU64,
+    transactions: &Mutex<BTreeMap<u64, (u64, u64)>>,
+) -> io::Result<()> {
+    wire.open_channel(1)?;
+    wire.call(1, &Method::new(90, 10), (90, 11))?;
+    while *done < ROUND_MESSAGES_MAX {
+        let count = 1 + *done % 5;
+        let first = next.fetch_add(count, Ordering::Relaxed);
+        let numbers = first..first + count;
+        transactions.lock().unwrap_or_else(PoisonError::into_inner).insert(first, (first, first + count));
+        for number in numbers.clone() {
+            for queue in queues {
+                queue.ledger().sent(number, true);
+                wire.publish(1, "", &queue.name, &PERSISTENT, &body_of(number))?;
+            }
+        }
+        wire.call(1, &Method::new(90, 20), (90, 21))?;
+        for number in numbers {
+            queues.iter().for_each(|queue| queue.ledger().confirmed(number));
+        }
+        *done += count;
+    }
+    Ok(())
+}
+
+/// Receives the `count` messages of a queue without acknowledging them.
+fn take_all(wire: &mut Wire, queue: &str, count: u32) -> io::Result<Vec<Found>> {
+    let consume = Method::new(60, 20).short(0).shortstr(queue).shortstr(queue).octet(0).no_arguments();
+    wire.call(1, &consume, (60, 21))?;
+    let found = (0..count)
+        .map(|_| {
+            let delivery = wire.delivery(1)?;
+            Ok(Found { number: number_of(&delivery.body), redelivered: delivery.redelivered })
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    wire.call(1, &Method::new(60, 30).shortstr(queue).octet(0), (60, 31))?;
+    Ok(found)
+}

@@ -203,15 +203,12 @@ impl Running {
         let Self { client, stream, input, durable, alarms, shutdown, heartbeat, .. } = self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
+        let written_before = client.out.written_bytes();
         tokio::select! {
             biased;
             io = std::future::poll_fn(|cx| poll_io(stream, client, input, reading, &mut quiet, cx)) => match io? {
-                Io::Read => {
-                    let now = Instant::now();
-                    heartbeat.last_read = now;
-                    heartbeat.last_written = now;
-                }
-                Io::Written => heartbeat.last_written = Instant::now(),
+                Io::Read => heartbeat.last_read = Instant::now(),
+                Io::Written => {}
             },
             () = inbox.ready(), if delivering => {}
             changed = durable.changed(), if awaits_durability => {
@@ -227,6 +224,9 @@ impl Running {
             () = sleep(STALLED_RETRY), if stalled => client.retry_stalled().map_err(End::Failed)?,
             () = &mut heartbeat.timer => heartbeat.tick(&mut client.out, reading)?,
             () = shutdown.requested() => return Err(End::Failed(stopping())),
+        }
+        if client.out.written_bytes() != written_before {
+            heartbeat.last_written = Instant::now();
         }
         Ok(())
     }

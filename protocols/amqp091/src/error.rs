@@ -123,6 +123,9 @@ fn differing_words(differing: &Differing) -> String {
     match differing {
         Differing::Flag { received, current } => format!("received '{received}' but current is '{current}'"),
         Differing::Word { received, current } => format!("received '{received}' but current is '{current}'"),
+        Differing::Argument { received: Some(received), current: Some(current) } => {
+            format!("received '{}' but current is '{}'", plain(received), plain(current))
+        }
         Differing::Argument { received, current } => {
             format!("received {} but current is {}", argument_words(received), argument_words(current))
         }
@@ -138,7 +141,7 @@ fn argument_words(value: &Option<Value>) -> String {
 
 fn problem_words(problem: &ArgumentProblem, value: &Value) -> String {
     match problem {
-        ArgumentProblem::WrongType => format!("{{unacceptable_type,{}}}", type_name(value)),
+        ArgumentProblem::WrongType => format!("\"expected integer, got {}\"", type_name(value)),
         ArgumentProblem::Negative => format!("{{value_negative,{}}}", plain(value)),
         ArgumentProblem::Zero => format!("{{value_zero,{}}}", plain(value)),
         ArgumentProblem::TooLarge { .. } => format!("{{value_too_big,{}}}", plain(value)),

@@ -23,6 +23,8 @@ pub(crate) struct Output {
     chunks: VecDeque<Bytes>,
     chunk_bytes: usize,
     tail: BytesMut,
+    /// Bytes that the stream has taken so far.
+    written_bytes: u64,
 }
 
 impl Output {
@@ -34,6 +36,11 @@ impl Output {
     /// Bytes not yet written.
     pub(crate) fn len(&self) -> usize {
         self.chunk_bytes + self.tail.len()
+    }
+
+    /// Bytes that the stream has taken so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,6 +101,7 @@ impl Output {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.written_bytes += written as u64;
         while let Some(first) = self.chunks.front_mut() {
             if written < first.len() {
                 first.advance(written);

@@ -297,3 +297,136 @@ async fn the_timer_knows_each_queue_once() {
     rig.vhost.delete_queue("q", DeleteQueue::default(), CLIENT).await.unwrap();
     assert_eq!(rig.broker.shared().timer.len(), 0);
 }
+
+/// A connection as a session would be one: takes what comes, says outcomes, gives credit back, and resumes who was starved.
+async fn connection(rig: Arc<Rig>, queues: Vec<Arc<Queue>>, done: Arc<Progress>) {
+    let inbox = Inbox::new(300);
+    let credit = SharedCredit::new(3);
+    let options = ConsumerOptions { credit: Credit::Window(2), acknowledges: true, exclusive: false };
+    let subscribe = |(token, queue): (usize, &Arc<Queue>)| {
+        let shared_credit = Some(Arc::clone(&credit));
+        let outlet = Outlet { inbox: Arc::clone(&inbox), token: token as u64, shared_credit };
+        rig.vhost.subscribe(queue, outlet, options, &mut Wakes::new()).unwrap()
+    };
+    let consumers: Vec<_> = queues.iter().enumerate().map(subscribe).collect();
+    let mut failed = std::collections::HashSet::new();
+    while !done.all() {
+        tokio::select! {
+            () = inbox.ready() => {}
+            () = done.notify.notified() => {}
+        }
+        let mut items = taken(&inbox);
+        rig.broker.load(&mut items).await;
+        for item in items {
+            let body = body_of(&item).unwrap();
+            // Every third one fails once.
+            let fails = body.parse::<usize>().unwrap() % 3 == 0 && done.failed.lock().insert(body.clone());
+            settle(vec![item], if fails { Outcome::Retry } else { Outcome::Accept });
+            if !fails {
+                assert!(failed.insert(body.clone()) && done.bodies.lock().insert(body), "once");
+            }
+            credit.add(1);
+        }
+        if inbox.was_starved() | credit.was_starved() {
+            consumers.iter().for_each(|consumer| consumer.resume(&mut Wakes::new()));
+        }
+        if done.all() {
+            done.notify.notify_waiters();
+        }
+    }
+    consumers.into_iter().for_each(Subscription::cancel);
+}
+
+#[derive(Default)]
+struct Progress {
+    bodies: Mutex<std::collections::HashSet<String>>,
+    failed: Mutex<std::collections::HashSet<String>>,
+    notify: tokio::sync::Notify,
+    total: usize,
+}
+
+impl Progress {
+    fn all(&self) -> bool {
+        self.bodies.lock().len() == self.total
+    }
+}
+
+async fn everything_arrives(memory: usize) {
+    const MESSAGES: usize = 5_000;
+    let rig = Arc::new(Rig::new(memory));
+    let queues = vec![rig.queue("a", durable()).await, rig.queue("b", QueueOptions::default()).await];
+    let done = Arc::new(Progress { total: 2 * MESSAGES, ..Progress::default() });
+    let mut tasks: Vec<_> =
+        (0..3).map(|_| tokio::spawn(connection(Arc::clone(&rig), queues.clone(), Arc::clone(&done)))).collect();
+    for (n, name) in ["a", "b"].into_iter().enumerate() {
+        let rig = Arc::clone(&rig);
+        tasks.push(tokio::spawn(async move {
+            for message in 0..MESSAGES {
+                rig.publish("", name, &(n * MESSAGES + message).to_string()).unwrap();
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
+    let all = async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), all).await;
+    let left: Vec<_> = queues.iter().map(|queue| queue.status()).collect();
+    assert!(ended.is_ok(), "somebody waits for what never comes: {left:?}");
+    assert!(left.iter().all(|status| status.ready + status.unacked == 0), "{left:?}");
+    assert_eq!(rig.stored(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn with_little_room_and_little_credit_everything_arrives_once() {
+    everything_arrives(PLENTY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn with_no_memory_everything_arrives_once() {
+    everything_arrives(SCARCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn publishing_while_queues_come_and_go_leaves_nothing_behind() {
+    let rig = Arc::new(Rig::new(PLENTY));
+    let stop = Arc::new(AtomicBool::new(false));
+    let publishers: Vec<_> = (0..2)
+        .map(|_| {
+            let (rig, stop) = (Arc::clone(&rig), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let (mut cache, mut routed) = (RouteCache::default(), 0);
+                while !stop.load(Ordering::Relaxed) {
+                    let route = rig.vhost.route(&mut cache, "amq.fanout", b"").unwrap();
+                    let message = plain("amq.fanout", "", expiring(1_000_000), b"body");
+                    routed += rig.vhost.publish(&route, &message, now_ms(), &mut Wakes::new()).unwrap().routed;
+                    tokio::task::yield_now().await;
+                }
+                routed
+            })
+        })
+        .collect();
+    let inbox = Inbox::new(1000);
+    for round in 0..300 {
+        let queue = rig.queue("q", QueueOptions { auto_delete: round % 2 == 0, ..durable() }).await;
+        rig.bind("amq.fanout", (Kind::Queue, "q"), "").await;
+        let consumer = rig.subscribe(&queue, &inbox, Credit::Window(5)).unwrap();
+        while queue.status().counters.enqueued < 10 {
+            tokio::task::yield_now().await;
+            settle(taken(&inbox), Outcome::Accept);
+        }
+        consumer.cancel();
+        rig.vhost.delete_queue("q", DeleteQueue::default(), CLIENT).await.unwrap();
+        drop(taken(&inbox));
+        assert_eq!(queue.status().ready, 0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut routed = 0;
+    for publisher in publishers {
+        routed += publisher.await.unwrap();
+    }
+    assert!(routed >= 3000);
+    assert_eq!((rig.stored(), rig.vhost.links(), rig.broker.shared().timer.len()), (0, 0, 0));
+}

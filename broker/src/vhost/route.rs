@@ -14,8 +14,9 @@ use crate::message::{Address, Message};
 use crate::queue::Queue;
 use crate::value::Table;
 
-/// Routes that a publisher keeps at most before it starts anew.
-const CACHED_ROUTES_MAX: usize = 1024;
+/// Queues that a publisher's routes lead to at most before it starts anew; a route itself weighs as much as some of them.
+const CACHED_QUEUES_MAX: usize = 16 * 1024;
+const ROUTE_WEIGHT: usize = 16;
 
 pub(super) type Queues = SmallVec<[Arc<Queue>; 4]>;
 
@@ -43,7 +44,8 @@ pub struct RouteCache {
     /// The last one used, before the others are looked at.
     last: Option<Arc<Route>>,
     routes: HashMap<Arc<str>, HashMap<Bytes, Arc<Route>>>,
-    len: usize,
+    /// Queues that the routes lead to, with the weight of the routes.
+    kept: usize,
 }
 
 impl RouteCache {
@@ -64,14 +66,14 @@ impl RouteCache {
     }
 
     fn insert(&mut self, route: &Arc<Route>) {
-        if self.len >= CACHED_ROUTES_MAX {
+        if self.kept >= CACHED_QUEUES_MAX {
             self.routes.clear();
-            self.len = 0;
+            self.kept = 0;
         }
         let address = &route.address;
         let of_exchange = self.routes.entry(Arc::clone(&address.exchange)).or_default();
         if of_exchange.insert(address.routing_key.clone(), Arc::clone(route)).is_none() {
-            self.len += 1;
+            self.kept += ROUTE_WEIGHT + route.queues.as_ref().map_or(0, SmallVec::len);
         }
         self.last = Some(Arc::clone(route));
     }

@@ -81,10 +81,10 @@ impl VirtualHost {
         Ok(())
     }
 
-    /// Unbinds. That there is no such binding is no error, as in RabbitMQ.
+    /// Unbinds. That there is no such binding, or that one of its ends is missing, is no error, as in RabbitMQ.
     ///
     /// # Errors
-    /// As [`VirtualHost::bind`].
+    /// The queue belongs to another connection, or the source is the default exchange.
     pub async fn unbind(
         &self,
         source: &str,
@@ -95,7 +95,11 @@ impl VirtualHost {
     ) -> Result<(), Error> {
         let committed = {
             let mut topology = self.topology.write();
-            let (source, destination) = self.ends(&topology, source, destination, connection)?;
+            let (source, destination) = match self.ends(&topology, source, destination, connection) {
+                Ok(ends) => ends,
+                Err(Error::NotFound(_)) => return Ok(()),
+                Err(error) => return Err(error),
+            };
             let mut matcher = source.matcher.write();
             if matcher.remove(key, arguments, &destination) {
                 let last = !matcher.contains(&destination);

@@ -64,8 +64,12 @@ impl Client {
         };
         let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
         let Some(tag) = open.tags.get(&granted.token) else {
-            // The consumer was cancelled while this was on its way.
-            return self.release(Item::Delivery(granted));
+            // The consumer was cancelled while this was on its way; its share of the channel's credit comes back.
+            if granted.lease.is_some() {
+                open.credit.add(1);
+            }
+            self.release(Item::Delivery(granted));
+            return self.resume_starved(channel);
         };
         if !fits(&message, self.frame_bytes_max) {
             self.release(Item::Delivery(granted));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::rights::Login;
 use gantry_broker::{Broker, BrokerOptions, Found};
 use gantry_storage::{DataDir, EmbeddedJournal, EmbeddedTable, JournalOptions};
 use tokio::time::timeout;
@@ -76,6 +77,10 @@ fn open(config: &Config) -> Result<Opened, String> {
     let options = BrokerOptions {
         memory_watermark_bytes: bytes(watermark_bytes),
         memory_limit_bytes: bytes(watermark_bytes.saturating_mul(MEMORY_LIMIT_WATERMARKS)),
+        default_user: config.users.default_user.clone(),
+        default_password: config.users.default_password.0.clone(),
+        default_vhost: config.users.default_vhost.clone(),
+        login: Login { loopback_users: config.users.loopback_users.iter().cloned().collect() },
         sources: sources(),
         ..BrokerOptions::default()
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 
 use super::value::Given;
-use super::{Config, ListenerConfig, LogFormat, LoginFrom};
+use super::{Config, ListenerConfig, LogFormat, LoginFrom, Secret};
 
 /// One key.
 pub(super) struct Key {
@@ -160,6 +160,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(listener_keys());
     keys.extend(tls_keys());
     keys.extend(storage_keys());
+    keys.extend(user_keys());
     keys.extend(limit_keys());
     keys.extend(log_keys());
     keys
@@ -242,6 +243,38 @@ fn storage_keys() -> [Key; 2] {
             "256MiB",
             "free space below which durable publishes are refused; everything else goes on",
             Kind::Bytes(0..=TIB, |config| &mut config.storage.disk_free_min_bytes),
+        ),
+    ]
+}
+
+fn user_keys() -> [Key; 4] {
+    [
+        key(
+            "users.default_user",
+            "guest",
+            "the user of a new data folder, with every permission",
+            Kind::Text(|config, name| config.users.default_user = name),
+        ),
+        key(
+            "users.default_password",
+            "guest",
+            "the password of that user",
+            Kind::Text(|config, password| config.users.default_password = Secret(password)),
+        ),
+        key(
+            "users.default_vhost",
+            "/",
+            "the virtual host of a new data folder",
+            Kind::Text(|config, name| config.users.default_vhost = name),
+        ),
+        key(
+            "users.loopback_users",
+            "guest",
+            "users who may connect from this machine only, with commas between them",
+            Kind::Text(|config, names| {
+                let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+                config.users.loopback_users = names.map(str::to_owned).collect();
+            }),
         ),
     ]
 }

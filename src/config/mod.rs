@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) tls: TlsConfig,
     /// The journal.
     pub(crate) storage: StorageConfig,
+    /// Who there is on a new data folder.
+    pub(crate) users: UsersConfig,
     /// Bounds.
     pub(crate) limits: Limits,
     /// Logs.
@@ -88,6 +90,29 @@ pub(crate) struct StorageConfig {
     pub(crate) segment_bytes: u64,
     /// Free space below which durable publishes are refused.
     pub(crate) disk_free_min_bytes: u64,
+}
+
+/// The `[users]` section: what a data folder starts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UsersConfig {
+    /// Name of the first user, an administrator with every permission.
+    pub(crate) default_user: String,
+    /// The password of that user.
+    pub(crate) default_password: Secret,
+    /// The first virtual host.
+    pub(crate) default_vhost: String,
+    /// Users who may come from this machine only.
+    pub(crate) loopback_users: Vec<String>,
+}
+
+/// Something that is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// The `[limits]` section. The ranges that `keys.rs` gives are those that the fields' users rely on.

@@ -110,7 +110,10 @@ fn run_as_is(mut command: Command, mut answer: impl FnMut(&str) -> Option<&'stat
                 output.push_str(&line);
                 output.push('\n');
                 if let Some(reply) = answer(&line) {
-                    stdin.write_all(reply.as_bytes()).expect("the program reads its input");
+                    if let Err(error) = stdin.write_all(reply.as_bytes()) {
+                        // It has ended meanwhile: its status and its last lines tell more.
+                        output.push_str(&format!("(it no longer reads its input: {error})\n"));
+                    }
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break true,

@@ -307,6 +307,27 @@ impl Wire {
         self.expect(channel, answer)
     }
 
+    /// Sends a method and waits for its answer; deliveries that come first are kept for [`Self::delivery`].
+    ///
+    /// # Errors
+    /// When the connection ends, a channel is closed, or no answer comes in time.
+    pub fn call_amid_deliveries(&mut self, channel: u16, method: &Method, answer: (u16, u16)) -> io::Result<Frame> {
+        self.method(channel, method)?;
+        let mut kept = VecDeque::new();
+        loop {
+            let frame = self.next()?;
+            if frame.method() == Some(answer) && frame.channel == channel {
+                kept.append(&mut self.waiting);
+                self.waiting = kept;
+                return Ok(frame);
+            }
+            if let Some(close) = close_of(&frame) {
+                return Err(io::Error::other(format!("closed instead of {answer:?}: {close:?}")));
+            }
+            kept.push_back(frame);
+        }
+    }
+
     /// Opens a channel.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 // What a program that uses amqplib expects of a broker.
 
 const assert = require('node:assert/strict');
-const { once } = require('node:events');
 const amqp = require('amqplib');
 const { test, restartTest, unique, waitUntil, restartBroker, main } = require('./suite');
 
@@ -589,7 +588,7 @@ restartTest('recovery_after_a_kill', async (url) => {
     channels[0].sendToQueue(queue, Buffer.from(String(number)), { persistent: true });
   }
   await channels[0].waitForConfirms();
-  const reconnected = once(connection, 'connect');
+  const reconnected = new Promise((resolve) => connection.once('connect', resolve));
   await restartBroker('kill');
   await reconnected;
   await waitUntil(() => channels.length === 2, 'the setup has run again', 60);

@@ -101,9 +101,7 @@ def prefetch_and_requeue(url):
 def queue_arguments(url):
     """The arguments that kombu spells out: Celery's reply queues use them."""
     with connect(url) as connection:
-        queue = Queue(
-            unique("kombu"), durable=False, expires=30.0, message_ttl=0.2, max_length=100, channel=connection.channel()
-        )
+        queue = Queue(unique("kombu"), durable=False, expires=30.0, message_ttl=0.2, channel=connection.channel())
         queue.declare()
         Producer(connection).publish({}, routing_key=queue.name)
         wait_until(lambda: queue.queue_declare(passive=True).message_count == 0, "the message has expired")

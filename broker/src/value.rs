@@ -68,6 +68,30 @@ pub enum Value {
 }
 
 impl Value {
+    /// What the kind of value is called in texts for people.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "void",
+            Self::Bool(_) => "bool",
+            Self::I8(_) => "byte",
+            Self::U8(_) => "unsignedbyte",
+            Self::I16(_) => "short",
+            Self::U16(_) => "unsignedshort",
+            Self::I32(_) => "signedint",
+            Self::U32(_) => "unsignedint",
+            Self::I64(_) => "long",
+            Self::U64(_) => "unsignedlong",
+            Self::F32(_) => "float",
+            Self::F64(_) => "double",
+            Self::Decimal { .. } => "decimal",
+            Self::Timestamp(_) => "timestamp",
+            Self::Text(_) => "longstr",
+            Self::Binary(_) => "binary",
+            Self::Array(_) => "array",
+            Self::Table(_) => "table",
+        }
+    }
+
     /// The number, if the value is an integer of any width. Rules that compare arguments by number and not by
     /// width use this.
     pub fn as_integer(&self) -> Option<i128> {

@@ -24,33 +24,9 @@ impl fmt::Display for BindError {
                 Bytes(text.as_bytes())
             ),
             Self::MatchType(value) => {
-                write!(f, "Invalid x-match field type {} (value {}); expected longstr", type_name(value), Term(value))
+                write!(f, "Invalid x-match field type {} (value {}); expected longstr", value.type_name(), Term(value))
             }
         }
-    }
-}
-
-/// RabbitMQ's name for a value's type.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "void",
-        Value::Bool(_) => "bool",
-        Value::I8(_) => "byte",
-        Value::U8(_) => "unsignedbyte",
-        Value::I16(_) => "short",
-        Value::U16(_) => "unsignedshort",
-        Value::I32(_) => "signedint",
-        Value::U32(_) => "unsignedint",
-        Value::I64(_) => "long",
-        Value::U64(_) => "unsignedlong",
-        Value::F32(_) => "float",
-        Value::F64(_) => "double",
-        Value::Decimal { .. } => "decimal",
-        Value::Timestamp(_) => "timestamp",
-        Value::Text(_) => "longstr",
-        Value::Binary(_) => "binary",
-        Value::Array(_) => "array",
-        Value::Table(_) => "table",
     }
 }
 
@@ -77,7 +53,7 @@ impl fmt::Display for Term<'_> {
             Value::Text(text) => Bytes(text.as_bytes()).fmt(f),
             Value::Binary(bytes) => Bytes(bytes).fmt(f),
             Value::Array(values) => {
-                list(f, values.iter(), |f, value| write!(f, "{{{},{}}}", type_name(value), Term(value)))
+                list(f, values.iter(), |f, value| write!(f, "{{{},{}}}", value.type_name(), Term(value)))
             }
             Value::Table(table) => fields(f, table),
         }
@@ -86,7 +62,7 @@ impl fmt::Display for Term<'_> {
 
 fn fields(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
     list(f, table.iter(), |f, (name, value)| {
-        write!(f, "{{{},{},{}}}", Bytes(name.as_bytes()), type_name(value), Term(value))
+        write!(f, "{{{},{},{}}}", Bytes(name.as_bytes()), value.type_name(), Term(value))
     })
 }
 

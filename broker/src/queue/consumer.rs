@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 /// A consumer of a queue; never given to another one while the queue lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConsumerId {
@@ -27,6 +29,8 @@ pub struct ConsumerOptions {
     pub acknowledges: bool,
     /// Nobody else may consume.
     pub exclusive: bool,
+    /// Consumers of a higher priority are served first, as long as they have credit and room; 0 is usual.
+    pub priority: i32,
 }
 
 #[derive(Debug)]
@@ -40,19 +44,27 @@ pub(super) struct Consumer<O> {
     in_turn: bool,
 }
 
-/// The consumers of a queue. Those that can take something stand in a ring; a consumer without credit or room leaves it and
+/// Whose turn it is among the consumers of one priority.
+#[derive(Debug)]
+struct Ring {
+    priority: i32,
+    turn: VecDeque<u32>,
+}
+
+/// The consumers of a queue. Those that can take something stand in a ring, one for each priority; a consumer without credit or room leaves it and
 /// comes back when there is some, so that a thousand idle consumers cost a message nothing.
 #[derive(Debug)]
 pub(super) struct Consumers<O> {
     slots: Vec<Option<Consumer<O>>>,
-    turn: VecDeque<u32>,
+    /// The highest priority first. An empty ring stays until its last consumer goes.
+    rings: SmallVec<[Ring; 1]>,
     len: usize,
     generation: u32,
 }
 
 impl<O> Default for Consumers<O> {
     fn default() -> Self {
-        Self { slots: Vec::new(), turn: VecDeque::new(), len: 0, generation: 0 }
+        Self { slots: Vec::new(), rings: SmallVec::new(), len: 0, generation: 0 }
     }
 }
 
@@ -92,8 +104,16 @@ impl<O> Consumers<O> {
         self.get_mut(id)?;
         self.len -= 1;
         // Its index may still stand in the ring, where it must not give its turn to the next one in this slot.
-        self.turn.retain(|index| *index != id.index);
         let removed = self.slots[id.index as usize].take();
+        if let Some(removed) = &removed {
+            let priority = removed.options.priority;
+            let last = !self.slots.iter().flatten().any(|consumer| consumer.options.priority == priority);
+            if last {
+                self.rings.retain(|ring| ring.priority != priority);
+            } else {
+                ring(&mut self.rings, priority).retain(|index| *index != id.index);
+            }
+        }
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
         }
@@ -111,7 +131,8 @@ impl<O> Consumers<O> {
             && consumer.available > 0
         {
             consumer.in_turn = true;
-            self.turn.push_back(id.index);
+            let priority = consumer.options.priority;
+            ring(&mut self.rings, priority).push_back(id.index);
         }
     }
 
@@ -125,23 +146,27 @@ impl<O> Consumers<O> {
         }
     }
 
-    /// Whose turn it is: the first in the ring for whom `take_room` agrees. Takes its credit and moves it to the end.
+    /// Whose turn it is: the first, of the highest priority, for whom `take_room` agrees. Takes its credit and moves it to the
+    /// end of its ring.
     pub(super) fn next(&mut self, mut take_room: impl FnMut(&O) -> bool) -> Option<(ConsumerId, &Consumer<O>)> {
-        while let Some(index) = self.turn.pop_front() {
-            let Some(consumer) = self.slots[index as usize].as_mut() else { continue };
-            if consumer.available == 0 || !take_room(&consumer.outlet) {
-                consumer.in_turn = false;
-                continue;
+        let Self { slots, rings, .. } = self;
+        for Ring { turn, .. } in rings {
+            while let Some(index) = turn.pop_front() {
+                let Some(consumer) = slots[index as usize].as_mut() else { continue };
+                if consumer.available == 0 || !take_room(&consumer.outlet) {
+                    consumer.in_turn = false;
+                    continue;
+                }
+                if consumer.available != u32::MAX {
+                    consumer.available -= 1;
+                }
+                consumer.in_turn = consumer.available > 0;
+                if consumer.in_turn {
+                    turn.push_back(index);
+                }
+                let id = ConsumerId { index, generation: consumer.generation };
+                return slots[index as usize].as_ref().map(|consumer| (id, consumer));
             }
-            if consumer.available != u32::MAX {
-                consumer.available -= 1;
-            }
-            consumer.in_turn = consumer.available > 0;
-            if consumer.in_turn {
-                self.turn.push_back(index);
-            }
-            let id = ConsumerId { index, generation: consumer.generation };
-            return self.slots[index as usize].as_ref().map(|consumer| (id, consumer));
         }
         None
     }
@@ -149,4 +174,16 @@ impl<O> Consumers<O> {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Consumer<O>> + use<O> {
         std::mem::take(self).slots.into_iter().flatten()
     }
+}
+
+/// The ring of a priority.
+fn ring(rings: &mut SmallVec<[Ring; 1]>, priority: i32) -> &mut VecDeque<u32> {
+    let index = match rings.binary_search_by(|ring| priority.cmp(&ring.priority)) {
+        Ok(index) => index,
+        Err(index) => {
+            rings.insert(index, Ring { priority, turn: VecDeque::new() });
+            index
+        }
+    };
+    &mut rings[index].turn
 }

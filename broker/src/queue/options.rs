@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ArgumentProblem, Differing, Error, Kind, Resource};
 use crate::value::{Table, Value};
 
-/// Longest time that an argument may ask for, in milliseconds: as in RabbitMQ, what its timers can hold.
-pub const ARGUMENT_MS_MAX: u64 = 4_294_967_295;
+/// Longest time that an argument or a message may ask for, in milliseconds: ten years, as in RabbitMQ.
+pub const ARGUMENT_MS_MAX: u64 = 315_360_000_000;
 
 /// What a queue is declared with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,8 +88,24 @@ impl Rules {
                 None => return Err(invalid("x-queue-type", value, ArgumentProblem::WrongType)),
             }
         }
+        if let Some(value) = arguments.get("x-queue-mode")
+            && !matches!(value.as_str(), Some("default" | "lazy"))
+        {
+            return Err(invalid("x-queue-mode", value, unknown_choice("mode", value)));
+        }
+        if let Some(value) = arguments.get("x-queue-version")
+            && !matches!(value.as_integer(), Some(1 | 2))
+        {
+            return Err(invalid("x-queue-version", value, unknown_choice("version", value)));
+        }
         Ok(Self { ttl_ms: duration("x-message-ttl", true)?, expires_ms: duration("x-expires", false)? })
     }
+}
+
+/// The words for a setting of classic queues that means nothing here, where all queues are one engine, but has to be a known one.
+fn unknown_choice(what: &str, value: &Value) -> ArgumentProblem {
+    let shown = value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|number| number.to_string()));
+    ArgumentProblem::Other(format!("\"unsupported queue {what} '{}'\"", shown.unwrap_or_default()))
 }
 
 /// Arguments whose value must be the same when a queue is declared once more, as in RabbitMQ.
@@ -105,11 +121,10 @@ impl QueueOptions {
                 differing: Box::new(differing),
             })
         };
-        let flags = [
-            ("durable", again.durable, self.durable),
-            ("auto_delete", again.auto_delete, self.auto_delete),
-            ("exclusive", again.exclusive, self.exclusive),
-        ];
+        if again.exclusive != self.exclusive {
+            return Err(Error::Locked(resource.clone()));
+        }
+        let flags = [("durable", again.durable, self.durable), ("auto_delete", again.auto_delete, self.auto_delete)];
         for (property, received, current) in flags {
             if received != current {
                 return differs(property, Differing::Flag { received, current });

@@ -165,7 +165,8 @@ impl Pair {
             Step::Subscribe { credit, acknowledges, exclusive, room } => {
                 let name = self.notes.room.len();
                 self.notes.room.push(room);
-                let subscribed = self.state.subscribe(name, ConsumerOptions { credit, acknowledges, exclusive });
+                let subscribed =
+                    self.state.subscribe(name, ConsumerOptions { credit, acknowledges, exclusive, priority: 0 });
                 let agreed = self.model.subscribe(name, credit, acknowledges, exclusive);
                 assert_eq!(subscribed.is_ok(), agreed);
                 match subscribed {
@@ -330,7 +331,7 @@ fn entry(seq: u64) -> Entry {
 }
 
 const PREFETCH_10: ConsumerOptions =
-    ConsumerOptions { credit: Credit::Window(10), acknowledges: true, exclusive: false };
+    ConsumerOptions { credit: Credit::Window(10), acknowledges: true, exclusive: false, priority: 0 };
 
 #[test]
 fn consumers_with_credit_get_the_same_number_of_messages() {
@@ -351,7 +352,7 @@ fn consumers_with_credit_get_the_same_number_of_messages() {
 fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
     let mut state = State::default();
     let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
-    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false };
+    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
     state.subscribe(0, options).unwrap();
     for round in 0..3 {
         for seq in round * 10_000..(round + 1) * 10_000 {
@@ -380,4 +381,30 @@ fn with_scarce_memory_a_lease_keeps_no_body_that_is_stored() {
         let again = state.fetch(0, true, true, &mut notes).unwrap();
         assert_eq!(again.message.is_none(), stored);
     }
+}
+
+#[test]
+fn consumers_of_a_higher_priority_come_first_while_they_have_credit() {
+    let mut rings = super::consumer::Consumers::default();
+    let options = |priority, window| ConsumerOptions {
+        credit: Credit::Window(window),
+        acknowledges: true,
+        exclusive: false,
+        priority,
+    };
+    rings.insert("low", options(-1, 10));
+    rings.insert("usual", options(0, 10));
+    let first = rings.insert("high", options(10, 2));
+    let other = rings.insert("high too", options(10, 1));
+    let mut next = |room: &[&str]| rings.next(|outlet| room.contains(outlet)).map(|(_, consumer)| consumer.outlet);
+    let all = ["low", "usual", "high", "high too"];
+    let order: Vec<_> = (0..4).map(|_| next(&all)).collect();
+    assert_eq!(order, [Some("high"), Some("high too"), Some("high"), Some("usual")]);
+    assert_eq!(next(&["low"]), Some("low"));
+    rings.refill(other);
+    rings.refill(first);
+    assert!(rings.remove(other).is_some());
+    assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("high"));
+    assert!(rings.remove(first).is_some());
+    assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("low"));
 }

@@ -203,7 +203,7 @@ async fn consumers_share_the_credit_of_a_channel() {
     let (one, two) = (rig.queue("one", durable()).await, rig.queue("two", durable()).await);
     let inbox = Inbox::new(1_000_000);
     let credit = SharedCredit::new(3);
-    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false };
+    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
     let subscribe = |queue, token| {
         let outlet = Outlet { inbox: Arc::clone(&inbox), token, shared_credit: Some(Arc::clone(&credit)) };
         rig.vhost.subscribe(queue, outlet, options, &mut Wakes::new()).unwrap()
@@ -302,7 +302,7 @@ async fn the_timer_knows_each_queue_once() {
 async fn connection(rig: Arc<Rig>, queues: Vec<Arc<Queue>>, done: Arc<Progress>) {
     let inbox = Inbox::new(300);
     let credit = SharedCredit::new(3);
-    let options = ConsumerOptions { credit: Credit::Window(2), acknowledges: true, exclusive: false };
+    let options = ConsumerOptions { credit: Credit::Window(2), acknowledges: true, exclusive: false, priority: 0 };
     let subscribe = |(token, queue): (usize, &Arc<Queue>)| {
         let shared_credit = Some(Arc::clone(&credit));
         let outlet = Outlet { inbox: Arc::clone(&inbox), token: token as u64, shared_credit };

@@ -156,7 +156,7 @@ impl Rig {
     }
 
     fn subscribe(&self, queue: &Arc<Queue>, inbox: &Arc<Inbox>, credit: Credit) -> Result<Subscription, Error> {
-        let options = ConsumerOptions { credit, acknowledges: true, exclusive: false };
+        let options = ConsumerOptions { credit, acknowledges: true, exclusive: false, priority: 0 };
         self.vhost.subscribe(queue, outlet(inbox, 7), options, &mut Wakes::new())
     }
 

@@ -147,6 +147,7 @@ impl VirtualHost {
         (kind, destination): (Kind, &str),
         connection: u64,
     ) -> Result<(Arc<Exchange>, Destination), Error> {
+        let source = self.find_exchange(topology, source)?;
         let destination = match kind {
             Kind::Queue => Destination::Queue(self.find_queue(topology, destination, connection)?),
             _ => {
@@ -158,7 +159,6 @@ impl VirtualHost {
                 Destination::Exchange(exchange)
             }
         };
-        let source = self.find_exchange(topology, source)?;
         if source.name.is_empty() {
             let resource = Resource { kind: Kind::Exchange, name: Arc::from(""), vhost: Arc::clone(&self.name) };
             return Err(Error::Forbidden { resource, what: Forbidden::DefaultExchange });

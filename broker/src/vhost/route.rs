@@ -25,6 +25,8 @@ pub(super) type Queues = SmallVec<[Arc<Queue>; 4]>;
 pub struct Route {
     pub(super) address: Arc<Address>,
     exchange: Arc<Exchange>,
+    /// Further keys by which the message goes to the same exchange.
+    copies: Vec<Bytes>,
     /// None where the message's headers decide.
     queues: Option<Queues>,
 }
@@ -101,9 +103,27 @@ impl VirtualHost {
         drop(topology);
         let exchange_name = Arc::clone(&exchange.name);
         let address = Arc::new(Address { exchange: exchange_name, routing_key: Bytes::copy_from_slice(key) });
-        let route = Arc::new(Route { address, exchange, queues });
+        let route = Arc::new(Route { address, exchange, copies: Vec::new(), queues });
         cache.insert(&route);
         Ok(route)
+    }
+
+    /// Finds where a message goes that is also published by other keys to the same exchange: each queue that any of them leads
+    /// to, once.
+    pub fn route_copies(&self, route: &Route, copies: Vec<Bytes>) -> Arc<Route> {
+        let topology = self.topology.read();
+        let mut asked_headers = route.queues.is_none();
+        let mut queues = route.queues.clone().unwrap_or_default();
+        for key in &copies {
+            let mut walk = Walk::new(&topology, key, None);
+            walk.from(&route.exchange);
+            asked_headers |= walk.asked_headers;
+            queues.extend(walk.queues);
+        }
+        drop(topology);
+        dedup(&mut queues);
+        let (address, exchange) = (Arc::clone(&route.address), Arc::clone(&route.exchange));
+        Arc::new(Route { address, exchange, copies, queues: (!asked_headers).then_some(queues) })
     }
 
     /// The queues for one message.
@@ -120,6 +140,14 @@ impl VirtualHost {
         let mut walk = Walk::new(&topology, &route.address.routing_key, Some(message));
         walk.from(&route.exchange);
         *walked = walk.queues;
+        for key in &route.copies {
+            let mut walk = Walk::new(&topology, key, Some(message));
+            walk.from(&route.exchange);
+            walked.extend(walk.queues);
+        }
+        if !route.copies.is_empty() {
+            dedup(walked);
+        }
         walked
     }
 }
@@ -177,14 +205,14 @@ impl<'a> Walk<'a> {
                 todo.push(Arc::clone(alternate));
             }
         }
-        self.dedup();
-    }
-
-    /// A queue that is reached on several ways gets the message once.
-    fn dedup(&mut self) {
         if self.seen.len() > 1 {
-            self.queues.sort_unstable_by_key(|queue| queue.lane());
-            self.queues.dedup_by_key(|queue| queue.lane());
+            dedup(&mut self.queues);
         }
     }
+}
+
+/// A queue that is reached on several ways gets the message once.
+fn dedup(queues: &mut Queues) {
+    queues.sort_unstable_by_key(|queue| queue.lane());
+    queues.dedup_by_key(|queue| queue.lane());
 }

@@ -72,13 +72,13 @@ fn expiration_ms(text: &[u8]) -> Result<u64, InvalidExpiration> {
         return invalid("no_integer".to_owned());
     }
     let number = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse::<i128>().ok());
-    let Some(number) = number.map(|number| number * sign) else { return invalid("{value_too_big}".to_owned()) };
+    let Some(number) = number.map(|number| number * sign) else { return invalid("{value_too_large}".to_owned()) };
     if end < digits.len() {
         return invalid(format!("{{leftover_string,\"{}\"}}", String::from_utf8_lossy(&digits[end..])));
     }
     match u64::try_from(number) {
         Err(_) => invalid(format!("{{value_negative,{number}}}")),
-        Ok(ms) if ms > gantry_broker::queue::ARGUMENT_MS_MAX => invalid(format!("{{value_too_big,{ms}}}")),
+        Ok(ms) if ms > gantry_broker::queue::ARGUMENT_MS_MAX => invalid(format!("{{value_too_large,{ms}}}")),
         Ok(ms) => Ok(ms),
     }
 }
@@ -129,12 +129,13 @@ mod tests {
     fn expirations_are_read_and_refused_in_rabbitmqs_words() {
         assert_eq!(expiration_ms(b"0"), Ok(0));
         assert_eq!(expiration_ms(b"60000"), Ok(60_000));
+        assert_eq!(expiration_ms(b"4294967296"), Ok(4_294_967_296));
         for (text, why) in [
             ("", "invalid expiration '': no_integer"),
             ("abc", "invalid expiration 'abc': no_integer"),
             ("10x", "invalid expiration '10x': {leftover_string,\"x\"}"),
             ("-1", "invalid expiration '-1': {value_negative,-1}"),
-            ("4294967296", "invalid expiration '4294967296': {value_too_big,4294967296}"),
+            ("315360000001", "invalid expiration '315360000001': {value_too_large,315360000001}"),
         ] {
             assert_eq!(expiration_ms(text.as_bytes()), Err(InvalidExpiration(why.to_owned())));
         }

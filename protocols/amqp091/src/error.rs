@@ -101,6 +101,12 @@ impl From<Error> for Failure {
             Error::InvalidArgument { resource, name, value, problem } => {
                 let text = match problem {
                     ArgumentProblem::Other(words) if resource.kind == Kind::Exchange => words,
+                    ArgumentProblem::WrongType if resource.kind == Kind::Exchange => {
+                        format!("invalid type '{}' for arg '{name}' in {resource}", value.type_name())
+                    }
+                    ArgumentProblem::WrongType if name == "x-queue-type" => {
+                        format!("invalid arg '{name}' for {resource}: {{unacceptable_type,{}}}", value.type_name())
+                    }
                     problem => {
                         format!("invalid arg '{name}' for {resource}: {}", problem_words(&problem, &value))
                     }
@@ -135,16 +141,16 @@ fn differing_words(differing: &Differing) -> String {
 fn argument_words(value: &Option<Value>) -> String {
     match value {
         None => "none".to_owned(),
-        Some(value) => format!("the value '{}' of type '{}'", plain(value), type_name(value)),
+        Some(value) => format!("the value '{}' of type '{}'", plain(value), value.type_name()),
     }
 }
 
 fn problem_words(problem: &ArgumentProblem, value: &Value) -> String {
     match problem {
-        ArgumentProblem::WrongType => format!("\"expected integer, got {}\"", type_name(value)),
+        ArgumentProblem::WrongType => format!("\"expected integer, got {}\"", value.type_name()),
         ArgumentProblem::Negative => format!("{{value_negative,{}}}", plain(value)),
         ArgumentProblem::Zero => format!("{{value_zero,{}}}", plain(value)),
-        ArgumentProblem::TooLarge { .. } => format!("{{value_too_big,{}}}", plain(value)),
+        ArgumentProblem::TooLarge { .. } => format!("{{value_too_large,{}}}", plain(value)),
         ArgumentProblem::Unsupported => "not supported".to_owned(),
         ArgumentProblem::Other(words) => words.clone(),
     }
@@ -156,30 +162,6 @@ fn plain(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::F32(value) => value.to_string(),
         Value::F64(value) => value.to_string(),
-        value => value.as_integer().map_or_else(|| type_name(value).to_owned(), |number| number.to_string()),
-    }
-}
-
-/// RabbitMQ's names of the types.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "void",
-        Value::Bool(_) => "bool",
-        Value::I8(_) => "byte",
-        Value::U8(_) => "unsignedbyte",
-        Value::I16(_) => "short",
-        Value::U16(_) => "unsignedshort",
-        Value::I32(_) => "signedint",
-        Value::U32(_) => "unsignedint",
-        Value::I64(_) => "long",
-        Value::U64(_) => "unsignedlong",
-        Value::F32(_) => "float",
-        Value::F64(_) => "double",
-        Value::Decimal { .. } => "decimal",
-        Value::Timestamp(_) => "timestamp",
-        Value::Text(_) => "longstr",
-        Value::Binary(_) => "binary",
-        Value::Array(_) => "array",
-        Value::Table(_) => "table",
+        value => value.as_integer().map_or_else(|| value.type_name().to_owned(), |number| number.to_string()),
     }
 }

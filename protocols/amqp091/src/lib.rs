@@ -9,13 +9,14 @@
 //! | `channel`, `unacked` | what a client has going on a channel |
 //! | `session`, `methods` | what the client may do now: the content of publishes, then one file a class of methods |
 //! | `deliver` | what queues grant -> frames |
-//! | `convert` | messages <-> the container |
+//! | `convert`, `copies` | messages <-> the container; `CC` and `BCC` |
 //! | `error` | the broker's errors -> codes and texts |
 
 mod channel;
 pub mod codec;
 mod connection;
 mod convert;
+mod copies;
 mod deliver;
 mod error;
 mod handshake;

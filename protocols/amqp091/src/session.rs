@@ -12,6 +12,7 @@ use crate::codec::methods as m;
 use crate::codec::properties::CLASS_BASIC;
 use crate::codec::{ContentHeader, Frame, FrameKind, Method, RawProperties, ReplyCode, ShortStr, ShortText, delivery};
 use crate::convert::{self, SOURCE};
+use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
 use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_OPERATIONS_MAX};
@@ -20,6 +21,9 @@ use crate::stats::Stats;
 
 /// A body up to this size is allocated as soon as its header says so; a larger one as it comes.
 const BODY_TRUSTED_BYTES: usize = 128 * 1024;
+
+/// The address of replies that go to the connection which asked, without a queue.
+const DIRECT_REPLY_TO: &[u8] = b"amq.rabbitmq.reply-to";
 
 /// A client that has logged in.
 pub(crate) struct Client {
@@ -244,7 +248,13 @@ impl Client {
     fn header(&mut self, channel: u16, payload: &[u8]) -> Result<(), Failure> {
         let message_bytes_max = self.limits.message_bytes_max;
         let user = Arc::clone(self.session.user());
-        let Some(open) = self.open_channel(channel)? else { return Ok(()) };
+        // Not by `open_channel`: the virtual host is needed beside the channel.
+        let Some(open) = self.channels.get_mut(&channel) else {
+            return Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'"));
+        };
+        if open.closing {
+            return Ok(());
+        }
         let publish = (CLASS_BASIC, m::BasicPublish::METHOD_ID);
         let unexpected = |text: String| Err(Failure::new(ReplyCode::UnexpectedFrame, text).of_ids(publish));
         let Some(content) = &mut open.content else {
@@ -287,7 +297,20 @@ impl Client {
                 user.name
             ));
         }
-        let head = header.properties.as_bytes();
+        if properties.reply_to.is_some_and(|reply_to| reply_to.as_bytes() == DIRECT_REPLY_TO) {
+            // There is no such consumer as long as there is no direct reply-to.
+            return refuse("fast reply consumer does not exist".to_owned());
+        }
+        let copies = Copies::of(&properties).map_err(|wrong| Failure::new(ReplyCode::PreconditionFailed, wrong))?;
+        let stripped;
+        let head = match &copies {
+            None => header.properties.as_bytes(),
+            Some(copies) => {
+                content.route = self.session.vhost().route_copies(&content.route, copies.keys.clone());
+                stripped = copies.head(&properties);
+                stripped.as_deref().unwrap_or(header.properties.as_bytes())
+            }
+        };
         let trusted = (header.body_bytes as usize).min(BODY_TRUSTED_BYTES);
         let data = gantry_broker::message::assemble(head, trusted, &[]);
         let body = Body { essentials, head_bytes: head.len() as u32, data, missing_bytes: header.body_bytes };

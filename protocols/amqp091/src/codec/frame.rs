@@ -141,9 +141,15 @@ pub fn next_frame(buf: &[u8], frame_bytes_max: u32) -> Result<Option<(Frame<'_>,
         FrameKind::Header | FrameKind::Body if channel == 0 => {
             Err(FrameError::Unexpected { kind: octet, payload: Snippet::of(payload) })
         }
+        FrameKind::Header if payload.len() < CONTENT_HEADER_BYTES_MIN => {
+            Err(FrameError::Unknown { kind: octet, payload: Snippet::of(payload) })
+        }
         _ => Ok(Some((Frame { kind, channel, payload }, length + FRAME_OVERHEAD_BYTES))),
     }
 }
+
+/// Class, weight and size of the body, which every content header starts with.
+const CONTENT_HEADER_BYTES_MIN: usize = 12;
 
 /// What the first bytes of a connection ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,10 +162,10 @@ pub enum ProtocolHeader {
     Other([u8; 8]),
 }
 
-/// Looks at the first bytes of a connection. As RabbitMQ does, it takes the header of 0-9, `AMQP 1 1 0 9`, for
-/// 0-9-1.
+/// Looks at the first bytes of a connection. As RabbitMQ does, it takes the header of 0-9, `AMQP 1 1 0 9`, and the one that
+/// some clients made of both, `AMQP 1 1 9 1`, for 0-9-1.
 pub fn parse_protocol_header(buf: &[u8]) -> ProtocolHeader {
-    const ACCEPTED: [[u8; 8]; 2] = [PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09"];
+    const ACCEPTED: [[u8; 8]; 3] = [PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09", *b"AMQP\x01\x01\x09\x01"];
     let seen = &buf[..buf.len().min(8)];
     if ACCEPTED.iter().any(|accepted| accepted == seen) {
         return ProtocolHeader::Amqp091;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
+use gantry_broker::value::Table;
 use gantry_broker::{ConsumerOptions, Credit, Item, Kind, Lease, Outcome, Outlet, Queue};
 
 use crate::channel::{Consumer, Mode};
@@ -33,6 +34,7 @@ impl Client {
         let name = self.queue_name(channel, consume.queue.as_str())?;
         self.session.check(Access::Read, Kind::Queue, &name)?;
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        let priority = priority(&name, self.session.vhost().name(), &consume.arguments.decode()?)?;
         let inbox = Arc::clone(&self.inbox);
         let Some(open) = self.open_channel(channel)? else { return Ok(()) };
         let tag = match consume.consumer_tag.as_str() {
@@ -51,7 +53,7 @@ impl Client {
         let credit = if no_ack { Credit::Unlimited } else { credit };
         let token = open.next_token(channel);
         let shared_credit = (!no_ack).then(|| Arc::clone(&open.credit));
-        let options = ConsumerOptions { credit, acknowledges: !no_ack, exclusive: consume.exclusive };
+        let options = ConsumerOptions { credit, acknowledges: !no_ack, exclusive: consume.exclusive, priority };
         // The answer comes before the first delivery, which waits in the inbox until later.
         let outlet = Outlet { inbox, token, shared_credit };
         let subscription = self.session.vhost().subscribe(&queue, outlet, options, &mut self.wakes)?;
@@ -207,4 +209,27 @@ fn generated_tag(channel: u16, consumers: usize) -> String {
     }
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("amq.ctag-{hex}")
+}
+
+/// `x-priority` of a consumer. An argument that belongs to streams has no place here.
+fn priority(queue: &str, vhost: &str, arguments: &Table) -> Result<i32, Failure> {
+    let invalid = |name: &str, why: String| {
+        let text =
+            format!("invalid arg '{name}' for queue '{queue}' in vhost '{vhost}' of queue type rabbit_classic_queue");
+        let text = if why.is_empty() {
+            text
+        } else {
+            format!("invalid arg '{name}' for queue '{queue}' in vhost '{vhost}': {why}")
+        };
+        Failure::new(ReplyCode::PreconditionFailed, text)
+    };
+    if arguments.contains("x-stream-offset") {
+        return Err(invalid("x-stream-offset", String::new()));
+    }
+    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
+    let number = value
+        .as_integer()
+        .ok_or_else(|| invalid("x-priority", format!("\"expected integer, got {}\"", value.type_name())))?;
+    // What is beyond this range comes first or last all the same.
+    Ok(number.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32)
 }

@@ -15,7 +15,8 @@ impl Client {
             None => {}
         }
         let max = self.channel_max;
-        if max > 0 && (channel > max || self.channels.len() >= usize::from(max)) {
+        // As in RabbitMQ it is the number of channels that counts, not the numbers that they have.
+        if max > 0 && self.channels.len() >= usize::from(max) {
             let opened = self.channels.len();
             let text = format!("number of channels opened ({opened}) has reached the negotiated channel_max ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));

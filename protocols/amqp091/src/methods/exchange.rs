@@ -17,14 +17,14 @@ impl Client {
     ) -> Result<(), Failure> {
         let name = without_line_ends(declare.exchange.as_str());
         let vhost = self.session.vhost().clone();
+        if name.is_empty() {
+            let text = "operation not permitted on the default exchange";
+            return Err(Failure::new(crate::codec::ReplyCode::AccessRefused, text));
+        }
         if declare.passive {
             vhost.exchange(&name)?;
         } else {
             self.session.check(Access::Configure, Kind::Exchange, &name)?;
-            if name.is_empty() {
-                let text = "operation not permitted on the default exchange";
-                return Err(Failure::new(crate::codec::ReplyCode::AccessRefused, text));
-            }
             let arguments = declare.arguments.decode()?;
             if let Some(alternate) = arguments.get("alternate-exchange").and_then(Value::as_str) {
                 // Messages will be read from the one and written to the other on the user's behalf.

@@ -22,11 +22,11 @@ impl Client {
         if self.out.len() > OUTPUT_BYTES_HIGH {
             return;
         }
-        let mut items = std::mem::take(&mut self.taken);
-        self.inbox.take(&mut items);
-        if items.iter().any(|item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }))) {
+        self.inbox.take(&mut self.taken);
+        let is_stored = |item: &Item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }));
+        if self.taken.iter().any(is_stored) {
             let broker = Arc::clone(self.session.broker());
-            for token in Box::pin(broker.load(&mut items)).await {
+            for token in Box::pin(broker.load(&mut self.taken)).await {
                 let channel = channel_of(token);
                 if let Some(open) = self.channels.get_mut(&channel) {
                     open.credit.add(1);
@@ -34,6 +34,7 @@ impl Client {
                 }
             }
         }
+        let mut items = std::mem::take(&mut self.taken);
         for item in items.drain(..) {
             match item {
                 Item::Delivery(delivery) => self.deliver_one(delivery),

@@ -32,7 +32,8 @@ pub(crate) struct Client {
     pub(crate) channels: HashMap<u16, Channel>,
     pub(crate) out: Output,
     pub(crate) inbox: Arc<Inbox>,
-    /// Items taken out of the inbox; kept for its allocation.
+    /// Items taken out of the inbox or fetched, on their way to the client. Kept here, and not by whoever waits for the disk
+    /// to read them, so that they are given back where that never ends.
     pub(crate) taken: Vec<Item>,
     pub(crate) wakes: Wakes,
     routes: RouteCache,
@@ -182,16 +183,19 @@ impl Client {
         }
     }
 
-    /// Gives back everything; the connection is gone.
+    /// Gives back everything; the connection is gone. Again does nothing.
     pub(crate) fn end(&mut self) {
+        self.flush_accepted();
         let channels: Vec<u16> = self.channels.keys().copied().collect();
         for channel in channels {
             self.end_channel(channel);
             self.remove_channel(channel);
         }
         // What was granted and never sent.
-        let mut items = std::mem::take(&mut self.taken);
-        items.clear();
+        for item in std::mem::take(&mut self.taken) {
+            self.release(item);
+        }
+        let mut items = Vec::new();
         self.inbox.take(&mut items);
         for item in items {
             self.release(item);
@@ -467,6 +471,14 @@ impl Client {
         if self.taken.capacity() > 0 {
             self.taken = Vec::new();
         }
+    }
+}
+
+/// Also where the task of the connection was dropped in the middle of something, or has panicked: its consumers and leases
+/// would otherwise stay with their queues for as long as the process lives.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -92,10 +92,11 @@ impl Client {
                 self.send(channel, m::BasicGetEmpty::default());
                 return Ok(());
             };
-            let mut items = vec![Item::Delivery(delivery)];
-            self.session.broker().load(&mut items).await;
+            self.taken.push(Item::Delivery(delivery));
+            let broker = Arc::clone(self.session.broker());
+            broker.load(&mut self.taken).await;
             // What cannot be read is not there; the next one is.
-            if let Some(Item::Delivery(delivery)) = items.pop() {
+            if let Some(Item::Delivery(delivery)) = self.taken.pop() {
                 self.send_get_ok(channel, delivery, waiting);
                 return Ok(());
             }

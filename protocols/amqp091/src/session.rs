@@ -7,7 +7,7 @@ use gantry_broker::rights::Access;
 use gantry_broker::{Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, Wakes};
 use hashbrown::HashMap;
 
-use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tx};
+use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tokens, Tx};
 use crate::codec::methods as m;
 use crate::codec::properties::CLASS_BASIC;
 use crate::codec::{ContentHeader, Frame, FrameKind, Method, RawProperties, ReplyCode, ShortStr, ShortText, delivery};
@@ -36,6 +36,7 @@ pub(crate) struct Client {
     /// to read them, so that they are given back where that never ends.
     pub(crate) taken: Vec<Item>,
     pub(crate) wakes: Wakes,
+    pub(crate) tokens: Tokens,
     routes: RouteCache,
     /// Channels with publishes to confirm.
     unconfirmed: BTreeSet<u16>,
@@ -72,6 +73,7 @@ impl Client {
             inbox: Inbox::new(INBOX_BYTES_MAX),
             taken: Vec::new(),
             wakes: Wakes::new(),
+            tokens: Tokens::default(),
             routes: RouteCache::default(),
             unconfirmed: BTreeSet::new(),
             accepted: None,

@@ -49,8 +49,8 @@ impl Client {
         };
         let no_ack = consume.no_ack;
         let credit = if no_ack { Credit::Unlimited } else { credit };
-        let token = open.next_token(channel);
         let shared_credit = (!no_ack).then(|| Arc::clone(&open.credit));
+        let token = self.tokens.next(channel);
         let options = ConsumerOptions { credit, acknowledges: !no_ack, exclusive: consume.exclusive };
         // The answer comes before the first delivery, which waits in the inbox until later.
         let outlet = Outlet { inbox, token, shared_credit };

@@ -19,9 +19,13 @@ const HEADER_OVERHEAD_BYTES: usize = 8 + 12;
 impl Client {
     /// Sends what waits in the inbox, unless the client does not keep up.
     pub(crate) async fn deliver(&mut self) {
-        if self.out.len() > OUTPUT_BYTES_HIGH {
-            return;
+        if self.out.len() <= OUTPUT_BYTES_HIGH {
+            self.deliver_all().await;
         }
+    }
+
+    /// Sends what waits in the inbox, however much waits to be written: no more than the inbox holds.
+    pub(crate) async fn deliver_all(&mut self) {
         self.inbox.take(&mut self.taken);
         let is_stored = |item: &Item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }));
         if self.taken.iter().any(is_stored) {

@@ -72,8 +72,9 @@ impl Client {
             && let Some(consumer) = open.consumers.remove(tag)
         {
             consumer.subscription.cancel();
-            // What had been granted is sent before the answer: nothing comes after it.
-            self.deliver().await;
+            // What had been granted is sent before the answer: nothing comes after it, and what wants no acknowledgement
+            // would be lost.
+            self.deliver_all().await;
             if let Some(open) = self.channels.get_mut(&channel) {
                 open.tags.remove(&consumer.token);
             }

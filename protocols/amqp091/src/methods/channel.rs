@@ -34,7 +34,9 @@ impl Client {
                 return Ok(());
             }
             // RabbitMQ takes it for a frame in the middle of a message, too.
-            Some(_) => drop(self.idle_channel(channel)?),
+            Some(_) => {
+                self.idle_channel(channel)?;
+            }
         }
         // Confirms that are due come before the end.
         self.send_confirms();
@@ -50,7 +52,7 @@ impl Client {
                 self.remove_channel(channel);
                 Ok(())
             }
-            Some(_) => Err(Failure::new(ReplyCode::CommandInvalid, "unexpected 'channel.close-ok'")),
+            Some(_) => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
             None => Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'")),
         }
     }

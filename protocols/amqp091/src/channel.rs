@@ -148,7 +148,6 @@ pub(crate) struct Channel {
     pub(crate) mode: Mode,
     /// The queue that was declared last, which an empty name means.
     pub(crate) last_queue: Option<Box<str>>,
-    next_consumer: u32,
 }
 
 impl Channel {
@@ -165,14 +164,7 @@ impl Channel {
             credit: SharedCredit::new(NO_LIMIT),
             mode: Mode::Plain,
             last_queue: None,
-            next_consumer: 0,
         }
-    }
-
-    /// A token that tells this consumer from all others of the connection.
-    pub(crate) fn next_token(&mut self, channel: u16) -> u64 {
-        self.next_consumer += 1;
-        u64::from(channel) << 32 | u64::from(self.next_consumer)
     }
 
     /// Sets the limit of the whole channel; 0 for none.
@@ -183,9 +175,27 @@ impl Channel {
     }
 }
 
+/// Tokens for the consumers of a connection. No consumer gets the token of one before it, on whichever channel: what was
+/// granted to a consumer whose channel was closed may still be on its way when the channel is open again.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    consumers: u64,
+}
+
+/// Bits of a token that count consumers; above them is the channel.
+const TOKEN_COUNT_BITS: u32 = 48;
+
+impl Tokens {
+    /// A token for a consumer of this channel.
+    pub(crate) fn next(&mut self, channel: u16) -> u64 {
+        self.consumers += 1;
+        u64::from(channel) << TOKEN_COUNT_BITS | self.consumers
+    }
+}
+
 /// The channel that a consumer's token belongs to.
 pub(crate) fn channel_of(token: u64) -> u16 {
-    (token >> 32) as u16
+    (token >> TOKEN_COUNT_BITS) as u16
 }
 
 /// A message that could not be taken because the disk is full, with what to do once it can.

@@ -26,8 +26,12 @@ use crate::stats::Stats;
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 128 * 1024;
 
-/// How often a message that the disk had no room for is tried again.
-const STALLED_RETRY: Duration = Duration::from_millis(100);
+/// How often a client that is held back is looked at again, where nothing says when: a message that the disk had no room for,
+/// and a shortage of memory that is over before the alarm was raised.
+const HELD_BACK_RETRY: Duration = Duration::from_millis(100);
+
+/// Bytes read and written before other connections have their turn.
+const BURST_BYTES: u64 = 512 * 1024;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -93,7 +97,19 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
     let alarms = broker.alarms();
     let client = Client::new(agreed, limits, Arc::clone(stats));
     let Connection { stream, shutdown, .. } = connection;
-    let mut running = Running { client, stream, input, durable, alarms, shutdown, heartbeat, blocked: false };
+    let mut running = Running {
+        client,
+        stream,
+        input,
+        durable,
+        alarms,
+        shutdown,
+        heartbeat,
+        blocked: false,
+        retry: Box::pin(sleep(HELD_BACK_RETRY)),
+        read_bytes: 0,
+        burst_end: BURST_BYTES,
+    };
     let end = running.run().await;
     let Running { mut client, mut stream, input, .. } = running;
     client.end();
@@ -158,6 +174,11 @@ impl Heartbeat {
     }
 }
 
+/// Whether it is time, also where nobody has polled it.
+fn is_past(timer: &Pin<Box<Sleep>>) -> bool {
+    timer.deadline() <= Instant::now()
+}
+
 struct Running {
     client: Client,
     stream: Box<dyn Stream>,
@@ -168,6 +189,12 @@ struct Running {
     heartbeat: Heartbeat,
     /// The client has been told that it is blocked.
     blocked: bool,
+    /// When it is looked at again, while it is held back.
+    retry: Pin<Box<Sleep>>,
+    /// Bytes of frames handled so far.
+    read_bytes: u64,
+    /// Others have their turn when so many bytes have been read and written.
+    burst_end: u64,
 }
 
 /// What the stream brought.
@@ -188,6 +215,14 @@ impl Running {
 
     /// One turn of the loop: acts on what is there, writes, then waits for more.
     async fn turn(&mut self) -> Result<(), End> {
+        let moved = self.read_bytes + self.client.out.written_bytes();
+        if moved >= self.burst_end {
+            self.burst_end = moved + BURST_BYTES;
+            tokio::task::yield_now().await;
+        }
+        if self.client.stalled.is_some() && is_past(&self.retry) {
+            self.client.retry_stalled().map_err(End::Failed)?;
+        }
         self.frames().await?;
         self.client.flush();
         self.client.deliver().await;
@@ -199,8 +234,19 @@ impl Running {
         let reading = !held_back && self.client.out.len() < OUTPUT_BYTES_MAX;
         let delivering = self.client.out.len() <= OUTPUT_BYTES_HIGH;
         let awaits_durability = self.client.awaits_durability() || backlog;
-        let stalled = self.client.stalled.is_some();
-        let Self { client, stream, input, durable, alarms, shutdown, heartbeat, .. } = self;
+        // The end of an alarm wakes; the end of a shortage that never became one does not.
+        let retrying = self.client.stalled.is_some() || alarm && !self.alarms.borrow().any();
+        if retrying && is_past(&self.retry) {
+            self.retry.as_mut().reset(Instant::now() + HELD_BACK_RETRY);
+        }
+        // A stream that always has more would never let these have their turn below.
+        if self.shutdown.is_requested() {
+            return Err(End::Failed(stopping()));
+        }
+        if is_past(&self.heartbeat.timer) {
+            self.heartbeat.tick(&mut self.client.out, reading)?;
+        }
+        let Self { client, stream, input, durable, alarms, shutdown, heartbeat, retry, .. } = self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
         let written_before = client.out.written_bytes();
@@ -221,8 +267,8 @@ impl Running {
                     return Err(End::Failed(stopping()));
                 }
             }
-            () = sleep(STALLED_RETRY), if stalled => client.retry_stalled().map_err(End::Failed)?,
-            () = &mut heartbeat.timer => heartbeat.tick(&mut client.out, reading)?,
+            () = retry, if retrying => {}
+            () = &mut heartbeat.timer => {}
             () = shutdown.requested() => return Err(End::Failed(stopping())),
         }
         if client.out.written_bytes() != written_before {
@@ -257,6 +303,7 @@ impl Running {
                 Err(error) => break Err(End::Failed(error.into())),
             }
         };
+        self.read_bytes += consumed as u64;
         if consumed == input.len() {
             input.clear();
         } else {

@@ -19,14 +19,18 @@ const HEADER_OVERHEAD_BYTES: usize = 8 + 12;
 impl Client {
     /// Sends what waits in the inbox, unless the client does not keep up.
     pub(crate) async fn deliver(&mut self) {
-        if self.out.len() > OUTPUT_BYTES_HIGH {
-            return;
+        if self.out.len() <= OUTPUT_BYTES_HIGH {
+            self.deliver_all().await;
         }
-        let mut items = std::mem::take(&mut self.taken);
-        self.inbox.take(&mut items);
-        if items.iter().any(|item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }))) {
+    }
+
+    /// Sends what waits in the inbox, however much waits to be written: no more than the inbox holds.
+    pub(crate) async fn deliver_all(&mut self) {
+        self.inbox.take(&mut self.taken);
+        let is_stored = |item: &Item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }));
+        if self.taken.iter().any(is_stored) {
             let broker = Arc::clone(self.session.broker());
-            for token in Box::pin(broker.load(&mut items)).await {
+            for token in Box::pin(broker.load(&mut self.taken)).await {
                 let channel = channel_of(token);
                 if let Some(open) = self.channels.get_mut(&channel) {
                     open.credit.add(1);
@@ -34,6 +38,7 @@ impl Client {
                 }
             }
         }
+        let mut items = std::mem::take(&mut self.taken);
         for item in items.drain(..) {
             match item {
                 Item::Delivery(delivery) => self.deliver_one(delivery),

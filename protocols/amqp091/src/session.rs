@@ -7,7 +7,7 @@ use gantry_broker::rights::Access;
 use gantry_broker::{Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, Wakes};
 use hashbrown::HashMap;
 
-use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tx};
+use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tokens, Tx};
 use crate::codec::methods as m;
 use crate::codec::properties::CLASS_BASIC;
 use crate::codec::{ContentHeader, Frame, FrameKind, Method, RawProperties, ReplyCode, ShortStr, ShortText, delivery};
@@ -36,9 +36,11 @@ pub(crate) struct Client {
     pub(crate) channels: HashMap<u16, Channel>,
     pub(crate) out: Output,
     pub(crate) inbox: Arc<Inbox>,
-    /// Items taken out of the inbox; kept for its allocation.
+    /// Items taken out of the inbox or fetched, on their way to the client. Kept here, and not by whoever waits for the disk
+    /// to read them, so that they are given back where that never ends.
     pub(crate) taken: Vec<Item>,
     pub(crate) wakes: Wakes,
+    pub(crate) tokens: Tokens,
     routes: RouteCache,
     /// Channels with publishes to confirm.
     unconfirmed: BTreeSet<u16>,
@@ -75,6 +77,7 @@ impl Client {
             inbox: Inbox::new(INBOX_BYTES_MAX),
             taken: Vec::new(),
             wakes: Wakes::new(),
+            tokens: Tokens::default(),
             routes: RouteCache::default(),
             unconfirmed: BTreeSet::new(),
             accepted: None,
@@ -186,16 +189,19 @@ impl Client {
         }
     }
 
-    /// Gives back everything; the connection is gone.
+    /// Gives back everything; the connection is gone. Again does nothing.
     pub(crate) fn end(&mut self) {
+        self.flush_accepted();
         let channels: Vec<u16> = self.channels.keys().copied().collect();
         for channel in channels {
             self.end_channel(channel);
             self.remove_channel(channel);
         }
         // What was granted and never sent.
-        let mut items = std::mem::take(&mut self.taken);
-        items.clear();
+        for item in std::mem::take(&mut self.taken) {
+            self.release(item);
+        }
+        let mut items = Vec::new();
         self.inbox.take(&mut items);
         for item in items {
             self.release(item);
@@ -490,6 +496,14 @@ impl Client {
         if self.taken.capacity() > 0 {
             self.taken = Vec::new();
         }
+    }
+}
+
+/// Also where the task of the connection was dropped in the middle of something, or has panicked: its consumers and leases
+/// would otherwise stay with their queues for as long as the process lives.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

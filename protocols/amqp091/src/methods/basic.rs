@@ -51,8 +51,8 @@ impl Client {
         };
         let no_ack = consume.no_ack;
         let credit = if no_ack { Credit::Unlimited } else { credit };
-        let token = open.next_token(channel);
         let shared_credit = (!no_ack).then(|| Arc::clone(&open.credit));
+        let token = self.tokens.next(channel);
         let options = ConsumerOptions { credit, acknowledges: !no_ack, exclusive: consume.exclusive, priority };
         // The answer comes before the first delivery, which waits in the inbox until later.
         let outlet = Outlet { inbox, token, shared_credit };
@@ -74,8 +74,9 @@ impl Client {
             && let Some(consumer) = open.consumers.remove(tag)
         {
             consumer.subscription.cancel();
-            // What had been granted is sent before the answer: nothing comes after it.
-            self.deliver().await;
+            // What had been granted is sent before the answer: nothing comes after it, and what wants no acknowledgement
+            // would be lost.
+            self.deliver_all().await;
             if let Some(open) = self.channels.get_mut(&channel) {
                 open.tags.remove(&consumer.token);
             }
@@ -94,10 +95,11 @@ impl Client {
                 self.send(channel, m::BasicGetEmpty::default());
                 return Ok(());
             };
-            let mut items = vec![Item::Delivery(delivery)];
-            self.session.broker().load(&mut items).await;
+            self.taken.push(Item::Delivery(delivery));
+            let broker = Arc::clone(self.session.broker());
+            broker.load(&mut self.taken).await;
             // What cannot be read is not there; the next one is.
-            if let Some(Item::Delivery(delivery)) = items.pop() {
+            if let Some(Item::Delivery(delivery)) = self.taken.pop() {
                 self.send_get_ok(channel, delivery, waiting);
                 return Ok(());
             }

@@ -27,8 +27,17 @@ impl Client {
     }
 
     pub(super) fn channel_close(&mut self, channel: u16) -> Result<(), Failure> {
-        if !self.channels.contains_key(&channel) {
-            return Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'"));
+        match self.channels.get(&channel) {
+            None => return Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'")),
+            // Both sides close it at once: the client's answer to ours is still to come, and ends it.
+            Some(open) if open.closing => {
+                self.send(channel, m::ChannelCloseOk {});
+                return Ok(());
+            }
+            // RabbitMQ takes it for a frame in the middle of a message, too.
+            Some(_) => {
+                self.idle_channel(channel)?;
+            }
         }
         // Confirms that are due come before the end.
         self.send_confirms();
@@ -44,7 +53,7 @@ impl Client {
                 self.remove_channel(channel);
                 Ok(())
             }
-            Some(_) => Err(Failure::new(ReplyCode::CommandInvalid, "unexpected 'channel.close-ok'")),
+            Some(_) => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
             None => Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'")),
         }
     }

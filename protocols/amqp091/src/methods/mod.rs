@@ -31,6 +31,8 @@ impl Client {
             return Ok(Next::Continue);
         }
         self.flush_accepted();
+        // What follows may wait for the disk; who has been granted something before need not.
+        self.wakes.wake();
         match &method {
             Method::ChannelFlow(flow) => self.channel_flow(channel, flow)?,
             Method::ChannelFlowOk(_) => {}

@@ -165,7 +165,7 @@ pub enum ProtocolHeader {
 /// Looks at the first bytes of a connection. As RabbitMQ does, it takes the header of 0-9, `AMQP 1 1 0 9`, for
 /// 0-9-1. Those of 0-8, `AMQP 1 1 8 0` and `AMQP 1 1 9 1`, are refused: that protocol is not spoken.
 pub fn parse_protocol_header(buf: &[u8]) -> ProtocolHeader {
-    const ACCEPTED: [[u8; 8]; 3] = [PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09", *b"AMQP\x01\x01\x09\x01"];
+    const ACCEPTED: [[u8; 8]; 2] = [PROTOCOL_HEADER, *b"AMQP\x01\x01\x00\x09"];
     let seen = &buf[..buf.len().min(8)];
     if ACCEPTED.iter().any(|accepted| accepted == seen) {
         return ProtocolHeader::Amqp091;

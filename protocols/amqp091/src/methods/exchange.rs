@@ -4,8 +4,8 @@ use gantry_broker::rights::Access;
 use gantry_broker::value::Value;
 use gantry_broker::{Error, ExchangeOptions, Kind};
 
-use crate::codec::RawTable;
 use crate::codec::methods as m;
+use crate::codec::{RawTable, ReplyCode};
 use crate::error::Failure;
 use crate::session::Client;
 
@@ -18,12 +18,15 @@ impl Client {
         let name = without_line_ends(declare.exchange.as_str());
         let vhost = self.session.vhost().clone();
         if declare.passive {
+            if name.is_empty() {
+                return Err(default_exchange());
+            }
+            self.session.check_any(Kind::Exchange, &name)?;
             vhost.exchange(&name)?;
         } else {
             self.session.check(Access::Configure, Kind::Exchange, &name)?;
             if name.is_empty() {
-                let text = "operation not permitted on the default exchange";
-                return Err(Failure::new(crate::codec::ReplyCode::AccessRefused, text));
+                return Err(default_exchange());
             }
             let arguments = declare.arguments.decode()?;
             if let Some(alternate) = arguments.get("alternate-exchange").and_then(Value::as_str) {
@@ -108,6 +111,10 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn default_exchange() -> Failure {
+    Failure::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange")
 }
 
 /// RabbitMQ takes line ends out of names, so that a name from a file works.

@@ -55,9 +55,28 @@ impl Session {
         if self.access.may(rights.version(), load, access, name) {
             return Ok(());
         }
+        Err(self.refused(access.name(), kind, name))
+    }
+
+    /// Whether anything may be done to a queue or an exchange: enough to be told that it exists and how full it is, and the
+    /// least, for whoever has no business with it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], which is logged.
+    pub fn check_any(&mut self, kind: Kind, name: &str) -> Result<(), Error> {
+        let rights = self.broker.rights();
+        let load = || rights.permission(&self.user.name, self.vhost.name());
+        let mut may = |access| self.access.may(rights.version(), load, access, name);
+        if may(Access::Read) || may(Access::Write) || may(Access::Configure) {
+            return Ok(());
+        }
+        Err(self.refused("any", kind, name))
+    }
+
+    fn refused(&self, access: &str, kind: Kind, name: &str) -> Error {
         let resource = Resource { kind, name: Arc::from(name), vhost: Arc::clone(self.vhost.name()) };
-        tracing::info!(user = %self.user_name, access = access.name(), %resource, "refused");
-        Err(Error::Refused { resource, user: Arc::clone(&self.user_name) })
+        tracing::info!(user = %self.user_name, access, %resource, "refused");
+        Error::Refused { resource, user: Arc::clone(&self.user_name) }
     }
 }
 

@@ -388,39 +388,88 @@ async fn flush(stream: &mut Box<dyn Stream>, out: &mut Output) -> io::Result<()>
     std::future::poll_fn(|cx| out.poll_write(Pin::new(&mut **stream), cx)).await
 }
 
+/// Bytes of one read from a client that is only listened to for its answer to connection.close; it may not have logged in.
+const FAREWELL_READ_BYTES: usize = 4 * 1024;
+
 /// Tells the client why, and waits for its answer: closing first would throw away what it has not yet read.
 async fn close_for(failure: &Failure, stream: &mut Box<dyn Stream>, mut out: Output, mut input: BytesMut) {
     let text = failure.reply_text();
     failure.close_connection(&text).encode_frame(0, out.tail());
     let conversation = async {
         flush(stream, &mut out).await?;
-        loop {
-            // What the client sent before it knew is of no interest; what cannot be read ends the conversation.
-            loop {
-                match next_frame(&input, u32::MAX) {
-                    Ok(Some((frame, bytes))) => {
-                        let answer = frame.kind == FrameKind::Method
-                            && matches!(Method::decode(frame.payload), Ok(Method::ConnectionCloseOk(_)));
-                        input.advance(bytes);
-                        if answer {
-                            return Ok(());
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(_) => input.clear(),
-                }
-            }
-            // A frame that grows without end is not an answer.
-            if input.len() > READ_BYTES_MAX {
-                input.clear();
-            }
-            let read =
-                std::future::poll_fn(|cx| input::poll_read(Pin::new(&mut **stream), &mut input, READ_BYTES_MAX, cx));
+        let mut farewell = Farewell::default();
+        while !farewell.heard_in(&mut input) {
+            let read = std::future::poll_fn(|cx| {
+                input::poll_read(Pin::new(&mut **stream), &mut input, FAREWELL_READ_BYTES, cx)
+            });
             if read.await? == 0 {
-                return Ok::<(), io::Error>(());
+                break;
             }
         }
+        Ok::<(), io::Error>(())
     };
     // Whether it answers or not, it is gone afterwards.
     let _ = timeout(CLOSE_TIMEOUT, conversation).await;
+}
+
+/// Listens for connection.close-ok. What the client sent before it knew is of no interest: it is let go as it comes, and no
+/// more than a frame head is kept of a frame, however long it says it is.
+#[derive(Debug, Default)]
+struct Farewell {
+    /// Bytes still to come of a frame that is not the answer.
+    skip_bytes: usize,
+}
+
+/// Frame head, class, method and frame end: the answer has no fields.
+const CLOSE_OK_BYTES: usize = frame::FRAME_OVERHEAD_BYTES + 4;
+
+impl Farewell {
+    /// Whether the answer is among this; takes what has been looked at.
+    fn heard_in(&mut self, input: &mut BytesMut) -> bool {
+        loop {
+            let skipped = self.skip_bytes.min(input.len());
+            input.advance(skipped);
+            self.skip_bytes -= skipped;
+            let Some(&[kind, _, _, l0, l1, l2, l3]) = input.first_chunk::<{ frame::FRAME_HEAD_BYTES }>() else {
+                return false;
+            };
+            let frame_bytes = u32::from_be_bytes([l0, l1, l2, l3]) as usize + frame::FRAME_OVERHEAD_BYTES;
+            if kind == FrameKind::Method as u8 && frame_bytes == CLOSE_OK_BYTES {
+                if input.len() < CLOSE_OK_BYTES {
+                    return false;
+                }
+                let payload = &input[frame::FRAME_HEAD_BYTES..CLOSE_OK_BYTES - 1];
+                if matches!(Method::decode(payload), Ok(Method::ConnectionCloseOk(_))) {
+                    return true;
+                }
+            }
+            // What is no frame at all may have any length; then the answer is not found, and time ends this.
+            self.skip_bytes = frame_bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_connection_close_is_found_behind_frames_of_any_length_in_pieces_of_any_length() {
+        let mut bytes = BytesMut::new();
+        bytes.extend_from_slice(&frame::frame_head(FrameKind::Body, 1, 1 << 20));
+        bytes.extend_from_slice(&vec![FrameKind::Method as u8; 1 << 20]);
+        bytes.extend_from_slice(&[frame::FRAME_END]);
+        Method::from(m::ChannelCloseOk {}).encode_frame(1, &mut bytes);
+        Method::from(m::ConnectionCloseOk {}).encode_frame(0, &mut bytes);
+        for piece_bytes in [1, 7, 4096, bytes.len() - 1] {
+            let (mut farewell, mut input) = (Farewell::default(), BytesMut::new());
+            let mut heard = 0;
+            for piece in bytes.chunks(piece_bytes) {
+                input.extend_from_slice(piece);
+                heard += usize::from(farewell.heard_in(&mut input));
+                assert!(input.len() < CLOSE_OK_BYTES + piece_bytes);
+            }
+            assert_eq!(heard, 1, "in pieces of {piece_bytes}");
+        }
+    }
 }

@@ -41,6 +41,13 @@ pub(crate) const OUTPUT_BYTES_HIGH: usize = 512 << 10;
 /// Bytes waiting to be written above which nothing more is read: the client does not read either.
 pub(crate) const OUTPUT_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes that a connection's unfinished messages may take together, beside one of the largest size: a client can begin one on
+/// each of its channels, and none of them is seen by the alarm of memory.
+pub(crate) const UNFINISHED_BYTES_MAX: u64 = 64 << 20;
+
+/// Consumers of a connection.
+pub(crate) const CONSUMERS_MAX: usize = 64 * 1024;
+
 /// Bytes of messages that one transaction may hold.
 pub(crate) const TX_BYTES_MAX: u64 = 512 << 20;
 

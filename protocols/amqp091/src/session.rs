@@ -15,7 +15,7 @@ use crate::convert::{self, SOURCE};
 use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
-use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_OPERATIONS_MAX};
+use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_OPERATIONS_MAX, UNFINISHED_BYTES_MAX};
 use crate::output::Output;
 use crate::stats::Stats;
 
@@ -343,7 +343,8 @@ impl Client {
             return Err(Failure::new(ReplyCode::FrameError, text).of_ids(publish));
         };
         let room = body.data.capacity() - body.data.len();
-        if room < payload.len() {
+        let grows = room < payload.len();
+        if grows {
             // Twice what has come, but never more than there will be.
             let more = (body.data.len() + payload.len()).min(body.missing_bytes as usize);
             body.data.reserve(more.max(payload.len()));
@@ -351,12 +352,25 @@ impl Client {
         body.data.extend_from_slice(payload);
         body.missing_bytes = missing_bytes;
         if missing_bytes > 0 {
-            return Ok(());
+            // Seldom, since what there is room for doubles.
+            return if grows { self.check_unfinished() } else { Ok(()) };
         }
         match content.body.take() {
             Some(body) => self.complete(channel, body),
             None => Ok(()),
         }
+    }
+
+    /// Refuses a client whose messages that are still coming take too much room together.
+    fn check_unfinished(&self) -> Result<(), Failure> {
+        let bodies = self.channels.values().filter_map(|open| open.content.as_ref()?.body.as_ref());
+        let bytes: u64 = bodies.map(|body| body.data.capacity() as u64).sum();
+        let bytes_max = self.limits.message_bytes_max.saturating_add(UNFINISHED_BYTES_MAX);
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        let text = format!("messages that are not yet complete take more than {bytes_max} bytes on this connection");
+        Err(Failure::new(ReplyCode::ResourceError, text))
     }
 
     /// The message is whole.
@@ -409,6 +423,10 @@ impl Client {
 
     /// Returns a mandatory message that no queue took.
     pub(crate) fn give_back(&mut self, channel: u16, message: &Message) {
+        // A message may have waited for the disk until its channel had failed; nothing comes behind channel.close.
+        if self.channels.get(&channel).is_none_or(|open| open.closing) {
+            return;
+        }
         Stats::add(&self.stats.returned, 1);
         let exchange = ShortStr::new(message.address().exchange.as_bytes());
         let routing_key = ShortStr::new(&message.address().routing_key);

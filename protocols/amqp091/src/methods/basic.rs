@@ -10,6 +10,7 @@ use crate::channel::{Consumer, Mode};
 use crate::codec::methods as m;
 use crate::codec::{ReplyCode, ShortText};
 use crate::error::Failure;
+use crate::limits::CONSUMERS_MAX;
 use crate::session::Client;
 use crate::unacked::Unacked;
 
@@ -36,6 +37,10 @@ impl Client {
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
         let priority = priority(&name, self.session.vhost().name(), &consume.arguments.decode()?)?;
         let inbox = Arc::clone(&self.inbox);
+        if self.channels.values().map(|open| open.consumers.len()).sum::<usize>() >= CONSUMERS_MAX {
+            let text = format!("reached maximum ({CONSUMERS_MAX}) of consumers per connection");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
         let Some(open) = self.open_channel(channel)? else { return Ok(()) };
         let tag = match consume.consumer_tag.as_str() {
             "" => generated_tag(channel, open.consumers.len()),

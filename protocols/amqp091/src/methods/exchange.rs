@@ -4,8 +4,8 @@ use gantry_broker::rights::Access;
 use gantry_broker::value::Value;
 use gantry_broker::{Error, ExchangeOptions, Kind};
 
-use crate::codec::RawTable;
 use crate::codec::methods as m;
+use crate::codec::{RawTable, ReplyCode};
 use crate::error::Failure;
 use crate::session::Client;
 
@@ -18,10 +18,10 @@ impl Client {
         let name = without_line_ends(declare.exchange.as_str());
         let vhost = self.session.vhost().clone();
         if name.is_empty() {
-            let text = "operation not permitted on the default exchange";
-            return Err(Failure::new(crate::codec::ReplyCode::AccessRefused, text));
+            return Err(default_exchange());
         }
         if declare.passive {
+            self.session.check_any(Kind::Exchange, &name)?;
             vhost.exchange(&name)?;
         } else {
             self.session.check(Access::Configure, Kind::Exchange, &name)?;
@@ -108,6 +108,10 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn default_exchange() -> Failure {
+    Failure::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange")
 }
 
 /// RabbitMQ takes line ends out of names, so that a name from a file works.

@@ -26,8 +26,9 @@ impl Client {
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let given = without_line_ends(declare.queue.as_str());
         let queue = if declare.passive {
-            let name = self.queue_name(channel, &given)?;
-            vhost.queue(&name, connection)?
+            // Without the short form for the last queue, as in RabbitMQ.
+            self.session.check_any(Kind::Queue, &given)?;
+            vhost.queue(&given, connection)?
         } else {
             let options = QueueOptions {
                 durable: declare.durable,

@@ -109,11 +109,11 @@ fn run_as_is(mut command: Command, mut answer: impl FnMut(&str) -> Option<&'stat
             Ok(line) => {
                 output.push_str(&line);
                 output.push('\n');
-                if let Some(reply) = answer(&line) {
-                    if let Err(error) = stdin.write_all(reply.as_bytes()) {
-                        // It has ended meanwhile: its status and its last lines tell more.
-                        output.push_str(&format!("(it no longer reads its input: {error})\n"));
-                    }
+                if let Some(reply) = answer(&line)
+                    && let Err(error) = stdin.write_all(reply.as_bytes())
+                {
+                    // It has ended meanwhile: its status and its last lines tell more.
+                    output.push_str(&format!("(it no longer reads its input: {error})\n"));
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break true,

@@ -315,7 +315,7 @@ impl Wire {
         self.method(channel, method)?;
         let mut kept = VecDeque::new();
         loop {
-            let frame = self.next()?;
+            let frame = self.next_frame()?;
             if frame.method() == Some(answer) && frame.channel == channel {
                 kept.append(&mut self.waiting);
                 self.waiting = kept;
@@ -392,14 +392,14 @@ impl Wire {
     /// When something else comes, the connection ends, or nothing comes in time.
     pub fn content(&mut self) -> io::Result<Vec<u8>> {
         let out_of_place = |frame: &Frame| io::Error::other(format!("not a content: frame of type {}", frame.kind));
-        let header = self.next()?;
+        let header = self.next_frame()?;
         if header.kind != HEADER || header.payload.len() < 12 {
             return Err(out_of_place(&header));
         }
         let size = header.payload[4..12].iter().fold(0_usize, |size, &byte| size << 8 | usize::from(byte));
         let mut body = Vec::new();
         while body.len() < size {
-            let part = self.next()?;
+            let part = self.next_frame()?;
             if part.kind != BODY || part.channel != header.channel {
                 return Err(out_of_place(&part));
             }
@@ -444,7 +444,7 @@ impl Wire {
     ///
     /// # Errors
     /// When the connection ends first, or nothing comes.
-    pub fn next(&mut self) -> io::Result<Frame> {
+    pub fn next_frame(&mut self) -> io::Result<Frame> {
         self.next_within(PATIENCE)
     }
 

@@ -52,6 +52,9 @@ struct Scene {
     next: Arc<AtomicU64>,
 }
 
+/// What a worker does with its connection until the broker goes away, counting what it has done.
+type Job = Box<dyn FnOnce(&mut Wire, &mut u64) -> io::Result<()> + Send>;
+
 /// xorshift64: the same seed kills at the same moments.
 struct Dice(u64);
 
@@ -93,13 +96,12 @@ fn nothing_confirmed_is_lost() {
     println!("GANTRY_CRASH_SEED={seed} GANTRY_CRASH_ROUNDS={rounds}");
     let mut dice = Dice(seed);
     // Small segments: a round fills, leaves behind and compacts many of them.
-    let mut broker = Broker::settings().config("[storage]\nsegment_bytes = 1048576\n").start();
+    let mut broker = Broker::settings().config("[storage]\nsegment_bytes = 262144\n").start();
     if !broker.can_restart() {
         println!("skipped: GANTRY_E2E_RESTART is not set");
         return;
     }
     let scene = Scene::declare(&broker).expect("topology declared");
-    let mut wire = Wire::open(broker.address()).expect("login");
     for round in 1..=rounds {
         let load = scene.start_load(&broker);
         std::thread::sleep(Duration::from_millis(20 + dice.roll(700)));
@@ -112,9 +114,7 @@ fn nothing_confirmed_is_lost() {
         println!("round {round}: {ending:?} after {done} operations, back in {down:?}, {left} messages left");
         assert!(done > 0, "round {round}: there was no load");
     }
-    drop(wire.shutdown());
-    wire = Wire::open(broker.address()).expect("login");
-    scene.remove(&mut wire).expect("removed");
+    scene.remove(&broker).expect("removed");
     broker.assert_sound();
 }
 
@@ -142,7 +142,8 @@ impl Scene {
         Ok(scene)
     }
 
-    fn remove(&self, wire: &mut Wire) -> io::Result<()> {
+    fn remove(&self, broker: &Broker) -> io::Result<()> {
+        let mut wire = Wire::open(broker.address())?;
         wire.open_channel(1)?;
         for queue in self.queues() {
             wire.call(1, &Method::new(50, 40).short(0).shortstr(&queue.name).octet(0), (50, 41))?;
@@ -158,7 +159,7 @@ impl Scene {
     fn start_load(&self, broker: &Broker) -> Vec<JoinHandle<u64>> {
         let mut workers = Vec::new();
         let address = broker.address().to_owned();
-        let mut work = |job: Box<dyn FnOnce(&mut Wire, &mut u64) -> io::Result<()> + Send>| {
+        let mut work = |job: Job| {
             let address = address.clone();
             workers.push(std::thread::spawn(move || {
                 let mut done = 0;
@@ -267,7 +268,7 @@ fn publish(
         let mut bytes = Vec::new();
         for _ in 0..1 + burst % 40 {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let persistent = number % transient_every != 0;
+            let persistent = !number.is_multiple_of(transient_every);
             queues.iter().for_each(|queue| queue.ledger().sent(number, persistent));
             let properties = if persistent { &PERSISTENT[..] } else { &NO_PROPERTIES };
             bytes.extend(Wire::publish_frames(1, exchange, key, properties, &body_of(number)));

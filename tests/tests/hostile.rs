@@ -174,9 +174,8 @@ fn methods_before_login() {
             wire.send(&PROTOCOL_HEADER).expect("sent");
             wire.expect(0, (10, 10)).expect("connection.start");
             wire.method(0, &method).expect("sent");
-            while let Ok(frame) = wire.next_within(LOGIN_LIMIT) {
+            if let Ok(frame) = wire.next_within(LOGIN_LIMIT) {
                 assert_eq!(frame.method(), Some((10, 50)), "an answer to {method:?}: {frame:?}");
-                break;
             }
         }
     });
@@ -193,7 +192,7 @@ fn nested_tables_before_login() {
             Method::new(10, 11).raw(&nested_table(550)).shortstr("PLAIN").longstr(b"\0guest\0guest").shortstr("en_US");
         wire.method(0, &method).expect("sent");
         // Taken or refused: either answer will do, as long as there is a broker to give it.
-        let answer = wire.next();
+        let answer = wire.next_frame();
         assert!(
             answer.as_ref().map_or(true, |frame| matches!(frame.method(), Some((10, 30) | (10, 50)))),
             "{answer:?}"
@@ -223,10 +222,12 @@ fn frames_that_are_none() {
         closes_connection(broker, &wrong_end, 501, "FRAME_ERROR - type 1, all octets = ");
         closes_connection(broker, &frame(9, 1, b"?"), 501, "FRAME_ERROR - type 9, all octets = ");
         closes_connection(broker, &frame(METHOD, 1, &[0; 3]), 501, "FRAME_ERROR - type 1, all octets = ");
-        closes_connection(broker, &frame(HEADER, 1, &[0, 60, 0, 0]), 501, "FRAME_ERROR - type 2, all octets = ");
+        // RabbitMQ parses a header before it asks whether it expected one, and says 501.
+        ends_connection(broker, &frame(HEADER, 1, &[0, 60, 0, 0]), &[501, 505]);
         // Larger than the frame-max of 131072 that was agreed on: refused by its head alone.
         closes_connection(broker, &[METHOD, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF], 501, "FRAME_ERROR - type 1, all octets = ");
-        closes_connection(broker, &[BODY, 0, 1, 0, 2, 0, 0], 501, "FRAME_ERROR - type 3, all octets = ");
+        // RabbitMQ lets a payload, instead of a frame, be as long as the frame-max.
+        closes_connection(broker, &[BODY, 0, 1, 0, 2, 0, 1], 501, "FRAME_ERROR - type 3, all octets = ");
     });
 }
 

@@ -30,7 +30,7 @@ fn confirms() {
 }
 
 #[test]
-fn persistent_with_confirms_and_checked_bodies() {
+fn persistent_with_confirms() {
     assert_complete(&perf_test(
         "--queue persistent --queue-args x-message-ttl=600000 --auto-delete false --flag persistent --size 1024 \
          --confirm 200 --qos 100 --pmessages 10000 --cmessages 10000",

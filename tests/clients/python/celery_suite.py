@@ -1,6 +1,7 @@
 """A Celery application as people run it: a worker process of its own, results by rpc://, acks_late, prefetch."""
 
 import atexit
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,6 +17,11 @@ import celery_app  # noqa: E402  (it reads the environment)
 from celery import chain, group  # noqa: E402
 
 
+def end_with_parent():
+    """Has Linux send SIGTERM to the worker when this program is killed, and cannot stop it itself (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def start_worker():
     """Starts a worker as the manual says, and leaves it running until the program ends."""
     process = subprocess.Popen(
@@ -26,6 +32,7 @@ def start_worker():
         ],
         stdout=sys.stderr,
         start_new_session=True,
+        preexec_fn=end_with_parent,
     )
     atexit.register(stop, process)
     return process

@@ -120,7 +120,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
             let mut out = out;
             // The answer to connection.close, as far as the client still takes it.
             let _ = timeout(CLOSE_TIMEOUT, flush(&mut stream, &mut out)).await;
-            tracing::info!(%peer, "disconnected");
+            tracing::debug!(%peer, "disconnected");
         }
         End::Lost(error) => tracing::info!(%peer, %error, "connection lost"),
         End::Silent => tracing::info!(%peer, "connection lost: missed heartbeats"),

@@ -315,8 +315,13 @@ impl Running {
 
     /// Whether the client is to be held back.
     fn alarm(&mut self) -> bool {
-        let broker = self.client.session.broker();
-        self.client.publishes && (self.alarms.borrow_and_update().any() || broker.memory_is_high())
+        if !self.client.publishes {
+            return false;
+        }
+        let alarms = *self.alarms.borrow_and_update();
+        let memory = alarms.memory || self.client.session.broker().memory_is_high();
+        // What an open transaction holds leaves memory only when its commit is read.
+        alarms.disk || memory && !self.client.has_open_transaction()
     }
 
     fn tell_blocked(&mut self, alarm: bool) {

@@ -448,6 +448,11 @@ impl Client {
         self.out.body(channel, body, || message.body_shared(), self.frame_bytes_max);
     }
 
+    /// Whether a channel has gathered messages that it has not committed.
+    pub(crate) fn has_open_transaction(&self) -> bool {
+        self.channels.values().any(|open| matches!(&open.mode, Mode::Tx(tx) if tx.bytes > 0))
+    }
+
     /// Whether some publish waits for the journal.
     pub(crate) fn awaits_durability(&self) -> bool {
         !self.unconfirmed.is_empty()

@@ -118,7 +118,7 @@ impl VirtualHost {
             let mut walk = Walk::new(&topology, key, None);
             walk.from(&route.exchange);
             asked_headers |= walk.asked_headers;
-            queues.extend(walk.queues);
+            merge(&mut queues, walk.queues);
         }
         drop(topology);
         dedup(&mut queues);
@@ -143,7 +143,7 @@ impl VirtualHost {
         for key in &route.copies {
             let mut walk = Walk::new(&topology, key, Some(message));
             walk.from(&route.exchange);
-            walked.extend(walk.queues);
+            merge(walked, walk.queues);
         }
         if !route.copies.is_empty() {
             dedup(walked);
@@ -209,6 +209,15 @@ impl<'a> Walk<'a> {
             dedup(&mut self.queues);
         }
     }
+}
+
+/// Adds the queues of a further key. Duplicates go before they outnumber what is there, since every key may lead to all of
+/// them; [`dedup`] is due at the end.
+fn merge(queues: &mut Queues, more: Queues) {
+    if queues.len() + more.len() > queues.capacity() {
+        dedup(queues);
+    }
+    queues.extend(more);
 }
 
 /// A queue that is reached on several ways gets the message once.

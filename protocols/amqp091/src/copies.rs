@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use gantry_broker::value::{Table, Value};
 
 use crate::codec::{Properties, RawTable, table};
+use crate::limits::COPIES_MAX;
 
 const CC: &str = "CC";
 const BCC: &str = "BCC";
@@ -43,6 +44,11 @@ impl Copies {
                 };
                 keys.push(Bytes::copy_from_slice(key.as_bytes()));
             }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.len() > COPIES_MAX {
+            return Err(format!("{} routing keys in CC and BCC are more than {COPIES_MAX}", keys.len()));
         }
         let stripped = headers.remove(BCC).map(|_| headers);
         Ok(Some(Self { keys, stripped }))

@@ -45,6 +45,10 @@ pub(crate) const OUTPUT_BYTES_MAX: usize = 8 << 20;
 /// each of its channels, and none of them is seen by the alarm of memory.
 pub(crate) const UNFINISHED_BYTES_MAX: u64 = 64 << 20;
 
+/// Different routing keys in the headers CC and BCC of a message: each is routed by itself, and a frame has room for tens of
+/// thousands.
+pub(crate) const COPIES_MAX: usize = 1024;
+
 /// Consumers of a connection.
 pub(crate) const CONSUMERS_MAX: usize = 64 * 1024;
 

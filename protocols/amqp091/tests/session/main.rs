@@ -1,0 +1,6 @@
+//! The session as a client sees it, over a pipe, with a disk that waits, is full, or is not asked.
+
+mod client;
+mod closing;
+mod consuming;
+mod publishing;

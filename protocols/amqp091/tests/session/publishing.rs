@@ -4,7 +4,7 @@ use gantry_amqp091::Limits;
 use gantry_amqp091::codec::methods as m;
 use gantry_amqp091::codec::{Method, frame};
 
-use crate::client::{Server, begin};
+use crate::client::{Client, Server, begin};
 
 #[tokio::test]
 async fn nothing_is_confirmed_before_it_is_durable_nor_ahead_of_what_came_before_it() {
@@ -24,16 +24,21 @@ async fn nothing_is_confirmed_before_it_is_durable_nor_ahead_of_what_came_before
     assert_eq!(client.expect_ack().await.delivery_tag, 3);
 }
 
-#[tokio::test]
-async fn a_message_that_finds_the_disk_full_waits_and_is_neither_lost_nor_confirmed_until_there_is_room() {
-    let server = Server::new(Limits::default());
-    let (mut client, mut other) = (server.client().await, server.client().await);
+/// A publisher of a message that the disk has no room for: blocked, and not confirmed.
+async fn stalled(server: &Server) -> Client {
+    let mut client = server.client().await;
     client.declare("q", true).await;
     client.confirm().await;
     server.faults.set_full(true);
     client.publish("q", b"persistent", true).await;
-    // Blocked, and not confirmed.
     assert!(matches!(client.next().await.method(), Some(Method::ConnectionBlocked(_))));
+    client
+}
+
+#[tokio::test]
+async fn a_message_that_finds_the_disk_full_waits_and_is_neither_lost_nor_confirmed_until_there_is_room() {
+    let server = Server::new(Limits::default());
+    let (mut client, mut other) = (stalled(&server).await, server.client().await);
     assert_eq!(other.count("q").await, (0, 0));
     server.faults.set_full(false);
     let (mut acked, mut unblocked) = (false, false);
@@ -54,12 +59,7 @@ async fn a_message_that_finds_the_disk_full_waits_and_is_neither_lost_nor_confir
 #[tokio::test]
 async fn a_message_that_waits_for_room_goes_with_its_publisher_unconfirmed() {
     let server = Server::new(Limits::default());
-    let (mut client, mut other) = (server.client().await, server.client().await);
-    client.declare("q", true).await;
-    client.confirm().await;
-    server.faults.set_full(true);
-    client.publish("q", b"persistent", true).await;
-    assert!(matches!(client.next().await.method(), Some(Method::ConnectionBlocked(_))));
+    let (client, mut other) = (stalled(&server).await, server.client().await);
     client.serving.abort();
     assert!(client.serving.await.is_err_and(|error| error.is_cancelled()));
     server.faults.set_full(false);

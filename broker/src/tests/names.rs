@@ -27,13 +27,16 @@ async fn a_queue_declared_again_is_the_same_or_an_error_says_what_differs() {
     let others = [
         ("durable", QueueOptions::default()),
         ("auto_delete", QueueOptions { auto_delete: true, ..durable() }),
-        ("exclusive", QueueOptions { exclusive: true, ..durable() }),
         ("x-message-ttl", QueueOptions { arguments: ttl, ..durable() }),
     ];
     for (differing, options) in others {
         let error = rig.vhost.declare_queue(QueueName::Given("q"), options, CLIENT).await.unwrap_err();
         assert!(matches!(error, Error::Differs { property, .. } if property == differing));
     }
+    // As if it belonged to somebody else.
+    let exclusive = QueueOptions { exclusive: true, ..durable() };
+    let locked = rig.vhost.declare_queue(QueueName::Given("q"), exclusive, CLIENT).await.unwrap_err();
+    assert!(matches!(locked, Error::Locked(_)));
     let reserved = rig.vhost.declare_queue(QueueName::Given("amq.mine"), durable(), CLIENT).await.unwrap_err();
     assert!(matches!(reserved, Error::Forbidden { what: Forbidden::ReservedName, .. }));
     let one = rig.vhost.declare_queue(QueueName::Generated, durable(), CLIENT).await.unwrap();

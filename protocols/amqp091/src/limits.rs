@@ -52,11 +52,11 @@ pub(crate) const COPIES_MAX: usize = 1024;
 /// Consumers of a connection.
 pub(crate) const CONSUMERS_MAX: usize = 64 * 1024;
 
-/// Bytes of messages that one transaction may hold.
+/// Bytes of messages that the transactions of a connection may hold together.
 pub(crate) const TX_BYTES_MAX: u64 = 512 << 20;
 
-/// Publishes and acknowledgements that one transaction may hold.
-pub(crate) const TX_OPERATIONS_MAX: usize = 1 << 20;
+/// Publishes that one transaction may hold.
+pub(crate) const TX_PUBLISHES_MAX: usize = 1 << 20;
 
 /// How long a client has to answer connection.close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

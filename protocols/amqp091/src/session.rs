@@ -15,7 +15,7 @@ use crate::convert::{self, SOURCE};
 use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
-use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_OPERATIONS_MAX, UNFINISHED_BYTES_MAX};
+use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_PUBLISHES_MAX, UNFINISHED_BYTES_MAX};
 use crate::output::Output;
 use crate::stats::Stats;
 
@@ -51,6 +51,8 @@ pub(crate) struct Client {
     /// It publishes, and is held back when there is an alarm.
     pub(crate) publishes: bool,
     pub(crate) stalled: Option<Stalled>,
+    /// Bytes of the messages in transactions of all its channels.
+    pub(crate) tx_bytes: u64,
     published: u64,
 }
 
@@ -84,6 +86,7 @@ impl Client {
             now_ms: 0,
             publishes: false,
             stalled: None,
+            tx_bytes: 0,
             published: 0,
         }
     }
@@ -180,6 +183,7 @@ impl Client {
             };
         unacked.take_up_to(0, |unacked| give_back(unacked.queue, unacked.lease));
         if let Mode::Tx(tx) = ended.mode {
+            self.tx_bytes -= tx.bytes;
             for unacked in tx.accepted.into_iter().chain(tx.refusals.into_iter().map(|(unacked, _)| unacked)) {
                 give_back(unacked.queue, unacked.lease);
             }
@@ -381,7 +385,16 @@ impl Client {
         let message = Message::new(&SOURCE, address, body.essentials, body.head_bytes, body.data.freeze());
         self.published += 1;
         if let Mode::Tx(tx) = &mut open.mode {
-            return gather(tx, route, message, mandatory);
+            self.tx_bytes += u64::from(message.bytes());
+            if self.tx_bytes > TX_BYTES_MAX || tx.transaction.publishes.len() >= TX_PUBLISHES_MAX {
+                self.tx_bytes -= u64::from(message.bytes());
+                let text = format!(
+                    "the transactions of a connection hold at most {TX_BYTES_MAX} bytes, and each {TX_PUBLISHES_MAX} publishes"
+                );
+                return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+            }
+            gather(tx, route, message, mandatory);
+            return Ok(());
         }
         self.deliver_to_queues(Stalled { channel, route, mandatory, message })
     }
@@ -450,7 +463,7 @@ impl Client {
 
     /// Whether a channel has gathered messages that it has not committed.
     pub(crate) fn has_open_transaction(&self) -> bool {
-        self.channels.values().any(|open| matches!(&open.mode, Mode::Tx(tx) if tx.bytes > 0))
+        self.tx_bytes > 0
     }
 
     /// Whether some publish waits for the journal.
@@ -530,20 +543,10 @@ impl Drop for Client {
     }
 }
 
-fn gather(
-    tx: &mut Tx,
-    route: Arc<gantry_broker::Route>,
-    message: Arc<Message>,
-    mandatory: bool,
-) -> Result<(), Failure> {
+fn gather(tx: &mut Tx, route: Arc<gantry_broker::Route>, message: Arc<Message>, mandatory: bool) {
     tx.bytes += u64::from(message.bytes());
-    if tx.bytes > TX_BYTES_MAX || tx.transaction.publishes.len() >= TX_OPERATIONS_MAX {
-        let text = format!("a transaction holds at most {TX_BYTES_MAX} bytes and {TX_OPERATIONS_MAX} publishes");
-        return Err(Failure::new(ReplyCode::PreconditionFailed, text));
-    }
     if mandatory {
         tx.mandatory.push(tx.transaction.publishes.len());
     }
     tx.transaction.publishes.push((route, message));
-    Ok(())
 }

@@ -25,10 +25,12 @@ impl Client {
     }
 
     fn take_tx(&mut self, channel: u16) -> Result<Tx, Failure> {
-        match self.open_channel(channel)?.map(|open| &mut open.mode) {
-            Some(Mode::Tx(tx)) => Ok(std::mem::take(&mut **tx)),
-            _ => Err(Failure::new(ReplyCode::PreconditionFailed, "channel is not transactional")),
-        }
+        let Some(Mode::Tx(tx)) = self.open_channel(channel)?.map(|open| &mut open.mode) else {
+            return Err(Failure::new(ReplyCode::PreconditionFailed, "channel is not transactional"));
+        };
+        let tx = std::mem::take(&mut **tx);
+        self.tx_bytes -= tx.bytes;
+        Ok(tx)
     }
 
     /// Everything at once, and answered when it is on stable storage.

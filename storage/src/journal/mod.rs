@@ -11,8 +11,8 @@ mod memory;
 
 use std::io;
 
-pub(crate) use self::embedded::is_full;
 pub use self::embedded::{EmbeddedJournal, JournalOptions, OnFatal};
+pub(crate) use self::embedded::{free_bytes, is_full};
 pub use self::faults::Faults;
 pub use self::memory::MemoryJournal;
 

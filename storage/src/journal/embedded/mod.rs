@@ -49,7 +49,7 @@ use tokio::sync::watch;
 use self::front::{Front, Prepared, Run};
 use self::keeper::{Keeper, Signal};
 use self::space::Spares;
-pub(crate) use self::space::is_full;
+pub(crate) use self::space::{free_bytes, is_full};
 use super::{
     Append, Appended, Faults, Journal, JournalError, META_BYTES_MAX, Mark, Note, Position, RECORD_BYTES_MAX, Reading,
     Recovery, Ticket, Transaction, Usage,
@@ -173,7 +173,7 @@ impl Shared {
         }
         // It gets a file of its own, which nobody has set aside.
         if record_bytes > self.options.segment_bytes
-            && space::free_bytes(&self.dir)
+            && free_bytes(&self.dir)
                 .is_ok_and(|free| free < record_bytes.saturating_add(self.options.disk_free_min_bytes))
         {
             return Err(JournalError::Full);
@@ -271,7 +271,7 @@ impl EmbeddedJournal {
         let opened = recovery::recover(dir, &options, recovery)?;
         let first = opened.front.active.number();
         let (sender, receiver) = watch::channel(Ticket(0));
-        let full = options.faults.full() || space::free_bytes(dir).is_ok_and(|free| free < options.disk_free_min_bytes);
+        let full = options.faults.full() || free_bytes(dir).is_ok_and(|free| free < options.disk_free_min_bytes);
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             options,

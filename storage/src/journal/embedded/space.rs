@@ -28,7 +28,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// Bytes that may still be written to the file system of a folder.
-pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(dir: &Path) -> io::Result<u64> {
     let space = rustix::fs::statvfs(dir)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }

@@ -484,6 +484,144 @@ impl SmallDisk {
     }
 }
 
+impl SmallDisk {
+    /// Takes every byte that is left.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut filler = fs::File::options().create(true).append(true).open(self.0.path().join("filler")).unwrap();
+        while filler.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.path().join("filler")).unwrap();
+    }
+}
+
+/// Takes away what a journal has set aside: spare files, and the end of the last segment.
+fn strip(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("spare") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    for path in segments(dir) {
+        change(&path, |bytes| {
+            let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+            bytes.truncate(end.next_multiple_of(4096));
+        });
+    }
+}
+
+#[test]
+fn a_full_disk_is_opened_read_and_written_to_once_there_is_space() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED: may not mount a tmpfs");
+        return;
+    };
+    let dir = disk.0.path().join("journal");
+    for orderly in [false, true] {
+        let (journal, told) = open(&dir).unwrap();
+        journal.settle(&told.entries.into_keys().collect::<Vec<_>>()).unwrap();
+        let positions: Vec<_> = (0..200).map(|n| append(&journal, n, &[1; 1000]).position).collect();
+        wait(&journal, append(&journal, 200, b"last").ticket);
+        if orderly {
+            journal.close().unwrap();
+        }
+        drop(journal);
+        strip(&dir);
+        disk.fill();
+        let (journal, told) = open(&dir).unwrap();
+        assert_eq!((told.entries.len(), told.clean), (201, orderly));
+        assert!(journal.usage().full);
+        let refs = [Ref { lane: 1, seq: 1 }];
+        let outcome = journal.append(Append { refs: &refs, meta: b"", payload: &[] });
+        assert!(matches!(outcome, Err(JournalError::Full)), "{outcome:?}");
+        for position in &positions {
+            assert_eq!(read(&journal, *position).unwrap().len(), 1000);
+        }
+        let ticket = journal.settle(&positions[..50]).unwrap();
+        assert!(matches!(journal.close(), Err(JournalError::Full)));
+        assert!(journal.durable() < ticket);
+        drop(journal);
+
+        // What was not written has not happened, and nobody says that the journal was closed in an orderly way.
+        let (journal, told) = open(&dir).unwrap();
+        assert_eq!((told.entries.len(), told.clean), (201, false));
+        let ticket = journal.settle(&positions[..100]).unwrap();
+        assert!(journal.durable() < ticket);
+        disk.empty();
+        wait(&journal, ticket);
+        until("space again", || !journal.usage().full);
+        let again = append(&journal, 300, b"again");
+        wait(&journal, again.ticket);
+        drop(journal);
+        let (journal, told) = open(&dir).unwrap();
+        assert!(told.entries.keys().all(|position| !positions[..100].contains(position)));
+        assert_eq!(told.entries.len(), 102);
+        assert!(told.entries.contains_key(&again.position));
+        journal.close().unwrap();
+    }
+}
+
+#[test]
+fn a_spare_file_gives_a_full_disk_the_space_to_open() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED: may not mount a tmpfs");
+        return;
+    };
+    let dir = disk.0.path().join("journal");
+    let (journal, _) = open(&dir).unwrap();
+    let positions: Vec<_> = (0..20).map(|n| append(&journal, n, &[1; 1000]).position).collect();
+    journal.close().unwrap();
+    drop(journal);
+    strip(&dir);
+    for n in 1..=2 {
+        fs::write(dir.join(format!("spare-{n:08}.seg")), vec![0; SEGMENT_BYTES as usize]).unwrap();
+    }
+    disk.fill();
+    let (journal, told) = open(&dir).unwrap();
+    assert_eq!(told.entries.len(), 20);
+    wait(&journal, journal.settle(&positions[..10]).unwrap());
+    drop(journal);
+    assert!(open(&dir).unwrap().1.entries.keys().eq(&positions[10..]));
+}
+
+#[test]
+fn segments_that_are_settled_make_room_for_opening() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED: may not mount a tmpfs");
+        return;
+    };
+    let source = tempfile::tempdir().unwrap();
+    let (journal, _) = open(source.path()).unwrap();
+    let positions: Vec<_> = (0..200).map(|n| append(&journal, n, &[1; 1000]).position).collect();
+    journal.close().unwrap();
+    drop(journal);
+    let (journal, _) = open(source.path()).unwrap();
+    // As it is before anything is freed: the checkpoint covers the segments, and only the log says that they are settled.
+    let dir = disk.0.path().join("journal");
+    fs::create_dir(&dir).unwrap();
+    let covered = segments(source.path());
+    for path in covered.iter().chain([&source.path().join("checkpoint")]) {
+        fs::copy(path, dir.join(path.file_name().unwrap())).unwrap();
+    }
+    wait(&journal, journal.settle(&positions[..195]).unwrap());
+    let log = format!("{:08}.seg", covered.len() + 1);
+    fs::copy(source.path().join(&log), dir.join(&log)).unwrap();
+    strip(&dir);
+    disk.fill();
+    let (journal, told) = open(&dir).unwrap();
+    assert!(told.entries.keys().eq(&positions[195..]));
+    assert!(segments(&dir).len() < covered.len());
+    for position in &positions[195..] {
+        assert_eq!(read(&journal, *position).unwrap().len(), 1000);
+    }
+    wait(&journal, journal.settle(&positions[195..198]).unwrap());
+    drop(journal);
+    assert!(open(&dir).unwrap().1.entries.keys().eq(&positions[198..]));
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = std::process::Command::new("umount").arg(self.0.path()).status();

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::live::LiveSet;
@@ -17,6 +18,9 @@ use super::varint;
 const MAGIC: &[u8; 8] = b"GANTRYcp";
 /// Name of the file in the journal's folder.
 pub(super) const NAME: &str = "checkpoint";
+/// Its name while the journal is in use and there was no space to write that down: then it is not clean, whatever it says.
+const NAME_IN_USE: &str = "checkpoint.used";
+const NAME_NEW: &str = "checkpoint.new";
 
 /// One segment, as a checkpoint knows it.
 #[derive(Debug)]
@@ -112,16 +116,56 @@ impl Checkpoint<LiveSet> {
         out
     }
 
-    /// Puts it in the place of the one before, durably. Says how long it is.
+    /// Puts it in the place of the one before, durably. Says how long it is. On failure the one before is in place.
     pub(super) fn save(&self, dir: &Path) -> io::Result<u64> {
         let bytes = self.encode();
-        let new = dir.join("checkpoint.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, dir.join(NAME))?;
-        File::open(dir)?.sync_all()?;
+        let new = dir.join(NAME_NEW);
+        let write = || {
+            let mut file = File::create(&new)?;
+            file.write_all(&bytes)?;
+            file.sync_all()
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&new)))?;
+        put_in_place(dir)?;
         Ok(bytes.len() as u64)
+    }
+
+    /// The same on a full disk: into the blocks of a file that nobody needs. The rest of it is given back.
+    pub(super) fn save_over(&self, dir: &Path, unneeded: &Path) -> io::Result<u64> {
+        let bytes = self.encode();
+        let new = dir.join(NAME_NEW);
+        fs::rename(unneeded, &new)?;
+        let write = || {
+            let file = File::options().write(true).open(&new)?;
+            file.write_all_at(&bytes, 0)?;
+            file.set_len(bytes.len() as u64)?;
+            file.sync_all()
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&new)))?;
+        put_in_place(dir)?;
+        Ok(bytes.len() as u64)
+    }
+}
+
+fn put_in_place(dir: &Path) -> io::Result<()> {
+    fs::rename(dir.join(NAME_NEW), dir.join(NAME))?;
+    forget_in_use(dir)?;
+    File::open(dir)?.sync_all()
+}
+
+fn forget_in_use(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(NAME_IN_USE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes away the word of the checkpoint that the journal was closed in an orderly way. Needs no space.
+pub(super) fn mark_in_use(dir: &Path) -> io::Result<()> {
+    match fs::rename(dir.join(NAME), dir.join(NAME_IN_USE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(dir)?.sync_all(),
     }
 }
 
@@ -147,12 +191,16 @@ fn put_live(out: &mut Vec<u8>, coded: &mut Vec<u8>, segment: &SegmentState<LiveS
 impl Checkpoint<SlotBits> {
     /// Reads the one of a folder. `Ok(None)` when there is none; an error says what is wrong with it.
     pub(super) fn load(dir: &Path) -> Result<Option<Checkpoint<SlotBits>>, String> {
-        let bytes = match fs::read(dir.join(NAME)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.to_string()),
+        let read = |name: &str| match fs::read(dir.join(name)) {
+            Ok(bytes) => Checkpoint::decode(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
         };
-        Checkpoint::decode(&bytes).map(Some)
+        if let Some(checkpoint) = read(NAME)? {
+            forget_in_use(dir).map_err(|error| error.to_string())?;
+            return Ok(Some(checkpoint));
+        }
+        Ok(read(NAME_IN_USE)?.map(|checkpoint| Checkpoint { clean: false, ..checkpoint }))
     }
 
     fn decode(bytes: &[u8]) -> Result<Checkpoint<SlotBits>, String> {

@@ -64,6 +64,11 @@ impl Keeper {
             if shared.failed.load(Acquire) {
                 continue;
             }
+            if !shared.save_opening() {
+                // Whatever is tidied up counts on that checkpoint.
+                watch_space(shared);
+                continue;
+            }
             self.tidy(shared);
             while !shared.stopping() && self.compact_one(shared) {
                 self.tidy(shared);
@@ -239,7 +244,7 @@ fn is_full(shared: &Shared) -> bool {
     let least = shared.options.disk_free_min_bytes;
     // Where the file system does not tell, only a failed reservation shows that it is full.
     let free = || space::free_bytes(&shared.dir).unwrap_or(u64::MAX);
-    if shared.options.faults.full() || free() < least {
+    if shared.options.faults.full() || shared.unsaved.lock().is_some() || free() < least {
         return true;
     }
     let wanted = if shared.front.lock().active.number() > shared.first { 2 } else { 1 };

@@ -48,6 +48,7 @@ use tokio::sync::watch;
 
 use self::front::{Front, Prepared, Run};
 use self::keeper::{Keeper, Signal};
+use self::recovery::Unsaved;
 use self::space::Spares;
 pub(crate) use self::space::{free_bytes, is_full};
 use super::{
@@ -117,6 +118,8 @@ struct Shared {
     syncs: AtomicU64,
     checkpoint_bytes: AtomicU64,
     spares: Mutex<Spares>,
+    /// The checkpoint of this opening, while there is no space for it.
+    unsaved: Mutex<Option<Unsaved>>,
     signal: Mutex<Signal>,
     keeper_wake: Condvar,
     keeper_waits: AtomicBool,
@@ -148,6 +151,23 @@ impl Shared {
         };
         self.keeper_waits.store(false, Relaxed);
         reached
+    }
+
+    /// Whether the checkpoint of this opening is on the disk, once it was tried again where it is not.
+    fn save_opening(&self) -> bool {
+        let mut unsaved = self.unsaved.lock();
+        let Some(checkpoint) = unsaved.as_ref() else { return true };
+        match checkpoint.save(&self.dir, &mut self.spares.lock(), &self.options.faults) {
+            Ok(bytes) => {
+                self.checkpoint_bytes.store(bytes, Relaxed);
+                *unsaved = None;
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the journal's first checkpoint was not written");
+                false
+            }
+        }
     }
 
     /// Nothing is made durable any more.
@@ -256,6 +276,9 @@ impl EmbeddedJournal {
     /// Opens the journal in a folder of its own, which is made if it is not there, and tells `recovery` what is alive. Only one
     /// may be open at a time; [`crate::DataDir`] sees to that.
     ///
+    /// On a full disk it opens as well, and [`Usage::full`] says so: what is alive can be read, and what is said of it is kept in
+    /// memory, and no ticket resolves until there is space to write it.
+    ///
     /// # Errors
     /// [`JournalError::Unusable`] names the file and what is wrong with it; [`JournalError::Io`] what the system refused.
     pub fn open(
@@ -271,7 +294,9 @@ impl EmbeddedJournal {
         let opened = recovery::recover(dir, &options, recovery)?;
         let first = opened.front.active.number();
         let (sender, receiver) = watch::channel(Ticket(0));
-        let full = options.faults.full() || free_bytes(dir).is_ok_and(|free| free < options.disk_free_min_bytes);
+        let full = opened.unsaved.is_some()
+            || options.faults.full()
+            || free_bytes(dir).is_ok_and(|free| free < options.disk_free_min_bytes);
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             options,
@@ -289,6 +314,7 @@ impl EmbeddedJournal {
             syncs: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(opened.checkpoint_bytes),
             spares: Mutex::new(opened.spares),
+            unsaved: Mutex::new(opened.unsaved),
             // There is a spare file to be made.
             signal: Mutex::new(Signal { poked: true, stop: false }),
             keeper_wake: Condvar::new(),
@@ -424,6 +450,10 @@ impl Journal for EmbeddedJournal {
         let panicked = writer.join().is_err();
         let keeper = self.stop_keeper();
         self.shared.check()?;
+        if !panicked && self.shared.durable.load(Acquire) < self.shared.front.lock().ticket {
+            // The writer gave up. What was not written is as if it had not happened, and so no checkpoint may tell of it.
+            return Err(JournalError::Full);
+        }
         if panicked {
             return Err(JournalError::Failed("its thread panicked".to_owned()));
         }

@@ -1,7 +1,8 @@
 //! Opening a folder: the checkpoint, the indexes of the segments that it covers, and a scan of those that came after.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use super::checkpoint::{self, Checkpoint, SlotBits};
 use super::front::Front;
 use super::index::Index;
 use super::keeper;
-use super::live::Live;
+use super::live::{Live, LiveSet};
 use super::ranges::Range;
 use super::scan::{self, Said, Scanned};
 use super::segment::{self, Identity, PAGE_BYTES, Segment, SegmentFile};
-use super::space::Spares;
-use crate::journal::{JournalError, Position, Recovered, Recovery};
+use super::space::{Spares, is_full};
+use crate::journal::{Faults, JournalError, Position, Recovered, Recovery};
 
 /// What was found.
 #[derive(Debug)]
@@ -27,6 +28,73 @@ pub(super) struct Opened {
     pub(super) spares: Spares,
     /// Length of the new checkpoint.
     pub(super) checkpoint_bytes: u64,
+    /// What there was no space for.
+    pub(super) unsaved: Option<Unsaved>,
+}
+
+/// The checkpoint of an opening that is not on the disk. Until it is there, nothing may be written: what was found
+/// may end in a torn tail, and no segment may follow one.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    checkpoint: Checkpoint<LiveSet>,
+    /// Files that nobody needs once it is there.
+    leftovers: Vec<PathBuf>,
+}
+
+impl Unsaved {
+    /// Puts it in place. Says how long it is.
+    pub(super) fn save(&self, dir: &Path, spares: &mut Spares, faults: &Faults) -> io::Result<u64> {
+        if faults.full() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let bytes = match self.checkpoint.save(dir) {
+            Err(error) if is_full(&error) => {
+                let spare = spares.take().ok_or(error)?;
+                self.checkpoint.save_over(dir, &spare)?
+            }
+            other => other?,
+        };
+        // The checkpoint has taken over what they said of others.
+        for path in &self.leftovers {
+            fs::remove_file(path).or_else(missing_is_fine)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Removes what is not needed even now: indexes, which only save time, and segments of which the checkpoint on the disk
+    /// has taken over what they said, and which the log, once it is synced, says to be settled.
+    fn make_room(&mut self, listing: &Listing, covered: u32) -> Result<(), JournalError> {
+        for path in listing.segments.range(covered..).map(|(_, path)| path) {
+            File::open(path).and_then(|file| file.sync_data()).map_err(io_error(path))?;
+        }
+        let needed: HashSet<_> = listing.segments.range(covered..).map(|(_, path)| path).collect();
+        let mut later = Vec::new();
+        for path in self.leftovers.drain(..) {
+            if needed.contains(&path) {
+                later.push(path);
+            } else {
+                fs::remove_file(&path).map_err(io_error(&path))?;
+            }
+        }
+        self.leftovers = later;
+        Ok(())
+    }
+}
+
+/// An index only saves time, so there need not be space for it. Says how long it is.
+fn save_index(index: &Index, dir: &Path, identity: &Identity) -> Result<u64, JournalError> {
+    let path = segment::index_path(dir, identity.number);
+    match index.save(dir, identity) {
+        Err(error) if is_full(&error) => {
+            fs::remove_file(&path).or_else(missing_is_fine).map_err(io_error(&path))?;
+            Ok(0)
+        }
+        other => other.map_err(io_error(&path)),
+    }
+}
+
+fn missing_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// A segment, while it is not yet clear what of it is alive.
@@ -54,7 +122,7 @@ fn unusable(path: &Path, what: impl std::fmt::Display) -> JournalError {
     JournalError::Unusable(format!("the journal cannot be opened: {}: {what}", path.display()))
 }
 
-fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let what = format!("opening the journal: {}", path.display());
     move |source| JournalError::Io { what, source }
 }
@@ -94,7 +162,8 @@ fn open_file(path: &Path) -> Result<(File, Option<Identity>), JournalError> {
     Ok((file, identity))
 }
 
-/// Opens a folder, tells what is alive, and leaves a checkpoint that says that the journal is in use.
+/// Opens a folder, tells what is alive, and leaves a checkpoint that says that the journal is in use. Where there is no space
+/// for it, the caller puts it there before anything is written.
 pub(super) fn recover(
     dir: &Path,
     options: &JournalOptions,
@@ -112,6 +181,7 @@ pub(super) fn recover(
         }
         None => return Err(unusable(&checkpoint_path, "it is missing, but there are segments")),
     };
+    let covered = checkpoint.next;
     let mut notes = checkpoint.notes;
     let mut found: BTreeMap<u32, Found> = BTreeMap::new();
     for state in checkpoint.segments {
@@ -136,22 +206,33 @@ pub(super) fn recover(
     }
 
     let front = Front::new(segments, notes, next, options.segment_bytes);
-    let checkpoint_bytes = keeper::snapshot(&front, false).save(dir).map_err(io_error(&checkpoint_path))?;
-    // What is not alive goes, whatever left it behind: the checkpoint has taken over what it said of others.
-    for path in listing.segments.iter().chain(&listing.indexes).filter_map(|(number, path)| {
-        let keep = front.segments.contains_key(number);
-        (!keep).then_some(path)
-    }) {
-        fs::remove_file(path).map_err(io_error(path))?;
-    }
     let mut spares = Spares::default();
-    for path in listing.spares {
-        spares.adopt(path.clone(), options.segment_bytes).map_err(io_error(&path))?;
+    for path in &listing.spares {
+        spares.adopt(path.clone(), options.segment_bytes).map_err(io_error(path))?;
     }
+    // What is not alive goes, whatever left it behind.
+    let leftovers = listing.segments.iter().chain(&listing.indexes).filter_map(|(number, path)| {
+        let keep = front.segments.contains_key(number);
+        (!keep).then(|| path.clone())
+    });
+    let mut unsaved = Unsaved { leftovers: leftovers.collect(), checkpoint: keeper::snapshot(&front, false) };
+    let mut saved = unsaved.save(dir, &mut spares, &options.faults);
+    if saved.as_ref().is_err_and(is_full) {
+        unsaved.make_room(&listing, covered)?;
+        saved = unsaved.save(dir, &mut spares, &options.faults);
+    }
+    let (checkpoint_bytes, unsaved) = match saved {
+        Ok(bytes) => (bytes, None),
+        Err(error) if is_full(&error) => {
+            checkpoint::mark_in_use(dir).map_err(io_error(&checkpoint_path))?;
+            (0, Some(unsaved))
+        }
+        Err(error) => return Err(io_error(&checkpoint_path)(error)),
+    };
     if is_new && let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_error(parent))?;
     }
-    Ok(Opened { front, spares, checkpoint_bytes })
+    Ok(Opened { front, spares, checkpoint_bytes, unsaved })
 }
 
 /// Scans the segments that the checkpoint does not cover. Says which number comes next.
@@ -194,7 +275,11 @@ fn replay(
         drop(bytes);
         let file_bytes = u64::from(end).next_multiple_of(PAGE_BYTES as u64);
         if file.metadata().map_err(io_error(path))?.len() > file_bytes && !ended {
-            file.set_len(file_bytes).map_err(io_error(path))?;
+            match file.set_len(file_bytes) {
+                // What follows the torn tail is of no batch, whether it is there or not.
+                Err(error) if !is_full(&error) => return Err(io_error(path)(error)),
+                _ => {}
+            }
         }
         let mut live = SlotBits::default();
         live.grow(slots);
@@ -252,7 +337,7 @@ fn hand_over(
     let (index, index_bytes) = match found.index.take() {
         Some(index) => {
             // Sealed from now on.
-            let bytes = index.save(dir, &identity).map_err(io_error(&path))?;
+            let bytes = save_index(&index, dir, &identity)?;
             (index, bytes)
         }
         None => match Index::load(dir, &identity) {
@@ -264,7 +349,7 @@ fn hand_over(
                         format!("bad record at offset {}, where the segment goes on to {}", scanned.end, found.end);
                     return Err(unusable(&path, what));
                 }
-                let bytes = scanned.index.save(dir, &identity).map_err(io_error(&path))?;
+                let bytes = save_index(&scanned.index, dir, &identity)?;
                 (scanned.index, bytes)
             }
         },

@@ -23,6 +23,7 @@ const SPACE_RETRY: Duration = Duration::from_millis(50);
 pub(super) fn run(shared: &Shared) {
     let mut control = Control::default();
     let mut bodies = Vec::new();
+    let mut is_unsaved = shared.unsaved.lock().is_some();
     loop {
         let mut front = shared.front.lock();
         while !front.pending() && front.run == Run::Open {
@@ -32,6 +33,17 @@ pub(super) fn run(shared: &Shared) {
         front.writer_idle = false;
         if front.run == Run::Abandoned || !front.pending() {
             return;
+        }
+        if is_unsaved {
+            drop(front);
+            is_unsaved = !shared.save_opening();
+            let mut front = shared.front.lock();
+            match front.run {
+                _ if !is_unsaved => shared.wake_keeper(),
+                Run::Open => drop(shared.writer_wake.wait_for(&mut front, SPACE_RETRY)),
+                Run::Closing | Run::Abandoned => return,
+            }
+            continue;
         }
         front.swap_control(&mut control);
         if !control.is_empty() {
@@ -70,7 +82,7 @@ fn publish(shared: &Shared, batch: Arc<Batch>, rolled: bool) {
     }
 }
 
-/// Writes and syncs a batch. `Ok(false)` when the journal was abandoned while it waited for space.
+/// Writes and syncs a batch. `Ok(false)` when the journal was abandoned or closed while it waited for space.
 fn write(shared: &Shared, batch: &Batch) -> Result<bool, String> {
     let mut new_names = false;
     let last = batch.parts.len() - 1;
@@ -104,7 +116,7 @@ fn sync(shared: &Shared, file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// The file of a part, opened where this is the first write to it. `None` when the journal was abandoned meanwhile.
+/// The file of a part, opened where this is the first write to it. `None` when the journal was abandoned or closed meanwhile.
 fn open<'a>(shared: &Shared, part: &'a Part, new_names: &mut bool) -> io::Result<Option<&'a File>> {
     if let Some(file) = part.segment.file.get() {
         return Ok(Some(file));
@@ -120,7 +132,7 @@ fn open<'a>(shared: &Shared, part: &'a Part, new_names: &mut bool) -> io::Result
                 shared.full.store(true, Relaxed);
                 shared.wake_keeper();
                 let mut front = shared.front.lock();
-                if front.run == Run::Abandoned {
+                if front.run != Run::Open {
                     return Ok(None);
                 }
                 shared.writer_wake.wait_for(&mut front, SPACE_RETRY);

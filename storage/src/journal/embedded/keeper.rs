@@ -229,28 +229,43 @@ fn free(shared: &Shared, segment: &segment::Segment) -> io::Result<()> {
 
 /// Keeps spare files, and finds out whether the disk is full.
 pub(super) fn watch_space(shared: &Shared) {
-    let was_full = shared.full.load(Relaxed);
-    let full = is_full(shared);
-    shared.full.store(full, Relaxed);
-    match (was_full, full) {
-        (false, true) => tracing::warn!(dir = %shared.dir.display(), "the journal's disk is full: appends are refused"),
-        (true, false) => tracing::info!(dir = %shared.dir.display(), "the journal's disk has space again"),
+    let lacking = lacking(shared);
+    shared.full.store(lacking.is_some(), Relaxed);
+    let dir = shared.dir.display();
+    match (shared.told_full.swap(lacking.is_some(), Relaxed), lacking) {
+        (false, Some(Lacking { free_bytes, needed_bytes })) => tracing::warn!(
+            %dir,
+            free_bytes,
+            needed_bytes,
+            "the journal's disk is full: appends are refused until as much as a segment needs is free"
+        ),
+        (true, None) => tracing::info!(%dir, "the journal's disk has space again"),
         _ => {}
     }
 }
 
-fn is_full(shared: &Shared) -> bool {
+/// What is there, and what would have to be.
+#[derive(Clone, Copy, Debug)]
+struct Lacking {
+    free_bytes: u64,
+    needed_bytes: u64,
+}
+
+fn lacking(shared: &Shared) -> Option<Lacking> {
     let segment_bytes = shared.options.segment_bytes;
     let least = shared.options.disk_free_min_bytes;
+    let needed_bytes = least.saturating_add(segment_bytes);
     // Where the file system does not tell, only a failed reservation shows that it is full.
     let free = || space::free_bytes(&shared.dir).unwrap_or(u64::MAX);
+    let lacks = || Some(Lacking { free_bytes: free(), needed_bytes });
     if shared.options.faults.full() || shared.unsaved.lock().is_some() || free() < least {
-        return true;
+        return lacks();
     }
     let wanted = if shared.front.lock().active.number() > shared.first { 2 } else { 1 };
     if shared.spares.lock().count() < wanted {
-        if free() < least.saturating_add(segment_bytes) {
-            return shared.spares.lock().count() == 0;
+        let lacks_spare = || if shared.spares.lock().count() == 0 { lacks() } else { None };
+        if free() < needed_bytes {
+            return lacks_spare();
         }
         let path = shared.spares.lock().name(&shared.dir);
         match space::make_spare(&path, segment_bytes) {
@@ -259,12 +274,11 @@ fn is_full(shared: &Shared) -> bool {
                 // One at a time: there may be something else to do before the next.
                 shared.wake_keeper();
             }
-            Err(error) if space::is_full(&error) => return shared.spares.lock().count() == 0,
+            Err(error) if space::is_full(&error) => return lacks_spare(),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "a spare segment was not made");
-                return false;
             }
         }
     }
-    false
+    None
 }

@@ -113,6 +113,8 @@ struct Shared {
     failed: AtomicBool,
     failure: Mutex<String>,
     full: AtomicBool,
+    /// The program's log says that it is full.
+    told_full: AtomicBool,
     backlog_bytes: AtomicU64,
     written_bytes: AtomicU64,
     syncs: AtomicU64,
@@ -309,6 +311,7 @@ impl EmbeddedJournal {
             failed: AtomicBool::new(false),
             failure: Mutex::new(String::new()),
             full: AtomicBool::new(full),
+            told_full: AtomicBool::new(false),
             backlog_bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),

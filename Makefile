@@ -20,7 +20,7 @@ build:
 	cargo build --release
 
 test: clients build ## all tests: of the crates, and end to end with stock clients of five languages
-	cargo test --workspace -- --test-threads=$(TEST_THREADS)
+	cargo test --workspace --no-fail-fast -- --test-threads=$(TEST_THREADS)
 
 bench: build ## the table of ratios against the peers that are installed
 	cargo run --release -p gantry-benches

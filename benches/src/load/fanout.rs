@@ -61,13 +61,14 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
             "written to disk per message (write_bytes)",
             "B",
             (written.disk_bytes - written_before.disk_bytes) as f64,
-        )
-        .target(Target::AtMost(disk_target)),
+        ),
         lower(
             "handed to write calls per message (wchar)",
             "B",
             (written.called_bytes - written_before.called_bytes) as f64,
-        ),
+        )
+        // Not on write_bytes: the kernel counts the whole folio that a write touches, many times what goes to the device.
+        .target(Target::AtMost(disk_target)),
         lower("growth of the data folder per message", "B", folder_after as f64 - folder_before as f64),
     ])
 }

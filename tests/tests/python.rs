@@ -22,3 +22,16 @@ fn kombu() {
 fn celery() {
     client::run(client::python("celery_suite.py"), &mut Broker::start());
 }
+
+#[test]
+fn pika_blocked() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    // No disk has so much room.
+    let mut broker = Broker::settings().config("[storage]\ndisk_free_min_bytes = \"1TiB\"\n").start();
+    let mut command = client::python("pika_blocked.py");
+    command.arg(broker.url());
+    client::run_plain(command);
+    broker.assert_sound();
+}

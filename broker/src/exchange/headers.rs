@@ -139,6 +139,7 @@ impl<D: Clone + Eq + Hash> Headers<D> {
                 id
             }
             None => {
+                // Each takes some tens of bytes: memory is gone long before there are so many.
                 let id = RuleId::try_from(self.rules.len()).expect("fewer rules than u32::MAX");
                 self.rules.push(Some(rule));
                 id

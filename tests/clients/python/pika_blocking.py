@@ -1010,6 +1010,43 @@ def secret_is_updated(url):
         connection.channel().queue_declare("", exclusive=True)
 
 
+@case
+def copies_go_by_further_keys(url):
+    with connected(url) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        queues = [channel.queue_declare("", exclusive=True).method.queue for _ in range(3)]
+        headers = {"CC": [queues[1]], "BCC": [queues[2], queues[1]], "kept": 1}
+        channel.basic_publish("", queues[0], b"copied", pika.BasicProperties(headers=headers), mandatory=True)
+        for queue in queues:
+            delivery, properties, body = channel.basic_get(queue, auto_ack=True)
+            equal((body, delivery.message_count), (b"copied", 0), "once in each queue")
+            equal(properties.headers, {"CC": [queues[1]], "kept": 1}, "BCC is not told")
+        text = 'PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}'
+        with refused(406, text):
+            channel.basic_publish("", queues[0], b"", pika.BasicProperties(headers={"CC": queues[1]}))
+
+
+@case
+def consumers_of_a_higher_priority_come_first(url):
+    with connected(url) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        got = []
+        for priority in (1, 9):
+            consumed = lambda *_, priority=priority: got.append(priority)  # noqa: E731
+            channel.basic_consume(queue, consumed, auto_ack=True, arguments={"x-priority": priority})
+        for _ in range(4):
+            channel.basic_publish("", queue, b"")
+
+        def all_came():
+            connection.process_data_events(time_limit=0.05)
+            return len(got) == 4
+
+        wait_until(all_came, "four deliveries")
+        equal(got, [9, 9, 9, 9], "who got them")
+
+
 # --- restarts ---------------------------------------------------------------------------------------------------------
 
 

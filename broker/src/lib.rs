@@ -25,6 +25,7 @@ pub mod exchange;
 pub mod inbox;
 mod load;
 pub mod message;
+mod outbox;
 pub mod protocol;
 pub mod queue;
 pub mod rights;

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use crate::value::Table;
+use crate::value::{Table, Value};
 
 /// Bytes of heads and bodies of all messages that are in memory now, wherever they wait. One number for the process, as
 /// memory is.
@@ -69,6 +69,21 @@ pub trait Source: Send + Sync {
 
     /// Decodes a head. The bytes were valid when the message came in.
     fn properties(&self, head: &[u8]) -> Properties;
+
+    /// Appends a head that differs from this one by what `edit` says.
+    fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut);
+}
+
+/// What the broker itself changes in the head of a message: when it is dead-lettered or was delayed (the change is stored), or
+/// when a queue has something to say about one delivery of it (then the message stays as it is).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Edit<'a> {
+    /// Headers of the application to set, each in place of those of its name.
+    pub set: &'a [(&'static str, Value)],
+    /// Headers to remove.
+    pub remove: &'a [&'static str],
+    /// The message lives on without a time to live of its own.
+    pub without_ttl: bool,
 }
 
 /// The sources that stored messages may name.
@@ -165,6 +180,20 @@ impl Message {
         self.properties.get_or_init(|| Box::new(self.source.properties(self.head())))
     }
 
+    /// The same body under another head and address. The body is copied: it lies behind its head.
+    pub fn edited(&self, address: Arc<Address>, edit: &Edit<'_>) -> Arc<Self> {
+        let body = self.body();
+        let mut data = BytesMut::with_capacity(self.data.len() + EDIT_BYTES_USUAL);
+        self.source.edited(self.head(), edit, &mut data);
+        let head_bytes = data.len() as u32;
+        data.extend_from_slice(body);
+        let mut essentials = self.essentials;
+        if edit.without_ttl {
+            essentials.ttl_ms = None;
+        }
+        Self::new(self.source, address, essentials, head_bytes, data.freeze())
+    }
+
     /// What is written before head and body when the message is stored; see [`Message::restore`].
     pub(crate) fn stored_prefix(&self, meta: &Meta, out: &mut SmallVec<[u8; 128]>) {
         let exchange = self.address.exchange.as_bytes();
@@ -218,6 +247,9 @@ impl Message {
 }
 
 const STORED_VERSION: u8 = 1;
+
+/// What an edit adds to a head, usually: a guess that saves an allocation.
+const EDIT_BYTES_USUAL: usize = 256;
 
 impl Drop for Message {
     fn drop(&mut self) {
@@ -332,6 +364,13 @@ pub(crate) mod tests {
 
         fn properties(&self, head: &[u8]) -> Properties {
             Properties { content_type: Some(Bytes::copy_from_slice(head)), ..Properties::default() }
+        }
+
+        fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut) {
+            out.extend_from_slice(head);
+            for (name, _) in edit.set {
+                out.extend_from_slice(name.as_bytes());
+            }
         }
     }
 

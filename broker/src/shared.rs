@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use gantry_storage::{Journal, Table};
 
 use crate::message::{Sources, resident_bytes};
+use crate::outbox::Outbox;
 use crate::timer::Timer;
 
 /// What all parts of one broker share.
@@ -14,6 +15,7 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<dyn Table>,
     pub(crate) sources: Sources,
     pub(crate) timer: Timer,
+    pub(crate) outbox: Outbox,
     /// Above so many bytes in memory, bodies that are stored leave it.
     pub(crate) memory_watermark_bytes: usize,
     /// Numbers for connections.
@@ -36,6 +38,7 @@ impl Shared {
             table,
             sources,
             timer: Timer::default(),
+            outbox: Outbox::default(),
             memory_watermark_bytes,
             ids: AtomicU64::new(1),
             lanes: AtomicU64::new(u64::from(run) << 32),

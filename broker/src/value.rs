@@ -366,6 +366,11 @@ impl Table {
         Some(value)
     }
 
+    /// Puts the entries in the order of their names; those of the same name keep theirs.
+    pub fn sort(&mut self) {
+        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Value)> {
         self.0.iter()

@@ -3,7 +3,7 @@
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`lease`]: those that somebody has.
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
-//! * [`options`]: what a queue is declared with.
+//! * [`options`]: what a queue is declared with; [`rules`]: what follows from it.
 //! * this file: the lock, the journal, the wake-ups.
 
 mod consumer;
@@ -13,6 +13,7 @@ mod lease;
 mod model;
 mod options;
 mod ready;
+mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,13 +30,16 @@ pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
 pub use self::lease::{Lease, Outcome};
-pub use self::options::{ARGUMENT_MS_MAX, QueueOptions};
-pub(crate) use self::options::{Rules, resource};
+pub use self::options::QueueOptions;
+pub(crate) use self::options::resource;
+pub use self::rules::ARGUMENT_MS_MAX;
+pub(crate) use self::rules::{DeadLetter, Rules};
 pub use self::state::QueueCounters;
-use self::state::{Departure, Effects, Grant, State};
-pub(crate) use self::state::{NotSealed, SealIf, SubscribeError};
+pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
+use self::state::{Effects, Grant, State};
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
+use crate::outbox::Letter;
 use crate::shared::Shared;
 
 /// A queue.
@@ -44,7 +48,6 @@ pub struct Queue {
     name: Arc<str>,
     vhost: Arc<str>,
     options: QueueOptions,
-    rules: Rules,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
     seq: AtomicU64,
@@ -134,10 +137,9 @@ impl Queue {
             name,
             vhost,
             options,
-            rules,
             owner,
             seq: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
             used_ms: AtomicU64::new(now_ms()),
             shared,
@@ -213,14 +215,14 @@ impl Queue {
             message: Some(Arc::clone(message)),
             position: stored.map_or(Place::NONE, Place::from),
             bytes: message.bytes(),
-            expires_ms: self.expiry_ms(essentials.ttl_ms, now_ms),
+            expires_ms: expiry_ms(essentials.ttl_ms, now_ms),
             attempts: 0,
             redelivered: false,
         };
         let scarce = self.shared.memory_is_scarce();
         let mut effects = Shell::new(self, wakes);
         let mut state = self.state.lock();
-        let taken = match state.enqueue(entry) {
+        let taken = match state.enqueue(entry, now_ms) {
             Ok(()) => {
                 state.grant(now_ms, scarce, &mut effects);
                 if scarce {
@@ -237,14 +239,6 @@ impl Queue {
         drop(state);
         effects.finish(after);
         taken
-    }
-
-    fn expiry_ms(&self, ttl_ms: Option<u64>, now_ms: u64) -> u64 {
-        match (ttl_ms, self.rules.ttl_ms) {
-            (None, None) => u64::MAX,
-            (Some(ttl_ms), None) | (None, Some(ttl_ms)) => now_ms.saturating_add(ttl_ms),
-            (Some(one), Some(other)) => now_ms.saturating_add(one.min(other)),
-        }
     }
 
     /// Lets go of the body of the message that has just come, if it waits. No I/O: one that is not stored goes to the
@@ -295,15 +289,16 @@ impl Queue {
                 orphans.push(position);
                 continue;
             }
-            state.restore(Entry {
+            let entry = Entry {
                 seq,
                 message: None,
                 position: position.into(),
                 bytes,
-                expires_ms: self.expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
+                expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
                 attempts,
                 redelivered: attempts > 0 || seq < delivered_to,
-            });
+            };
+            state.restore(entry, meta.published_ms);
         }
         let wake_ms = state.next_expiry_ms();
         drop(state);
@@ -453,8 +448,8 @@ impl Queue {
             state.shrink();
             effects.now_ms
         });
-        let Some(expires_ms) = self.rules.expires_ms else { return false };
         let mut state = self.state.lock();
+        let Some(expires_ms) = state.rules().expires_ms else { return false };
         if state.is_closed() {
             return false;
         }
@@ -470,7 +465,8 @@ impl Queue {
 
     /// Starts the clock of `x-expires`. It does not run while there are consumers.
     pub(crate) fn start_expiry(self: &Arc<Self>) {
-        if let Some(expires_ms) = self.rules.expires_ms {
+        let expires_ms = self.state.lock().rules().expires_ms;
+        if let Some(expires_ms) = expires_ms {
             self.wake_at(self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms));
         }
     }
@@ -531,6 +527,11 @@ impl fmt::Debug for Queue {
     }
 }
 
+/// When a message expires that has a time to live of its own.
+fn expiry_ms(ttl_ms: Option<u64>, from_ms: u64) -> u64 {
+    ttl_ms.map_or(u64::MAX, |ttl_ms| from_ms.saturating_add(ttl_ms))
+}
+
 /// What is seen of the state before the lock goes, and acted on afterwards.
 #[derive(Default)]
 struct After {
@@ -550,13 +551,15 @@ struct Shell<'a> {
     now_ms: u64,
     settled: SmallVec<[Position; 8]>,
     marks: SmallVec<[Mark; 2]>,
+    letters: Vec<Letter>,
     /// The journal has been told of settlements by somebody else.
     unsettled: bool,
 }
 
 impl<'a> Shell<'a> {
     fn new(queue: &'a Arc<Queue>, wakes: &'a mut Wakes) -> Self {
-        Self { queue, wakes, now_ms: 0, settled: SmallVec::new(), marks: SmallVec::new(), unsettled: false }
+        let (settled, marks, letters) = (SmallVec::new(), SmallVec::new(), Vec::new());
+        Self { queue, wakes, now_ms: 0, settled, marks, letters, unsettled: false }
     }
 
     /// A grant without a lease is the end of a stored message, once it has been read.
@@ -577,6 +580,9 @@ impl<'a> Shell<'a> {
         }
         for mark in self.marks {
             let _ = journal.mark(mark);
+        }
+        if !self.letters.is_empty() {
+            self.queue.shared.outbox.push(self.letters);
         }
         if let Some(wake_ms) = after.wake_ms {
             self.queue.wake_at(wake_ms);
@@ -601,6 +607,10 @@ impl Effects<Outlet> for Shell<'_> {
         {
             self.settled.push(position);
         }
+    }
+
+    fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>) {
+        self.letters.push(Letter { queue: Arc::clone(self.queue), entry, why, to: Arc::clone(to) });
     }
 
     fn retried(&mut self, position: Place, attempts: u32) {

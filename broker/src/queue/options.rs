@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ArgumentProblem, Differing, Error, Kind, Resource};
+use crate::error::{Differing, Error, Kind, Resource};
 use crate::value::{Table, Value};
-
-/// Longest time that an argument or a message may ask for, in milliseconds: ten years, as in RabbitMQ.
-pub const ARGUMENT_MS_MAX: u64 = 315_360_000_000;
 
 /// What a queue is declared with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,91 +18,6 @@ pub struct QueueOptions {
     pub exclusive: bool,
     /// Everything else, as declared.
     pub arguments: Table,
-}
-
-/// The arguments as the engine wants them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// `x-message-ttl`: how long a message waits at most, in milliseconds.
-    pub(crate) ttl_ms: Option<u64>,
-    /// `x-expires`: how long the queue lives unused, in milliseconds.
-    pub(crate) expires_ms: Option<u64>,
-}
-
-/// Arguments that ask for a rule which does not exist yet. Taking them in silence would be a promise; a name that no broker
-/// knows is taken, as in RabbitMQ.
-const UNSUPPORTED: &[&str] = &[
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-overflow",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-dead-letter-strategy",
-    "x-max-priority",
-    "x-single-active-consumer",
-    "x-delivery-limit",
-    "x-consumer-timeout",
-    "x-max-age",
-    "x-stream-max-segment-size-bytes",
-    "x-stream-filter-size-bytes",
-    "x-initial-cluster-size",
-];
-
-impl Rules {
-    pub(crate) fn of(resource: &Resource, arguments: &Table) -> Result<Self, Error> {
-        let invalid = |name: &str, value: &Value, problem| Error::InvalidArgument {
-            resource: resource.clone(),
-            name: name.to_owned(),
-            value: Box::new(value.clone()),
-            problem,
-        };
-        let duration = |name: &str, zero_is_fine: bool| -> Result<Option<u64>, Error> {
-            let Some(value) = arguments.get(name) else { return Ok(None) };
-            let Some(number) = value.as_integer() else {
-                return Err(invalid(name, value, ArgumentProblem::WrongType));
-            };
-            match u64::try_from(number) {
-                Err(_) => Err(invalid(name, value, ArgumentProblem::Negative)),
-                Ok(0) if !zero_is_fine => Err(invalid(name, value, ArgumentProblem::Zero)),
-                Ok(ms) if ms > ARGUMENT_MS_MAX => {
-                    Err(invalid(name, value, ArgumentProblem::TooLarge { max: ARGUMENT_MS_MAX }))
-                }
-                Ok(ms) => Ok(Some(ms)),
-            }
-        };
-        for name in UNSUPPORTED {
-            if let Some(value) = arguments.get(name) {
-                return Err(invalid(name, value, ArgumentProblem::Unsupported));
-            }
-        }
-        if let Some(value) = arguments.get("x-queue-type") {
-            match value.as_str() {
-                Some("classic") => {}
-                Some("quorum" | "stream") => return Err(invalid("x-queue-type", value, ArgumentProblem::Unsupported)),
-                Some(_) => {
-                    return Err(invalid("x-queue-type", value, ArgumentProblem::Other("unknown queue type".into())));
-                }
-                None => return Err(invalid("x-queue-type", value, ArgumentProblem::WrongType)),
-            }
-        }
-        if let Some(value) = arguments.get("x-queue-mode")
-            && !matches!(value.as_str(), Some("default" | "lazy"))
-        {
-            return Err(invalid("x-queue-mode", value, unknown_choice("mode", value)));
-        }
-        if let Some(value) = arguments.get("x-queue-version")
-            && !matches!(value.as_integer(), Some(1 | 2))
-        {
-            return Err(invalid("x-queue-version", value, unknown_choice("version", value)));
-        }
-        Ok(Self { ttl_ms: duration("x-message-ttl", true)?, expires_ms: duration("x-expires", false)? })
-    }
-}
-
-/// The words for a setting of classic queues that means nothing here, where all queues are one engine, but has to be a known one.
-fn unknown_choice(what: &str, value: &Value) -> ArgumentProblem {
-    let shown = value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|number| number.to_string()));
-    ArgumentProblem::Other(format!("\"unsupported queue {what} '{}'\"", shown.unwrap_or_default()))
 }
 
 /// Arguments whose value must be the same when a queue is declared once more, as in RabbitMQ.

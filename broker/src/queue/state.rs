@@ -8,6 +8,7 @@ use super::consumer::{ConsumerId, ConsumerOptions, Consumers};
 use super::entry::{Entry, Place};
 use super::lease::{Lease, Leased, Leases, Outcome};
 use super::ready::Ready;
+use super::rules::{DeadLetter, Rules};
 use crate::message::Message;
 
 /// Why a message left a queue.
@@ -44,8 +45,11 @@ pub(crate) trait Effects<O> {
     /// Hands a message to a consumer.
     fn deliver(&mut self, outlet: &O, grant: Grant);
 
-    /// A message has left the queue. Dead-lettering starts here.
+    /// A message has left the queue for good.
     fn departed(&mut self, entry: Entry, why: Departure);
+
+    /// A message has left the queue and goes on to another place; it stays in the journal until it is there.
+    fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>);
 
     /// A message came back as failed, so often by now.
     fn retried(&mut self, position: Place, attempts: u32);
@@ -116,6 +120,7 @@ impl QueueCounters {
 /// A queue.
 #[derive(Debug)]
 pub(crate) struct State<O> {
+    rules: Arc<Rules>,
     ready: Ready,
     leases: Leases,
     consumers: Consumers<O>,
@@ -125,9 +130,11 @@ pub(crate) struct State<O> {
     counters: QueueCounters,
 }
 
-impl<O> Default for State<O> {
-    fn default() -> Self {
+impl<O> State<O> {
+    /// An empty queue.
+    pub(crate) fn new(rules: Arc<Rules>) -> Self {
         Self {
+            rules,
             ready: Ready::default(),
             leases: Leases::default(),
             consumers: Consumers::default(),
@@ -136,22 +143,41 @@ impl<O> Default for State<O> {
             counters: QueueCounters::default(),
         }
     }
-}
 
-impl<O> State<O> {
-    /// Takes a message; gives it back where the queue was deleted.
-    pub(crate) fn enqueue(&mut self, entry: Entry) -> Result<(), Entry> {
+    /// The rules that it follows.
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Takes a message; gives it back where the queue was deleted. Its time to live here starts at `now_ms`.
+    pub(crate) fn enqueue(&mut self, mut entry: Entry, now_ms: u64) -> Result<(), Entry> {
         if self.closed {
             return Err(entry);
         }
         self.counters.enqueued += 1;
+        self.limit_time(&mut entry, now_ms);
         self.ready.push(entry);
         Ok(())
     }
 
-    /// Puts back what was found at recovery.
-    pub(crate) fn restore(&mut self, entry: Entry) {
+    /// Puts back what was found at recovery. `published_ms` is when it came in.
+    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64) {
+        self.limit_time(&mut entry, published_ms);
         self.ready.push(entry);
+    }
+
+    fn limit_time(&self, entry: &mut Entry, from_ms: u64) {
+        if let Some(ttl_ms) = self.rules.ttl_ms {
+            entry.expires_ms = entry.expires_ms.min(from_ms.saturating_add(ttl_ms));
+        }
+    }
+
+    /// A message leaves because something is wrong with it: where to depends on the rules.
+    fn fail(rules: &Rules, entry: Entry, why: Departure, effects: &mut impl Effects<O>) {
+        match &rules.dead_letter {
+            Some(to) => effects.dead_lettered(entry, why, to),
+            None => effects.departed(entry, why),
+        }
     }
 
     /// The entry that has just been enqueued under this number, if it still waits.
@@ -247,7 +273,7 @@ impl<O> State<O> {
             }
             Outcome::Reject => {
                 self.counters.rejected += 1;
-                effects.departed(entry, Departure::Rejected);
+                Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
             Outcome::Release => self.ready.push(entry),
             Outcome::Retry => {
@@ -299,7 +325,7 @@ impl<O> State<O> {
         while self.ready.first().is_some_and(|first| first.expires_ms < ms) {
             if let Some(entry) = self.ready.pop_first() {
                 self.counters.expired += 1;
-                effects.departed(entry, Departure::Expired);
+                Self::fail(&self.rules, entry, Departure::Expired, effects);
             }
         }
     }

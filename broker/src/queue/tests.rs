@@ -1,6 +1,7 @@
 //! The state machine against the model, from a seed that proptest prints when something fails.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -8,6 +9,7 @@ use super::consumer::{ConsumerId, ConsumerOptions, Credit};
 use super::entry::{Entry, Place};
 use super::lease::{Lease, Outcome};
 use super::model::{Expected, Item, Model};
+use super::rules::DeadLetter;
 use super::state::{Departure, Effects, Grant, NotSealed, SealIf, State, SubscribeError};
 use crate::message::Essentials;
 use crate::message::tests::plain;
@@ -31,6 +33,10 @@ impl Effects<usize> for Notes {
 
     fn deliver(&mut self, outlet: &usize, grant: Grant) {
         self.delivered.push((*outlet, grant));
+    }
+
+    fn dead_lettered(&mut self, entry: Entry, why: Departure, _to: &Arc<DeadLetter>) {
+        self.departed(entry, why);
     }
 
     fn departed(&mut self, entry: Entry, why: Departure) {
@@ -110,7 +116,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Both, side by side.
-#[derive(Default)]
 struct Pair {
     state: State<usize>,
     model: Model,
@@ -121,6 +126,22 @@ struct Pair {
     ids: HashMap<usize, ConsumerId>,
     leases: HashMap<u64, Lease>,
     old_leases: Vec<Lease>,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self {
+            state: State::new(Arc::default()),
+            model: Model::default(),
+            notes: Notes::default(),
+            now_ms: 0,
+            next_seq: 0,
+            entered: 0,
+            ids: HashMap::new(),
+            leases: HashMap::new(),
+            old_leases: Vec::new(),
+        }
+    }
 }
 
 impl Pair {
@@ -136,7 +157,7 @@ impl Pair {
             attempts: 0,
             redelivered: false,
         };
-        let taken = self.state.enqueue(entry).is_ok();
+        let taken = self.state.enqueue(entry, self.now_ms).is_ok();
         assert_eq!(taken, !self.model.closed);
         if taken {
             self.entered += 1;
@@ -335,13 +356,13 @@ const PREFETCH_10: ConsumerOptions =
 
 #[test]
 fn consumers_with_credit_get_the_same_number_of_messages() {
-    let mut state = State::default();
+    let mut state = State::new(Arc::default());
     let mut notes = Notes { room: vec![100; 3], ..Notes::default() };
     for name in 0..3 {
         state.subscribe(name, PREFETCH_10).unwrap();
     }
     for seq in 0..21 {
-        state.enqueue(entry(seq)).unwrap();
+        state.enqueue(entry(seq), 0).unwrap();
         state.grant(0, false, &mut notes);
     }
     let order: Vec<_> = notes.delivered.iter().map(|(outlet, _)| *outlet).collect();
@@ -350,13 +371,13 @@ fn consumers_with_credit_get_the_same_number_of_messages() {
 
 #[test]
 fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
-    let mut state = State::default();
+    let mut state = State::new(Arc::default());
     let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
     let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
     state.subscribe(0, options).unwrap();
     for round in 0..3 {
         for seq in round * 10_000..(round + 1) * 10_000 {
-            state.enqueue(entry(seq)).unwrap();
+            state.enqueue(entry(seq), 0).unwrap();
         }
         state.grant(0, false, &mut notes);
         for (_, grant) in std::mem::take(&mut notes.delivered) {
@@ -369,11 +390,11 @@ fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
 
 #[test]
 fn with_scarce_memory_a_lease_keeps_no_body_that_is_stored() {
-    let mut state = State::<usize>::default();
+    let mut state = State::<usize>::new(Arc::default());
     let mut notes = Notes::default();
     let position = gantry_storage::Position { segment: 1, offset: 0, slot: 0 };
-    state.enqueue(Entry { position: position.into(), ..entry(0) }).unwrap();
-    state.enqueue(entry(1)).unwrap();
+    state.enqueue(Entry { position: position.into(), ..entry(0) }, 0).unwrap();
+    state.enqueue(entry(1), 0).unwrap();
     for stored in [true, false] {
         let grant = state.fetch(0, true, true, &mut notes).unwrap();
         assert!(grant.message.is_some(), "whoever gets it gets its body");

@@ -1,6 +1,7 @@
 //! Messages of this protocol <-> the container.
 
 use bytes::{Bytes, BytesMut};
+use gantry_broker::message::Edit;
 use gantry_broker::{Essentials, Message, Properties as Neutral, Source};
 
 use crate::codec::{Properties, RawProperties, RawTable, ShortStr, table};
@@ -35,6 +36,29 @@ impl Source for Amqp091Source {
             timestamp_s: properties.timestamp,
             headers: properties.headers.and_then(|headers| headers.decode().ok()),
         }
+    }
+
+    fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut) {
+        // They were validated when the message came in; a damaged head is left as it is.
+        let Ok(properties) = RawProperties::new(head).parse() else { return out.extend_from_slice(head) };
+        let mut headers = properties.headers.and_then(|headers| headers.decode().ok()).unwrap_or_default();
+        for name in edit.remove {
+            headers.remove(name);
+        }
+        for (name, value) in edit.set {
+            headers.set(*name, value.clone());
+        }
+        // As RabbitMQ does whenever it sets one.
+        headers.sort();
+        let mut contents = BytesMut::new();
+        if let Err(error) = table::encode_table(&headers, &mut contents) {
+            // Only a value that is set could be at fault, and those are the broker's own.
+            tracing::error!(%error, "headers cannot be encoded");
+            return out.extend_from_slice(head);
+        }
+        let headers = (!headers.is_empty()).then(|| RawTable::new(&contents));
+        let expiration = if edit.without_ttl { None } else { properties.expiration };
+        Properties { headers, expiration, ..properties }.encode(out);
     }
 }
 

@@ -13,7 +13,8 @@ use crate::error::{Error, Kind, Resource};
 use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, resident_bytes};
-use crate::queue::{QueueStatus, Restored};
+use crate::outbox;
+use crate::queue::{Queue, QueueStatus, Restored};
 use crate::rights::{Denied, Login, Permission, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
@@ -182,8 +183,11 @@ impl Broker {
             closed: AtomicBool::new(false),
         });
         broker.restore(found)?;
-        let tasks =
-            [tokio::spawn(Self::run_timer(Arc::clone(&broker))), tokio::spawn(Self::watch_alarms(Arc::clone(&broker)))];
+        let tasks = [
+            tokio::spawn(Self::run_timer(Arc::clone(&broker))),
+            tokio::spawn(Self::watch_alarms(Arc::clone(&broker))),
+            tokio::spawn(outbox::run(Arc::clone(&broker))),
+        ];
         broker.tasks.lock().extend(tasks);
         Ok(broker)
     }
@@ -262,6 +266,16 @@ impl Broker {
     fn vhost_named(&self, name: &str) -> Result<Arc<VirtualHost>, Error> {
         let resource = || Resource { kind: Kind::VirtualHost, name: Arc::from(name), vhost: Arc::from(name) };
         self.vhosts.read().get(name).cloned().ok_or_else(|| Error::NotFound(resource()))
+    }
+
+    /// The virtual host that a queue is in.
+    pub(crate) fn vhost_of(&self, queue: &Queue) -> Option<Arc<VirtualHost>> {
+        self.vhosts.read().get(queue.vhost()).cloned()
+    }
+
+    /// A number that changes when anything is declared, bound or deleted.
+    pub(crate) fn topology_epoch(&self) -> u64 {
+        self.vhosts.read().values().fold(0, |sum, vhost| sum.wrapping_add(vhost.epoch()))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -354,7 +368,7 @@ impl Broker {
         loop {
             for queue in self.shared.timer.due().await {
                 if queue.tick()
-                    && let Ok(vhost) = self.vhost_named(queue.vhost())
+                    && let Some(vhost) = self.vhost_of(&queue)
                 {
                     vhost.drop_queue(&queue);
                 }
@@ -394,6 +408,7 @@ impl Broker {
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
+        outbox::drain(self);
         for vhost in self.vhosts.read().values() {
             for queue in vhost.queues() {
                 queue.note_delivered();

@@ -11,7 +11,7 @@ use crate::queue::{End, Outcome, Stored};
 use crate::shared::Shared;
 
 /// What the journal keeps of a message beside head and body, usually: a guess that saves a second read.
-const PREFIX_BYTES_USUAL: u32 = 128;
+pub(crate) const PREFIX_BYTES_USUAL: u32 = 128;
 
 /// Reads the stored messages among `items`, all at once, away from the threads that serve connections. What cannot be read
 /// is taken out: a queue that was deleted meanwhile has taken its messages with it; damage is logged and the message given up.
@@ -72,7 +72,8 @@ fn stored_of(item: &mut Item) -> Option<&mut Stored> {
     }
 }
 
-fn restored(shared: &Shared, read: Result<Bytes, JournalError>) -> Result<Arc<Message>, String> {
+/// Makes a message again from what was read.
+pub(crate) fn restored(shared: &Shared, read: Result<Bytes, JournalError>) -> Result<Arc<Message>, String> {
     let bytes = read.map_err(|error| error.to_string())?;
     Message::restore(&shared.sources, bytes).map_err(|error| error.to_string())
 }

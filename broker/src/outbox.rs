@@ -1,15 +1,39 @@
 //! Messages on their way out of one queue and into others: dead letters.
 //!
 //! A queue decides under its lock that a message has to go on; everything else (its body may have to be read, the exchange
-//! has to be asked, other queues have to be locked) happens here, later. Until then the journal keeps the message where it
-//! was; then one record takes it out of there and puts it into the others.
+//! has to be asked, other queues have to be locked) happens here, later, and in the order in which queues gave messages up.
+//! Until then the journal keeps the message where it was; then one record takes it out of there and puts it into the others,
+//! so that after a crash it is in one place or in the other.
+//!
+//! One letter is carried at a time, by a thread that may block: a chain of queues that dead-letter into one another is a
+//! list here and not a recursion, and whoever rejects, publishes or ticks does not wait for it.
 
+mod burial;
+
+use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gantry_storage::Reading;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::inbox::Wakes;
+use crate::load::{PREFIX_BYTES_USUAL, restored};
+use crate::message::now_ms;
 use crate::queue::{DeadLetter, Departure, Entry, Queue};
+use crate::shared::Shared;
+use crate::vhost::{Parcel, RouteCache};
+
+/// One record of the journal carries so many messages at most, and not many more bytes than that.
+const RECORD_LETTERS_MAX: usize = 256;
+const RECORD_BYTES: u64 = 4 << 20;
+
+/// How long to wait before letters that could not be carried are tried again.
+const RETRY_PERIOD: Duration = Duration::from_millis(500);
 
 /// A message that has left a queue and is not yet anywhere else.
 #[derive(Debug)]
@@ -29,6 +53,8 @@ pub(crate) struct Letter {
 pub(crate) struct Outbox {
     waiting: Mutex<Vec<Letter>>,
     arrived: Notify,
+    /// Whoever carries has it: one at a time, or letters would overtake.
+    carrier: Mutex<Carrier>,
 }
 
 impl Outbox {
@@ -47,14 +73,161 @@ impl Outbox {
         }
     }
 
-    /// Waits until there are letters, and takes all of them.
-    pub(crate) async fn take(&self) -> Vec<Letter> {
-        loop {
-            let taken = std::mem::take(&mut *self.waiting.lock());
-            if !taken.is_empty() {
-                return taken;
+    fn take(&self) -> Vec<Letter> {
+        mem::take(&mut *self.waiting.lock())
+    }
+}
+
+/// Letters that could not be carried.
+#[derive(Debug, Default)]
+struct Left {
+    /// The disk had no room for them: they go first when there is some.
+    stalled: Vec<Letter>,
+    /// No queue takes them, and they must not be dropped.
+    unroutable: Vec<Letter>,
+}
+
+/// Carries letters, for as long as the broker runs.
+pub(crate) async fn run(broker: Arc<Broker>) {
+    let outbox = &broker.shared().outbox;
+    let mut left = Left::default();
+    let mut epoch = 0;
+    loop {
+        let is_idle = left.stalled.is_empty() && left.unroutable.is_empty();
+        tokio::select! {
+            () = outbox.arrived.notified() => {}
+            () = tokio::time::sleep(RETRY_PERIOD), if !is_idle => {}
+        }
+        let mut letters = mem::take(&mut left.stalled);
+        // What no queue took is tried again when something was declared, bound or deleted.
+        let epoch_now = broker.topology_epoch();
+        if epoch_now != epoch {
+            epoch = epoch_now;
+            letters.append(&mut left.unroutable);
+        }
+        letters.append(&mut outbox.take());
+        if letters.is_empty() {
+            continue;
+        }
+        let carrying = Arc::clone(&broker);
+        let carried = tokio::task::spawn_blocking(move || {
+            let outbox = &carrying.shared().outbox;
+            outbox.carrier.lock().carry(&carrying, letters)
+        });
+        // The runtime is going down: what was not carried is still where it was.
+        let Ok(new) = carried.await else { return };
+        left.stalled = new.stalled;
+        left.unroutable.extend(new.unroutable);
+    }
+}
+
+/// Carries what waits, once; for an orderly stop. What cannot be carried stays where it was. Blocks.
+pub(crate) fn drain(broker: &Broker) {
+    let outbox = &broker.shared().outbox;
+    let mut carrier = outbox.carrier.lock();
+    loop {
+        let letters = outbox.take();
+        if letters.is_empty() {
+            return;
+        }
+        carrier.carry(broker, letters);
+    }
+}
+
+/// Carries letters from queue to queue.
+#[derive(Debug, Default)]
+struct Carrier {
+    /// The routes of letters, by virtual host.
+    routes: HashMap<Arc<str>, RouteCache>,
+}
+
+impl Carrier {
+    /// Carries letters, in order. Blocks on the disk where bodies have left memory. Those that could not be carried.
+    fn carry(&mut self, broker: &Broker, letters: Vec<Letter>) -> Left {
+        let mut left = Left::default();
+        let mut letters = letters.into_iter().peekable();
+        while letters.peek().is_some() {
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            while let Some(letter) = letters.next_if(|next| {
+                let same_vhost = batch.last().is_none_or(|last: &Letter| last.queue.vhost() == next.queue.vhost());
+                same_vhost && batch.len() < RECORD_LETTERS_MAX && bytes < RECORD_BYTES
+            }) {
+                bytes += u64::from(letter.entry.bytes);
+                batch.push(letter);
             }
-            self.arrived.notified().await;
+            if !self.carry_batch(broker, batch, &mut left) {
+                // What comes behind must not overtake.
+                left.stalled.extend(letters);
+                break;
+            }
+        }
+        left
+    }
+
+    /// Carries letters of one virtual host; false where the disk is full.
+    fn carry_batch(&mut self, broker: &Broker, mut batch: Vec<Letter>, left: &mut Left) -> bool {
+        let Some(vhost) = batch.first().and_then(|letter| broker.vhost_of(&letter.queue)) else {
+            return true;
+        };
+        load(broker.shared(), &mut batch);
+        let routes = self.routes.entry(Arc::clone(vhost.name())).or_default();
+        let now_ms = now_ms();
+        let mut parcels = Vec::with_capacity(batch.len());
+        let mut carried = Vec::with_capacity(batch.len());
+        for letter in batch {
+            let Some(message) = &letter.entry.message else { continue };
+            let (message, queues) = burial::bury(&vhost, routes, &letter, message, now_ms);
+            if queues.is_empty() && letter.to.at_least_once {
+                left.unroutable.push(letter);
+                continue;
+            }
+            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, queues });
+            carried.push(letter);
+        }
+        match vhost.relay(&parcels, now_ms, &mut Wakes::new()) {
+            Ok(()) => true,
+            Err(Error::Full) => {
+                left.stalled.extend(carried);
+                false
+            }
+            Err(error) => {
+                // The journal has failed, and the process is about to stop. Nothing was taken out of anywhere.
+                tracing::error!(%error, "dead letters were not carried on");
+                true
+            }
         }
     }
+}
+
+/// Reads the bodies that have left memory. What cannot be read is given up.
+fn load(shared: &Shared, batch: &mut Vec<Letter>) {
+    let missing = |letter: &Letter| letter.entry.message.is_none();
+    let readings: Vec<Reading> = batch
+        .iter()
+        .filter(|letter| missing(letter))
+        .filter_map(|letter| {
+            let payload_bytes = letter.entry.bytes.saturating_add(PREFIX_BYTES_USUAL);
+            letter.entry.position.get().map(|position| Reading { position, payload_bytes })
+        })
+        .collect();
+    if readings.is_empty() {
+        return;
+    }
+    let mut read = shared.journal.read(&readings).into_iter();
+    batch.retain_mut(|letter| {
+        let Some(position) = letter.entry.position.get().filter(|_| missing(letter)) else { return true };
+        match read.next().map(|result| restored(shared, result)) {
+            Some(Ok(message)) => {
+                letter.entry.message = Some(message);
+                true
+            }
+            Some(Err(error)) => {
+                tracing::error!(queue = %letter.queue.name(), error, "a stored message cannot be read and is lost");
+                letter.queue.forget_stored(&[position]);
+                false
+            }
+            None => true,
+        }
+    });
 }

@@ -1,8 +1,10 @@
 //! The broker as a whole, on storage in memory that fails and waits on request.
 //!
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
+//! * [`dead_letters`]: from queue to queue.
 //! * [`recovery`]: what is there after a stop and after a crash.
 
+mod dead_letters;
 mod flow;
 mod names;
 mod recovery;

@@ -2,7 +2,7 @@
 //!
 //! * [`exchange`]: exchanges and destinations; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting.
-//! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out.
+//! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
 //! * [`rows`]: what is kept of all this in the table.
 //!
 //! Order of locks: topology, then one matcher or one queue. Nothing is awaited under any of them.
@@ -12,6 +12,7 @@ mod exchange;
 mod exchanges;
 mod publish;
 mod queues;
+mod relay;
 mod route;
 mod rows;
 mod subscription;
@@ -30,6 +31,8 @@ pub use self::bindings::BindingRow;
 pub use self::exchange::{Destination, Exchange, ExchangeOptions};
 pub use self::publish::{Published, Transaction};
 pub use self::queues::{DeleteQueue, QueueName};
+pub(crate) use self::relay::Parcel;
+pub(crate) use self::route::Queues;
 pub use self::route::{Route, RouteCache};
 pub(crate) use self::rows::Rows;
 pub use self::subscription::Subscription;
@@ -89,7 +92,7 @@ impl VirtualHost {
         &self.name
     }
 
-    fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 

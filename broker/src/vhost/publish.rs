@@ -22,14 +22,14 @@ pub struct Published {
 }
 
 /// One queue's part in a message: its place there, whether the journal keeps it.
-struct Target<'a> {
+pub(super) struct Target<'a> {
     queue: &'a Arc<Queue>,
     seq: u64,
     stored: bool,
 }
 
-type Targets<'a> = SmallVec<[Target<'a>; 4]>;
-type Refs = SmallVec<[Ref; 4]>;
+pub(super) type Targets<'a> = SmallVec<[Target<'a>; 4]>;
+pub(super) type Refs = SmallVec<[Ref; 4]>;
 
 impl VirtualHost {
     /// Publishes a message: a plain function that only touches memory. `now_ms` is the time in milliseconds since the epoch
@@ -127,24 +127,24 @@ pub struct Transaction {
 }
 
 /// The bytes that are stored in front of a message.
-struct Prefix {
-    prefix: SmallVec<[u8; 128]>,
-    meta: SmallVec<[u8; 24]>,
+pub(super) struct Prefix {
+    pub(super) prefix: SmallVec<[u8; 128]>,
+    pub(super) meta: SmallVec<[u8; 24]>,
 }
 
 impl Prefix {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { prefix: SmallVec::new(), meta: SmallVec::new() }
     }
 
-    fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
+    pub(super) fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
         message.stored_prefix(meta, &mut self.prefix);
         self.meta = meta.encode(self.prefix.len());
         (&self.prefix, &self.meta)
     }
 }
 
-fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, Refs) {
+pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, Refs) {
     let mut targets = Targets::new();
     let mut refs = Refs::new();
     for queue in queues {
@@ -160,7 +160,12 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, 
 
 /// Puts a message into its queues. `first` is the position of the first reference of the record; each queue that keeps the
 /// message has one, in the order of the targets.
-fn enqueue_all(targets: &[Target<'_>], arrival: Arrival<'_>, first: Option<Position>, wakes: &mut Wakes) -> usize {
+pub(super) fn enqueue_all(
+    targets: &[Target<'_>],
+    arrival: Arrival<'_>,
+    first: Option<Position>,
+    wakes: &mut Wakes,
+) -> usize {
     let mut slot = 0;
     let mut routed = 0;
     for target in targets {

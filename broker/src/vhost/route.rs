@@ -18,7 +18,7 @@ use crate::value::Table;
 const CACHED_QUEUES_MAX: usize = 16 * 1024;
 const ROUTE_WEIGHT: usize = 16;
 
-pub(super) type Queues = SmallVec<[Arc<Queue>; 4]>;
+pub(crate) type Queues = SmallVec<[Arc<Queue>; 4]>;
 
 /// Where messages with this exchange and routing key go.
 #[derive(Debug)]
@@ -91,21 +91,37 @@ impl VirtualHost {
         if let Some(route) = cache.find(epoch, exchange, key) {
             return Ok(route);
         }
-        let topology = self.topology.read();
         let resource = || Resource { kind: Kind::Exchange, name: Arc::from(exchange), vhost: Arc::clone(&self.name) };
-        let exchange = Arc::clone(topology.exchanges.get(exchange).ok_or_else(|| Error::NotFound(resource()))?);
-        if exchange.options.internal {
+        let route = self.find_route(exchange, key).ok_or_else(|| Error::NotFound(resource()))?;
+        if route.exchange.options.internal {
             return Err(Error::Forbidden { resource: resource(), what: Forbidden::Internal });
         }
+        cache.insert(&route);
+        Ok(route)
+    }
+
+    /// As [`VirtualHost::route`], for messages that the broker itself sends on: internal exchanges take those. None where
+    /// there is no such exchange.
+    pub(crate) fn route_internally(&self, cache: &mut RouteCache, exchange: &str, key: &[u8]) -> Option<Arc<Route>> {
+        let epoch = self.epoch();
+        if let Some(route) = cache.find(epoch, exchange, key) {
+            return Some(route);
+        }
+        let route = self.find_route(exchange, key)?;
+        cache.insert(&route);
+        Some(route)
+    }
+
+    fn find_route(&self, exchange: &str, key: &[u8]) -> Option<Arc<Route>> {
+        let topology = self.topology.read();
+        let exchange = Arc::clone(topology.exchanges.get(exchange)?);
         let mut walk = Walk::new(&topology, key, None);
         walk.from(&exchange);
         let queues = (!walk.asked_headers).then_some(walk.queues);
         drop(topology);
         let exchange_name = Arc::clone(&exchange.name);
         let address = Arc::new(Address { exchange: exchange_name, routing_key: Bytes::copy_from_slice(key) });
-        let route = Arc::new(Route { address, exchange, copies: Vec::new(), queues });
-        cache.insert(&route);
-        Ok(route)
+        Some(Arc::new(Route { address, exchange, copies: Vec::new(), queues }))
     }
 
     /// Finds where a message goes that is also published by other keys to the same exchange: each queue that any of them leads
@@ -127,7 +143,7 @@ impl VirtualHost {
     }
 
     /// The queues for one message.
-    pub(super) fn queues_of<'r>(
+    pub(crate) fn queues_of<'r>(
         &self,
         route: &'r Route,
         message: &Message,

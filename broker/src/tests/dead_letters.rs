@@ -1,0 +1,155 @@
+//! Messages that fail in one queue and go on to others.
+
+use std::time::Duration;
+
+use super::*;
+use crate::exchange::ExchangeKind;
+use crate::{Kind, Lease};
+
+/// A queue whose failed messages go to the default exchange under this key.
+fn failing_to(key: &str) -> QueueOptions {
+    failing_through("", Some(key))
+}
+
+fn failing_through(exchange: &str, key: Option<&str>) -> QueueOptions {
+    let mut arguments = Table::new();
+    arguments.push("x-dead-letter-exchange", exchange);
+    if let Some(key) = key {
+        arguments.push("x-dead-letter-routing-key", key);
+    }
+    QueueOptions { arguments, ..durable() }
+}
+
+fn take(queue: &Arc<Queue>) -> Lease {
+    queue.fetch(0, true).unwrap().0.lease.unwrap()
+}
+
+fn reject(queue: &Arc<Queue>) {
+    let lease = take(queue);
+    queue.settle(&[lease], Outcome::Reject, &mut Wakes::new());
+}
+
+/// Waits until so many messages wait in a queue: letters are carried by a thread of their own.
+async fn arrived(queue: &Arc<Queue>, ready: usize) {
+    let all = async {
+        while queue.status().ready != ready {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_rejected_goes_on_in_order_and_is_in_one_place() {
+    for memory in [PLENTY, SCARCE] {
+        let rig = Rig::new(memory);
+        let (from, to) = (rig.queue("from", failing_to("to")).await, rig.queue("to", durable()).await);
+        let bodies: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+        for body in &bodies {
+            rig.publish("", "from", body).unwrap();
+        }
+        for _ in &bodies {
+            reject(&from);
+        }
+        arrived(&to, bodies.len()).await;
+        assert_eq!(rig.bodies(&to).await, bodies);
+        assert_eq!(rig.stored(), bodies.len() as u64);
+        let rig = rig.crash();
+        let to = rig.vhost.queue("to", CLIENT).unwrap();
+        assert_eq!(rig.bodies(&to).await, bodies);
+        assert_eq!(rig.vhost.queue("from", CLIENT).unwrap().status().ready, 0);
+    }
+}
+
+#[tokio::test]
+async fn killed_before_it_is_on_disk_a_letter_is_where_it_was() {
+    let rig = Rig::new(PLENTY);
+    let (from, to) = (rig.queue("from", failing_to("to")).await, rig.queue("to", durable()).await);
+    rig.publish("", "from", "letter").unwrap();
+    rig.journal.hold();
+    reject(&from);
+    arrived(&to, 1).await;
+    let rig = rig.crash();
+    let at = |name| rig.vhost.queue(name, CLIENT).unwrap();
+    assert_eq!(rig.bodies(&at("from")).await, ["letter"]);
+    assert_eq!(at("to").status().ready, 0);
+}
+
+#[tokio::test]
+async fn an_orderly_stop_carries_what_waits() {
+    let rig = Rig::new(PLENTY);
+    let from = rig.queue("from", failing_to("to")).await;
+    rig.queue("to", durable()).await;
+    rig.publish("", "from", "letter").unwrap();
+    // No task of this runtime runs between these two.
+    reject(&from);
+    let rig = rig.restart();
+    assert_eq!(rig.bodies(&rig.vhost.queue("to", CLIENT).unwrap()).await, ["letter"]);
+    assert_eq!(rig.stored(), 1);
+}
+
+#[tokio::test]
+async fn a_chain_of_queues_is_walked_to_its_end() {
+    let rig = Rig::new(PLENTY);
+    let last = rig.queue("last", durable()).await;
+    for n in 0..200 {
+        let next = if n == 199 { "last".to_owned() } else { format!("q{}", n + 1) };
+        let mut options = failing_to(&next);
+        options.arguments.push("x-message-ttl", 0_i64);
+        rig.queue(&format!("q{n}"), options).await;
+    }
+    rig.publish("", "q0", "letter").unwrap();
+    arrived(&last, 1).await;
+    assert_eq!(rig.stored(), 1);
+}
+
+#[tokio::test]
+async fn without_an_exchange_or_a_queue_it_ends_unless_it_must_not() {
+    let rig = Rig::new(PLENTY);
+    let lost = rig.queue("lost", failing_through("nowhere", None)).await;
+    let mut options = failing_through("later", None);
+    options.arguments.push("x-dead-letter-strategy", "at-least-once");
+    let kept = rig.queue("kept", options).await;
+    rig.publish("", "lost", "lost").unwrap();
+    rig.publish("", "kept", "kept").unwrap();
+    reject(&kept);
+    reject(&lost);
+    let all = async {
+        while rig.stored() != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    let found = rig.queue("found", durable()).await;
+    let options = ExchangeOptions {
+        kind: ExchangeKind::Fanout,
+        durable: true,
+        auto_delete: false,
+        internal: true,
+        arguments: Table::new(),
+    };
+    rig.exchange("later", options).await;
+    rig.bind("later", (Kind::Queue, "found"), "").await;
+    arrived(&found, 1).await;
+    assert_eq!(rig.bodies(&found).await, ["kept"]);
+    assert_eq!(rig.stored(), 1);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_letters_wait_in_order() {
+    let rig = Rig::new(PLENTY);
+    let (from, to) = (rig.queue("from", failing_to("to")).await, rig.queue("to", durable()).await);
+    for body in ["1", "2", "3"] {
+        rig.publish("", "from", body).unwrap();
+    }
+    rig.faults.set_full(true);
+    reject(&from);
+    reject(&from);
+    tokio::task::yield_now().await;
+    assert_eq!(rig.stored(), 3);
+    rig.faults.set_full(false);
+    reject(&from);
+    arrived(&to, 3).await;
+    assert_eq!(rig.bodies(&to).await, ["1", "2", "3"]);
+    assert_eq!(rig.stored(), 3);
+}

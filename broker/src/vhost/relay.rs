@@ -1,0 +1,66 @@
+//! From queue to queue: what a message left one queue for is done as one record of the journal.
+
+use std::sync::Arc;
+
+use gantry_storage::{Append, Position};
+
+use super::VirtualHost;
+use super::publish::{Prefix, enqueue_all, targets_of};
+use super::route::Queues;
+use crate::error::Error;
+use crate::inbox::Wakes;
+use crate::message::{Message, Meta};
+use crate::queue::Arrival;
+
+/// A message that is to be in other queues, and no more in the one that it comes from.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// Where the journal has it, for the queue it comes from.
+    pub(crate) taken_from: Option<Position>,
+    /// As it is from now on.
+    pub(crate) message: Arc<Message>,
+    /// The queues that it goes to; where there are none, it ends here.
+    pub(crate) queues: Queues,
+}
+
+impl VirtualHost {
+    /// Carries parcels: after a crash each is in the queue that it comes from or in those that it goes to, never in both and
+    /// never in none.
+    ///
+    /// # Errors
+    /// The disk is full: then nothing has happened. The journal has failed.
+    pub(crate) fn relay(&self, parcels: &[Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<(), Error> {
+        let mut prepared = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let (targets, refs) = targets_of(&parcel.queues, &parcel.message);
+            let mut prefix = Prefix::new();
+            prefix.fill(&parcel.message, &Meta { published_ms: now_ms, essentials: parcel.message.essentials() });
+            prepared.push((targets, refs, prefix));
+        }
+        let payloads: Vec<[&[u8]; 2]> = prepared
+            .iter()
+            .zip(parcels)
+            .map(|((_, _, prefix), parcel)| [prefix.prefix.as_slice(), parcel.message.data()])
+            .collect();
+        let mut record = gantry_storage::Transaction::default();
+        for ((_, refs, prefix), payload) in prepared.iter().zip(&payloads) {
+            if !refs.is_empty() {
+                record.appends.push(Append { refs, meta: &prefix.meta, payload });
+            }
+        }
+        record.settles.extend(parcels.iter().filter_map(|parcel| parcel.taken_from));
+        let mut appended = Vec::new();
+        if !record.appends.is_empty() {
+            appended = self.shared.journal.transact(&record)?.0;
+        } else if !record.settles.is_empty() {
+            // Nothing needs room: a full disk is no reason to wait.
+            self.shared.journal.settle(&record.settles)?;
+        }
+        let mut appended = appended.into_iter();
+        for ((targets, refs, _), parcel) in prepared.iter().zip(parcels) {
+            let first = if refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
+            enqueue_all(targets, Arrival { message: &parcel.message, now_ms }, first, wakes);
+        }
+        Ok(())
+    }
+}

@@ -100,7 +100,6 @@ impl Rules {
             ttl_ms: duration("x-message-ttl", true)?,
             expires_ms: duration("x-expires", false)?,
             dead_letter: dead_letter(&invalid, arguments)?,
-            ..Self::default()
         })
     }
 }

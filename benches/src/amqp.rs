@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::error::{Fallible, fail};
-use frame::{Arguments, method};
+use frame::{Arguments, Field, method};
 use scan::{Frame, Scanner};
 
 /// How long a broker may take to answer a request or to take bytes before the run counts as failed.
@@ -143,6 +143,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Declares a durable queue with arguments.
+    pub(crate) fn declare_queue_with(&mut self, queue: &str, arguments: &[(&str, Field<'_>)]) -> Fallible<()> {
+        let durable = 2;
+        let arguments = frame::queue_declare_with(queue, durable, &frame::fields(arguments));
+        self.call(arguments, method::QUEUE_DECLARE, method::QUEUE_DECLARE_OK)?;
+        Ok(())
+    }
+
     /// Ready messages of a queue that exists.
     pub(crate) fn queue_length(&mut self, queue: &str) -> Fallible<u64> {
         let passive = 1;
@@ -155,8 +163,19 @@ impl Connection {
 
     /// Declares a durable exchange.
     pub(crate) fn declare_exchange(&mut self, exchange: &str, kind: &str) -> Fallible<()> {
+        self.declare_exchange_with(exchange, kind, &[])
+    }
+
+    /// The same with arguments.
+    pub(crate) fn declare_exchange_with(
+        &mut self,
+        exchange: &str,
+        kind: &str,
+        arguments: &[(&str, Field<'_>)],
+    ) -> Fallible<()> {
         let durable = 2;
-        let arguments = Arguments::new().u16(0).short(exchange).short(kind).u8(durable).table(&[]);
+        let table = frame::fields(arguments);
+        let arguments = Arguments::new().u16(0).short(exchange).short(kind).u8(durable).table(&table);
         self.call(arguments, method::EXCHANGE_DECLARE, method::EXCHANGE_DECLARE_OK)?;
         Ok(())
     }
@@ -169,12 +188,23 @@ impl Connection {
 
     /// Starts a consumer. `prefetch` 0 is no limit.
     pub(crate) fn consume(&mut self, queue: &str, prefetch: u16, automatic_ack: bool) -> Fallible<()> {
+        self.consume_with(queue, prefetch, automatic_ack, &[])
+    }
+
+    /// The same with arguments of the consumer.
+    pub(crate) fn consume_with(
+        &mut self,
+        queue: &str,
+        prefetch: u16,
+        automatic_ack: bool,
+        arguments: &[(&str, Field<'_>)],
+    ) -> Fallible<()> {
         if prefetch > 0 {
             let arguments = Arguments::new().u32(0).u16(prefetch).u8(0);
             self.call(arguments, method::BASIC_QOS, method::BASIC_QOS_OK)?;
         }
         let flags = u8::from(automatic_ack) << 1;
-        let arguments = Arguments::new().u16(0).short(queue).short("").u8(flags).table(&[]);
+        let arguments = Arguments::new().u16(0).short(queue).short("").u8(flags).table(&frame::fields(arguments));
         self.call(arguments, method::BASIC_CONSUME, method::BASIC_CONSUME_OK)?;
         Ok(())
     }

@@ -107,7 +107,12 @@ fn whole(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
 
 /// Arguments of queue.declare with the flags passive (1), durable (2), exclusive (4), auto-delete (8).
 pub(crate) fn queue_declare(queue: &str, flags: u8) -> Arguments {
-    Arguments::new().u16(0).short(queue).u8(flags).table(&[])
+    queue_declare_with(queue, flags, &[])
+}
+
+/// The same with arguments of the queue, as [`fields`] makes them.
+pub(crate) fn queue_declare_with(queue: &str, flags: u8, arguments: &[u8]) -> Arguments {
+    Arguments::new().u16(0).short(queue).u8(flags).table(arguments)
 }
 
 /// Arguments of queue.bind.
@@ -115,7 +120,26 @@ pub(crate) fn queue_bind(queue: &str, exchange: &str, key: &str) -> Arguments {
     Arguments::new().u16(0).short(queue).short(exchange).short(key).u8(0).table(&[])
 }
 
-/// One message, encoded once, and a run of copies of it that can be written at once.
+/// A value in a field table.
+#[derive(Clone, Copy)]
+pub(crate) enum Field<'a> {
+    Number(i64),
+    Text(&'a str),
+}
+
+/// A field table without its length.
+pub(crate) fn fields(entries: &[(&str, Field<'_>)]) -> Vec<u8> {
+    let mut table = Arguments::new();
+    for (name, value) in entries {
+        table = match *value {
+            Field::Number(number) => table.short(name).u8(b'l').u64(number as u64),
+            Field::Text(text) => table.short(name).u8(b'S').long(text.as_bytes()),
+        };
+    }
+    table.0
+}
+
+/// Messages, encoded once, and a run of copies of them that can be written at once.
 pub(crate) struct Publish {
     run: Vec<u8>,
     message_bytes: usize,
@@ -123,25 +147,34 @@ pub(crate) struct Publish {
     run_messages: usize,
 }
 
+/// What a message has beside its body.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner<'a> {
+    /// To be kept on disk.
+    pub(crate) persistent: bool,
+    /// Its priority.
+    pub(crate) priority: Option<u8>,
+    /// Its headers, as [`fields`] makes them.
+    pub(crate) headers: Option<&'a [u8]>,
+}
+
 impl Publish {
     /// A message of `body_bytes` on channel 1. The body must fit in one frame.
     pub(crate) fn new(exchange: &str, key: &str, body_bytes: usize, persistent: bool) -> Self {
-        let arguments = Arguments::new().u16(0).short(exchange).short(key).u8(0);
-        let mut one = arguments.frame(super::CHANNEL, method::BASIC_PUBLISH);
-        let (class, _) = method::BASIC_PUBLISH;
-        let delivery_mode_given: u16 = 1 << 12;
-        let properties = Arguments::new()
-            .u16(class)
-            .u16(0)
-            .u64(body_bytes as u64)
-            .u16(delivery_mode_given)
-            .u8(if persistent { 2 } else { 1 });
-        one.extend(whole(super::scan::HEADER, super::CHANNEL, &properties.0));
-        let body: Vec<u8> = (0..body_bytes).map(|n| (n % 251) as u8).collect();
-        let body_at = one.len() + OVERHEAD_BYTES - 1;
-        one.extend(whole(super::scan::BODY, super::CHANNEL, &body));
-        let run_messages = (RUN_BYTES / one.len()).max(1);
-        Self { message_bytes: one.len(), body_at, run: one.repeat(run_messages), run_messages }
+        Self::of(
+            [message(exchange, key, body_bytes, Manner { persistent, ..Manner::default() })].as_slice(),
+            body_bytes,
+        )
+    }
+
+    /// Messages by turns, all of one length; each ends with a body of `body_bytes`.
+    pub(crate) fn of(messages: &[Vec<u8>], body_bytes: usize) -> Self {
+        let message_bytes = messages.first().map_or(0, Vec::len);
+        assert!(messages.iter().all(|message| message.len() == message_bytes), "messages of one length");
+        let rounds = (RUN_BYTES / (message_bytes * messages.len())).max(1);
+        let run = messages.concat().repeat(rounds);
+        let body_at = message_bytes - 1 - body_bytes;
+        Self { message_bytes, body_at, run, run_messages: rounds * messages.len() }
     }
 
     /// Messages in the longest run.
@@ -160,6 +193,29 @@ impl Publish {
             message[self.body_at..self.body_at + 8].copy_from_slice(&value.to_be_bytes());
         }
     }
+}
+
+/// One message on channel 1. The body must fit in one frame.
+pub(crate) fn message(exchange: &str, key: &str, body_bytes: usize, manner: Manner<'_>) -> Vec<u8> {
+    let arguments = Arguments::new().u16(0).short(exchange).short(key).u8(0);
+    let mut one = arguments.frame(super::CHANNEL, method::BASIC_PUBLISH);
+    let (class, _) = method::BASIC_PUBLISH;
+    let (headers_given, delivery_mode_given, priority_given) = (1_u16 << 13, 1 << 12, 1 << 11);
+    let mut flags = delivery_mode_given;
+    flags |= if manner.headers.is_some() { headers_given } else { 0 };
+    flags |= if manner.priority.is_some() { priority_given } else { 0 };
+    let mut properties = Arguments::new().u16(class).u16(0).u64(body_bytes as u64).u16(flags);
+    if let Some(headers) = manner.headers {
+        properties = properties.table(headers);
+    }
+    properties = properties.u8(if manner.persistent { 2 } else { 1 });
+    if let Some(priority) = manner.priority {
+        properties = properties.u8(priority);
+    }
+    one.extend(whole(super::scan::HEADER, super::CHANNEL, &properties.0));
+    let body: Vec<u8> = (0..body_bytes).map(|n| (n % 251) as u8).collect();
+    one.extend(whole(super::scan::BODY, super::CHANNEL, &body));
+    one
 }
 
 #[cfg(test)]

@@ -6,15 +6,20 @@
 //! * [`journal_alone`]: the journal's engine without a broker, to compare with.
 
 mod backlog;
+mod dead_letter;
 mod declare;
+mod delayed;
 mod fanout;
 mod idle;
 mod journal_alone;
 mod paced;
 mod persistent;
 mod persistent_many;
+mod priority;
 mod publish;
 mod start;
+mod stream;
+mod topic;
 mod traffic;
 mod transient;
 
@@ -71,7 +76,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 8] = [
+pub(crate) const WORKLOADS: [Workload; 13] = [
     Workload { name: "persistent-1k", about: persistent::ABOUT, run: persistent::run },
     Workload { name: "persistent-1k-8", about: persistent_many::ABOUT, run: persistent_many::run },
     Workload { name: "transient-64", about: transient::ABOUT, run: transient::run },
@@ -80,6 +85,11 @@ pub(crate) const WORKLOADS: [Workload; 8] = [
     Workload { name: "idle-connections", about: idle::ABOUT, run: idle::run },
     Workload { name: "start", about: start::ABOUT, run: start::run },
     Workload { name: "declare-10k", about: declare::ABOUT, run: declare::run },
+    Workload { name: "ttl-dead-letter", about: dead_letter::ABOUT, run: dead_letter::run },
+    Workload { name: "priority-10", about: priority::ABOUT, run: priority::run },
+    Workload { name: "delayed-1m", about: delayed::ABOUT, run: delayed::run },
+    Workload { name: "stream-5", about: stream::ABOUT, run: stream::run },
+    Workload { name: "topic-100k", about: topic::ABOUT, run: topic::run },
 ];
 
 /// Bytes as KiB.

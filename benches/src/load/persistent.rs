@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::paced::{self, Latencies};
-use super::traffic::{self, Manner, Traffic};
+use super::traffic::{self, Manner, Traffic, Way};
 use super::{BODY_BYTES, Bench, WINDOW};
 use crate::error::Fallible;
 use crate::table::{Better, Figure, Target};
@@ -17,14 +17,14 @@ const DELIVERY_P50: &str = "delivery p50 at half its throughput";
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let running = bench.start()?;
-    let queues = [String::from("bench-0")];
+    let ways = [Way::through("bench-0")];
     let mut control = running.connect()?;
-    control.declare_queue(&queues[0], true)?;
+    control.declare_queue(&ways[0].queue, true)?;
     let measured = bench.pick(Duration::from_secs(15), Duration::from_secs(3));
     let seen = traffic::run(
         &running,
         &Traffic {
-            queues: &queues,
+            ways: &ways,
             body_bytes: BODY_BYTES,
             manner: Manner::Confirmed { window: WINDOW },
             warm_up: bench.pick(Duration::from_secs(3), Duration::from_secs(1)),
@@ -39,7 +39,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
 
     let paced = |rate: f64| -> Fallible<Latencies> {
         let warm_up = Duration::from_secs(1);
-        paced::run(&running, &queues[0], BODY_BYTES, rate, warm_up, bench.pick(measured, Duration::from_secs(2)))
+        paced::run(&running, &ways[0].queue, BODY_BYTES, rate, warm_up, bench.pick(measured, Duration::from_secs(2)))
     };
     let Latencies { delivery, confirm } = paced(seen.rate / 2.0)?;
     let lower = |name, millis| Figure::new(name, "ms", millis, Better::Lower);

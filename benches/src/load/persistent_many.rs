@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::journal_alone;
-use super::traffic::{self, Manner, Traffic};
+use super::traffic::{self, Manner, Traffic, Way};
 use super::{BODY_BYTES, Bench, WINDOW};
 use crate::error::Fallible;
 use crate::table::{Better, Figure, Target};
@@ -15,16 +15,16 @@ const LANES: usize = 8;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let running = bench.start()?;
-    let queues: Vec<String> = (0..LANES).map(|number| format!("bench-{number}")).collect();
+    let ways: Vec<Way> = (0..LANES).map(|number| Way::through(&format!("bench-{number}"))).collect();
     let mut control = running.connect()?;
-    for queue in &queues {
-        control.declare_queue(queue, true)?;
+    for way in &ways {
+        control.declare_queue(&way.queue, true)?;
     }
     let measured = bench.pick(Duration::from_secs(15), Duration::from_secs(3));
     let seen = traffic::run(
         &running,
         &Traffic {
-            queues: &queues,
+            ways: &ways,
             body_bytes: BODY_BYTES,
             manner: Manner::Confirmed { window: WINDOW },
             warm_up: bench.pick(Duration::from_secs(3), Duration::from_secs(1)),

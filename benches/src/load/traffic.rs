@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::publish::Producer;
-use crate::amqp::frame::Publish;
+use crate::amqp::frame::{self, Publish};
 use crate::amqp::scan::Deliveries;
 use crate::amqp::{Connection, LOOK_UP};
 use crate::error::{Fallible, fail};
@@ -27,7 +27,7 @@ const ACK_EVERY: u64 = 100;
 /// What is sent.
 pub(crate) struct Traffic<'a> {
     /// One producer and one consumer for each.
-    pub(crate) queues: &'a [String],
+    pub(crate) ways: &'a [Way],
     /// Size of each body.
     pub(crate) body_bytes: usize,
     /// How it is sent.
@@ -38,6 +38,36 @@ pub(crate) struct Traffic<'a> {
     pub(crate) measured: Duration,
     /// The measured time ends early with this many messages.
     pub(crate) messages_max: u64,
+}
+
+/// From a producer to a consumer.
+pub(crate) struct Way {
+    /// The producer's routing key, on the default exchange.
+    pub(crate) key: String,
+    /// The consumer's queue.
+    pub(crate) queue: String,
+    /// The messages have so many priorities by turns, from 0; none where it is 0.
+    pub(crate) priorities: u8,
+}
+
+impl Way {
+    /// Through one queue.
+    pub(crate) fn through(queue: &str) -> Self {
+        Self { key: queue.to_owned(), queue: queue.to_owned(), priorities: 0 }
+    }
+
+    fn publish(&self, body_bytes: usize, persistent: bool) -> Publish {
+        let priorities: Vec<Option<u8>> =
+            if self.priorities == 0 { vec![None] } else { (0..self.priorities).map(Some).collect() };
+        let messages: Vec<Vec<u8>> = priorities
+            .into_iter()
+            .map(|priority| {
+                let manner = frame::Manner { persistent, priority, headers: None };
+                frame::message("", &self.key, body_bytes, manner)
+            })
+            .collect();
+        Publish::of(&messages, body_bytes)
+    }
 }
 
 /// How messages are sent and taken.
@@ -116,7 +146,7 @@ struct Switches {
 
 /// Runs it. The queues must exist and be empty.
 pub(crate) fn run(running: &Running, traffic: &Traffic<'_>) -> Fallible<Seen> {
-    let lanes: Vec<Lane> = traffic.queues.iter().map(|_| Lane::default()).collect();
+    let lanes: Vec<Lane> = traffic.ways.iter().map(|_| Lane::default()).collect();
     let switches = Switches::default();
     let watch = || {
         let started = Instant::now();
@@ -133,10 +163,10 @@ pub(crate) fn run(running: &Running, traffic: &Traffic<'_>) -> Fallible<Seen> {
     thread::scope(|scope| {
         let mut consumers = Vec::new();
         let mut producers = Vec::new();
-        for (queue, lane) in traffic.queues.iter().zip(&lanes) {
+        for (way, lane) in traffic.ways.iter().zip(&lanes) {
             let switches = &switches;
-            consumers.push(scope.spawn(move || switches.guard(consume(running, traffic, queue, lane, switches))));
-            producers.push(scope.spawn(move || switches.guard(produce(running, traffic, queue, lane, switches))));
+            consumers.push(scope.spawn(move || switches.guard(consume(running, traffic, &way.queue, lane, switches))));
+            producers.push(scope.spawn(move || switches.guard(produce(running, traffic, way, lane, switches))));
         }
         let seen = switches.guard(watch());
         switches.stop.store(true, Ordering::SeqCst);
@@ -207,14 +237,14 @@ impl Moment {
     }
 }
 
-fn produce(running: &Running, traffic: &Traffic<'_>, queue: &str, lane: &Lane, switches: &Switches) -> Fallible<()> {
+fn produce(running: &Running, traffic: &Traffic<'_>, way: &Way, lane: &Lane, switches: &Switches) -> Fallible<()> {
     let connection = running.connect()?;
     if traffic.body_bytes > connection.body_bytes_max() {
         return fail("the body does not fit in one frame");
     }
     match traffic.manner {
         Manner::Confirmed { window } => {
-            let publish = Publish::new("", queue, traffic.body_bytes, true);
+            let publish = way.publish(traffic.body_bytes, true);
             let mut producer = Producer::new(connection, publish, window)?;
             while !switches.stop.load(Ordering::SeqCst) {
                 producer.advance(window)?;
@@ -224,7 +254,7 @@ fn produce(running: &Running, traffic: &Traffic<'_>, queue: &str, lane: &Lane, s
             producer.close()
         }
         Manner::Automatic { ahead_max } => {
-            let publish = Publish::new("", queue, traffic.body_bytes, false);
+            let publish = way.publish(traffic.body_bytes, false);
             produce_ahead(connection, &publish, ahead_max, lane, switches)
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Bench;
-use super::traffic::{self, Manner, Traffic};
+use super::traffic::{self, Manner, Traffic, Way};
 use crate::error::Fallible;
 use crate::table::Figure;
 
@@ -15,13 +15,13 @@ const AHEAD_MAX: u64 = 10_000;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let running = bench.start()?;
-    let queues = [String::from("bench-0")];
+    let ways = [Way::through("bench-0")];
     let mut control = running.connect()?;
-    control.declare_queue(&queues[0], false)?;
+    control.declare_queue(&ways[0].queue, false)?;
     let seen = traffic::run(
         &running,
         &Traffic {
-            queues: &queues,
+            ways: &ways,
             body_bytes: BODY_BYTES,
             manner: Manner::Automatic { ahead_max: AHEAD_MAX },
             warm_up: bench.pick(Duration::from_secs(2), Duration::from_secs(1)),

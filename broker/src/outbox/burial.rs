@@ -32,22 +32,18 @@ pub(super) fn bury(
     let Some(mut route) = vhost.route_internally(routes, exchange, key_now) else {
         return (Arc::clone(message), Queues::new());
     };
-    let deaths = deaths(message, letter, &copies, now_ms / 1000);
-    let buried = message.edited(
-        Arc::clone(route.address()),
-        &Edit {
-            set: &headers(message, letter, &deaths),
-            remove: if key.is_some() { &[CC] } else { &[] },
-            without_ttl: true,
-        },
-    );
+    let headers = headers(message, letter, deaths(message, letter, &copies, now_ms / 1000));
+    let remove: &[&str] = if key.is_some() { &[CC] } else { &[] };
+    let edit = Edit { set: &headers, remove, without_ttl: true };
+    let buried = message.edited(Arc::clone(route.address()), &edit);
     if key.is_none() && !copies.is_empty() {
         route = vhost.route_copies(&route, copies);
     }
     let mut walked = Queues::new();
     let queues = vhost.queues_of(&route, &buried, &mut walked);
-    let queues = queues.iter().filter(|queue| letter.why == Departure::Rejected || !goes_round(queue.name(), &deaths));
-    let queues = queues.cloned().collect();
+    let deaths = headers.iter().find(|(name, _)| *name == X_DEATH).and_then(|(_, deaths)| deaths.as_array());
+    let comes_back = |queue: &str| letter.why != Departure::Rejected && goes_round(queue, deaths.unwrap_or_default());
+    let queues = queues.iter().filter(|queue| !comes_back(queue.name())).cloned().collect();
     (buried, queues)
 }
 
@@ -117,11 +113,11 @@ fn first_death(message: &Message, letter: &Letter, copies: &[Bytes], now_s: u64)
 }
 
 /// The headers that change.
-fn headers(message: &Message, letter: &Letter, deaths: &[Value]) -> Vec<(&'static str, Value)> {
+fn headers(message: &Message, letter: &Letter, deaths: Vec<Value>) -> Vec<(&'static str, Value)> {
     let (queue, why) = (&**letter.queue.name(), reason(letter.why));
     let exchange = &*message.address().exchange;
     let mut headers = vec![
-        (X_DEATH, Value::Array(deaths.to_vec())),
+        (X_DEATH, Value::Array(deaths)),
         ("x-last-death-exchange", exchange.into()),
         ("x-last-death-queue", queue.into()),
         ("x-last-death-reason", why.into()),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes recovery for so many seconds (60 if none are given). Needs a stable Rust and a C++ compiler, nothing else.
+# Fuzzes recovery of the journal and of a log, each for so many seconds (60 if none are given). Needs a stable Rust and a C++ compiler, nothing else.
 set -eu
 seconds=${1:-60}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,9 @@ passes="$passes -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-
 target=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="$passes --cfg fuzzing" cargo build --release --quiet --target "$target"
 
-mkdir -p corpus/recovery artifacts/recovery
-binary="${CARGO_TARGET_DIR:-target}/$target/release/recovery"
-"$binary" -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=3072 -print_final_stats=1 \
-    -artifact_prefix=artifacts/recovery/ corpus/recovery seeds/recovery
+for name in recovery log; do
+    mkdir -p "corpus/$name" "artifacts/$name"
+    binary="${CARGO_TARGET_DIR:-target}/$target/release/$name"
+    "$binary" -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=3072 -print_final_stats=1 \
+        -artifact_prefix="artifacts/$name/" "corpus/$name" "seeds/$name"
+done

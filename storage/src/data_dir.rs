@@ -83,6 +83,11 @@ impl DataDir {
         self.path.join("journal")
     }
 
+    /// Where the logs are.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
     /// Where the tables are.
     pub fn tables(&self) -> PathBuf {
         self.path.join("tables.redb")

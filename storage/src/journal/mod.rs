@@ -12,7 +12,7 @@ mod memory;
 use std::io;
 
 pub use self::embedded::{EmbeddedJournal, JournalOptions, OnFatal};
-pub(crate) use self::embedded::{free_bytes, is_full};
+pub(crate) use self::embedded::{free_bytes, is_full, varint};
 pub use self::faults::Faults;
 pub use self::memory::MemoryJournal;
 

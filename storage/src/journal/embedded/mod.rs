@@ -30,7 +30,7 @@ mod segment;
 mod space;
 #[cfg(test)]
 mod tests;
-mod varint;
+pub(crate) mod varint;
 mod writer;
 
 use std::cell::RefCell;

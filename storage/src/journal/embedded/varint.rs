@@ -1,7 +1,7 @@
 //! Variable-length integers: seven bits a byte, low ones first.
 
 /// Appends one number.
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -10,7 +10,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes one number off the front; `None` where it is cut short or longer than a `u64`.
-pub(super) fn take(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take(from: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = from.split_first()?;
     if first < 0x80 {
         *from = rest;
@@ -32,17 +32,17 @@ pub(super) fn take(from: &mut &[u8]) -> Option<u64> {
 }
 
 /// Takes one number that has to fit in 32 bits.
-pub(super) fn take_u32(from: &mut &[u8]) -> Option<u32> {
+pub(crate) fn take_u32(from: &mut &[u8]) -> Option<u32> {
     u32::try_from(take(from)?).ok()
 }
 
 /// Maps small negative and positive differences to small numbers.
-pub(super) fn zigzag(difference: i64) -> u64 {
+pub(crate) fn zigzag(difference: i64) -> u64 {
     ((difference << 1) ^ (difference >> 63)) as u64
 }
 
 /// The inverse of [`zigzag`].
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -44,7 +44,7 @@ pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals
 pub use self::error::{Error, Kind, Resource};
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, SharedCredit, Wakes};
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
-pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus};
+pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
 pub use self::session::Session;
 pub use self::vhost::{
     DeleteQueue, ExchangeOptions, Published, QueueName, Route, RouteCache, Subscription, Transaction, VirtualHost,

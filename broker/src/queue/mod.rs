@@ -3,9 +3,10 @@
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`lease`]: those that somebody has.
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
-//! * [`options`]: what a queue is declared with; [`rules`]: what follows from it.
+//! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * this file: the lock, the journal, the wake-ups.
 
+mod arguments;
 mod consumer;
 mod entry;
 mod lease;
@@ -30,10 +31,10 @@ pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
 pub use self::lease::{Lease, Outcome};
-pub use self::options::QueueOptions;
 pub(crate) use self::options::resource;
+pub use self::options::{QueueOptions, QueueType};
 pub use self::rules::ARGUMENT_MS_MAX;
-pub(crate) use self::rules::{DeadLetter, Rules};
+pub(crate) use self::rules::{DeadLetter, Effective, Rules};
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Effects, Grant, State};

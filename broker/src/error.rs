@@ -130,6 +130,14 @@ pub enum Error {
         /// Why not.
         problem: ArgumentProblem,
     },
+    /// A queue of its type cannot have a property.
+    #[error("invalid property '{property}' for {resource}")]
+    InvalidProperty {
+        /// Which queue.
+        resource: Resource,
+        /// Which property, in RabbitMQ's words.
+        property: &'static str,
+    },
     /// There is no such type of exchange.
     #[error("unknown exchange type '{0}'")]
     UnknownExchangeType(String),
@@ -176,8 +184,12 @@ impl fmt::Display for Forbidden {
 /// What is wrong with an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentProblem {
-    /// It should be of another type.
+    /// It should be an integer.
     WrongType,
+    /// It should be of another type, and not an integer.
+    UnacceptableType,
+    /// A queue of this type, in RabbitMQ's words, has no such argument.
+    NotOfType(&'static str),
     /// A number that must not be negative is.
     Negative,
     /// A number that must not be zero is.
@@ -196,7 +208,8 @@ pub enum ArgumentProblem {
 impl fmt::Display for ArgumentProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongType => f.write_str("it is of the wrong type"),
+            Self::WrongType | Self::UnacceptableType => f.write_str("it is of the wrong type"),
+            Self::NotOfType(kind) => write!(f, "a queue of type {kind} has none"),
             Self::Negative => f.write_str("it is negative"),
             Self::Zero => f.write_str("it is zero"),
             Self::TooLarge { max } => write!(f, "it is larger than {max}"),

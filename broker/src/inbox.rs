@@ -50,11 +50,22 @@ impl Content {
     }
 }
 
+/// A reply on its way to whoever asked: there is no queue that it comes from, and nobody wants to hear of its outcome.
+#[derive(Debug)]
+pub struct Reply {
+    /// What the session called itself as a requester ([`Outlet::token`]).
+    pub token: u64,
+    /// The message.
+    pub message: Arc<Message>,
+}
+
 /// What an inbox holds.
 #[derive(Debug)]
 pub enum Item {
     /// A message.
     Delivery(Delivery),
+    /// A reply.
+    Reply(Reply),
     /// The consumer with this token is no more: its queue was deleted.
     Cancelled(u64),
 }
@@ -74,6 +85,10 @@ pub struct Inbox {
 
 /// What a delivery takes in an inbox beside its bytes.
 const DELIVERY_OVERHEAD_BYTES: usize = 128;
+
+/// Above so many bytes an inbox takes no replies. Nothing can ask for them again, so this is far above what deliveries may
+/// take, and stands between a requester that does not read and the memory of all others.
+const REPLY_ROOM_BYTES: usize = 64 << 20;
 
 impl Inbox {
     /// An inbox that takes deliveries until `bytes_max` bytes wait in it (and one more).
@@ -117,10 +132,16 @@ impl Inbox {
         self.bytes.load(Ordering::SeqCst) < self.bytes_max
     }
 
+    /// Whether a reply can be put in.
+    pub(crate) fn has_reply_room(&self) -> bool {
+        self.bytes.load(Ordering::SeqCst) < REPLY_ROOM_BYTES
+    }
+
     /// Puts an item in; true where the owner has to be woken.
     pub(crate) fn push(&self, item: Item) -> bool {
         let bytes = match &item {
             Item::Delivery(delivery) => delivery.content.bytes() as usize + DELIVERY_OVERHEAD_BYTES,
+            Item::Reply(reply) => reply.message.bytes() as usize + DELIVERY_OVERHEAD_BYTES,
             Item::Cancelled(_) => 0,
         };
         let mut items = self.items.lock();

@@ -13,6 +13,7 @@
 //! | [`queue`] | the queue as a state machine, and the lock around it |
 //! | [`vhost`] | the names: declaring, binding, routing, publishing, consuming |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
+//! | [`replies`] | replies that go from one connection to another without a queue |
 //! | [`rights`] | users, passwords, permissions |
 //! | [`session`] | a client that has logged in |
 //! | [`broker`] | all of it, opened on its storage |
@@ -28,6 +29,7 @@ pub mod message;
 mod outbox;
 pub mod protocol;
 pub mod queue;
+pub mod replies;
 pub mod rights;
 mod rights_store;
 pub mod session;
@@ -42,9 +44,10 @@ pub use gantry_storage::Ticket;
 
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
 pub use self::error::{Error, Kind, Resource};
-pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, SharedCredit, Wakes};
+pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
-pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus};
+pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
+pub use self::replies::ReplyConsumer;
 pub use self::session::Session;
 pub use self::vhost::{
     DeleteQueue, ExchangeOptions, Published, QueueName, Route, RouteCache, Subscription, Transaction, VirtualHost,

@@ -7,6 +7,7 @@ use gantry_storage::{Journal, Table};
 
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
+use crate::replies::Replies;
 use crate::timer::Timer;
 
 /// What all parts of one broker share.
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) sources: Sources,
     pub(crate) timer: Timer,
     pub(crate) outbox: Outbox,
+    pub(crate) replies: Replies,
     /// Above so many bytes in memory, bodies that are stored leave it.
     pub(crate) memory_watermark_bytes: usize,
     /// Numbers for connections.
@@ -39,6 +41,7 @@ impl Shared {
             sources,
             timer: Timer::default(),
             outbox: Outbox::default(),
+            replies: Replies::default(),
             memory_watermark_bytes,
             ids: AtomicU64::new(1),
             lanes: AtomicU64::new(u64::from(run) << 32),

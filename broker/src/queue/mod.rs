@@ -1,13 +1,17 @@
 //! Queues: a lock around a pure state machine ([`state`]), and what is done with what it answers.
 //!
-//! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`lease`]: those that somebody has.
+//! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`later`]: those whose time has not come; [`lease`]: those
+//!   that somebody has. [`blocks`]: what long lists are made of.
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
-//! * [`options`]: what a queue is declared with; [`rules`]: what follows from it.
+//! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * this file: the lock, the journal, the wake-ups.
 
+mod arguments;
+mod blocks;
 mod consumer;
 mod entry;
+mod later;
 mod lease;
 #[cfg(test)]
 mod model;
@@ -29,11 +33,12 @@ use smallvec::SmallVec;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
+pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
-pub use self::options::QueueOptions;
 pub(crate) use self::options::resource;
+pub use self::options::{QueueOptions, QueueType};
 pub use self::rules::ARGUMENT_MS_MAX;
-pub(crate) use self::rules::{DeadLetter, Rules};
+pub(crate) use self::rules::{DeadLetter, Effective, Rules};
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Effects, Grant, State};

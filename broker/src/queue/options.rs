@@ -20,10 +20,62 @@ pub struct QueueOptions {
     pub arguments: Table,
 }
 
-/// Arguments whose value must be the same when a queue is declared once more, as in RabbitMQ.
-const COMPARED: &[&str] = &["x-expires", "x-message-ttl", "x-queue-type"];
+/// What kind of queue a client asks for. Here it is one engine with other defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// `x-queue-type` of `classic`, or none.
+    #[default]
+    Classic,
+    /// `x-queue-type` of `quorum`.
+    Quorum,
+}
+
+impl QueueType {
+    /// What RabbitMQ calls it in texts of errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "rabbit_classic_queue",
+            Self::Quorum => "rabbit_quorum_queue",
+        }
+    }
+}
+
+/// Arguments whose value must be the same when a queue is declared once more, in the order in which RabbitMQ compares them.
+/// Others may differ: what means nothing here, or came with a version that compares it no more.
+const COMPARED: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-delayed-retry-max",
+    "x-delayed-retry-min",
+    "x-delayed-retry-type",
+    "x-delivery-limit",
+    "x-expires",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-leader-locator",
+    "x-queue-master-locator",
+    "x-queue-mode",
+    "x-queue-type",
+    "x-queue-version",
+    "x-quorum-initial-group-size",
+    "x-single-active-consumer",
+];
 
 impl QueueOptions {
+    /// What kind of queue it is. An argument that names none is refused where the queue is declared.
+    pub fn queue_type(&self) -> QueueType {
+        match self.arguments.get("x-queue-type").and_then(Value::as_str) {
+            Some("quorum") => QueueType::Quorum,
+            _ => QueueType::Classic,
+        }
+    }
+
     /// Compares with what is declared once more.
     pub(crate) fn check_same(&self, resource: &Resource, again: &Self) -> Result<(), Error> {
         let differs = |property: &str, differing| {

@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::{ArgumentProblem, Error, Resource};
-use crate::value::{Table, Value};
+use super::arguments::Arguments;
+use super::options::{QueueOptions, QueueType};
+use crate::error::{Error, Resource};
+use crate::value::Table;
 
 /// Longest time that an argument or a message may ask for, in milliseconds: ten years, as in RabbitMQ.
 pub const ARGUMENT_MS_MAX: u64 = 315_360_000_000;
+
+/// How often a message of a quorum queue may fail if nothing else is said, as in RabbitMQ 4.
+const QUORUM_DELIVERY_LIMIT: i128 = 20;
+
+/// The highest priority that a quorum queue tells apart, as in RabbitMQ 4.3.
+const QUORUM_PRIORITY_MAX: u8 = 31;
 
 /// What a queue does with its messages: what it was declared with, and what policies add. Any of them can be combined; one
 /// that is not asked for costs nothing.
@@ -20,6 +28,26 @@ pub(crate) struct Rules {
     pub(crate) expires_ms: Option<u64>,
     /// Where messages go that failed here.
     pub(crate) dead_letter: Option<Arc<DeadLetter>>,
+    /// `x-max-length`: how many messages wait at most.
+    pub(crate) length_max: Option<u64>,
+    /// `x-max-length-bytes`: how many bytes of bodies wait at most.
+    pub(crate) bytes_max: Option<u64>,
+    /// `x-overflow`: what happens to the message that is too many.
+    pub(crate) overflow: Overflow,
+    /// `x-max-priority`: priorities above it count as it; 0 where all messages are equal.
+    pub(crate) priority_max: u8,
+    /// `x-single-active-consumer`: one consumer gets everything, the others stand by.
+    pub(crate) single_active: bool,
+    /// A consumer of a higher priority takes over from the active one.
+    pub(crate) takes_over: bool,
+    /// `x-delivery-limit`: how often a message may fail and be tried again.
+    pub(crate) delivery_limit: Option<u32>,
+    /// Consumers are told how often a message has failed.
+    pub(crate) tells_attempts: bool,
+    /// `x-consumer-timeout`: how long a consumer may have a message, in milliseconds.
+    pub(crate) lease_ms: Option<u64>,
+    /// `x-delayed-retry-*`: how long a message that failed waits until it is tried again.
+    pub(crate) retry_delay: Option<RetryDelay>,
 }
 
 /// Where messages go that were rejected, expired, did not fit or failed too often.
@@ -33,99 +61,123 @@ pub(crate) struct DeadLetter {
     pub(crate) at_least_once: bool,
 }
 
-/// Arguments that ask for a rule which does not exist yet. Taking them in silence would be a promise; a name that no broker
-/// knows is taken, as in RabbitMQ.
-const UNSUPPORTED: &[&str] = &[
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-overflow",
-    "x-max-priority",
-    "x-single-active-consumer",
-    "x-delivery-limit",
-    "x-consumer-timeout",
-    "x-max-age",
-    "x-stream-max-segment-size-bytes",
-    "x-stream-filter-size-bytes",
-    "x-initial-cluster-size",
-];
+/// What happens when a queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// The first message goes.
+    #[default]
+    DropHead,
+    /// The new one is not taken.
+    RejectPublish,
+    /// The new one is not taken, and goes where failed messages go.
+    RejectPublishDeadLetter,
+}
 
-impl Rules {
-    pub(crate) fn of(resource: &Resource, arguments: &Table) -> Result<Self, Error> {
-        let invalid = |name: &str, value: &Value, problem| Error::InvalidArgument {
-            resource: resource.clone(),
-            name: name.to_owned(),
-            value: Box::new(value.clone()),
-            problem,
-        };
-        let duration = |name: &str, zero_is_fine: bool| -> Result<Option<u64>, Error> {
-            let Some(value) = arguments.get(name) else { return Ok(None) };
-            let Some(number) = value.as_integer() else {
-                return Err(invalid(name, value, ArgumentProblem::WrongType));
-            };
-            match u64::try_from(number) {
-                Err(_) => Err(invalid(name, value, ArgumentProblem::Negative)),
-                Ok(0) if !zero_is_fine => Err(invalid(name, value, ArgumentProblem::Zero)),
-                Ok(ms) if ms > ARGUMENT_MS_MAX => {
-                    Err(invalid(name, value, ArgumentProblem::TooLarge { max: ARGUMENT_MS_MAX }))
-                }
-                Ok(ms) => Ok(Some(ms)),
-            }
-        };
-        for name in UNSUPPORTED {
-            if let Some(value) = arguments.get(name) {
-                return Err(invalid(name, value, ArgumentProblem::Unsupported));
-            }
-        }
-        if let Some(value) = arguments.get("x-queue-type") {
-            match value.as_str() {
-                Some("classic") => {}
-                Some("quorum" | "stream") => return Err(invalid("x-queue-type", value, ArgumentProblem::Unsupported)),
-                Some(_) => {
-                    return Err(invalid("x-queue-type", value, ArgumentProblem::Other("unknown queue type".into())));
-                }
-                None => return Err(invalid("x-queue-type", value, ArgumentProblem::WrongType)),
-            }
-        }
-        if let Some(value) = arguments.get("x-queue-mode")
-            && !matches!(value.as_str(), Some("default" | "lazy"))
-        {
-            return Err(invalid("x-queue-mode", value, unknown_choice("mode", value)));
-        }
-        if let Some(value) = arguments.get("x-queue-version")
-            && !matches!(value.as_integer(), Some(1 | 2))
-        {
-            return Err(invalid("x-queue-version", value, unknown_choice("version", value)));
-        }
-        Ok(Self {
-            ttl_ms: duration("x-message-ttl", true)?,
-            expires_ms: duration("x-expires", false)?,
-            dead_letter: dead_letter(&invalid, arguments)?,
-        })
+/// How long failed messages wait: longer with each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetryDelay {
+    /// After the first attempt, in milliseconds; twice as long after the second.
+    pub(crate) min_ms: u64,
+    /// At most, in milliseconds.
+    pub(crate) max_ms: u64,
+    /// Which messages wait.
+    pub(crate) which: Delayed,
+}
+
+/// Which messages wait before they are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delayed {
+    /// Whatever counts as an attempt.
+    All,
+    /// What a consumer handed back in so many words.
+    Returned,
+}
+
+impl RetryDelay {
+    /// How long a message waits that has failed so often, in milliseconds.
+    pub(crate) fn after_ms(&self, attempts: u32) -> u64 {
+        self.min_ms.saturating_mul(u64::from(attempts)).min(self.max_ms)
     }
 }
 
-/// The words for a setting of classic queues that means nothing here, where all queues are one engine, but has to be a known one.
-fn unknown_choice(what: &str, value: &Value) -> ArgumentProblem {
-    let shown = value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|number| number.to_string()));
-    ArgumentProblem::Other(format!("\"unsupported queue {what} '{}'\"", shown.unwrap_or_default()))
+/// What policies say of a queue: definitions of the policy and of the operator policy that match it, by their keys
+/// (`max-length`, `message-ttl`, `dead-letter-exchange` and so on: arguments without `x-`). Their values have been checked
+/// when they were set; one that makes no sense here is passed over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Effective {
+    /// The policy; empty where there is none.
+    pub(crate) policy: Table,
+    /// The operator policy, which can only narrow what others say; empty where there is none.
+    pub(crate) operator: Table,
 }
 
-fn dead_letter(
-    invalid: &impl Fn(&str, &Value, ArgumentProblem) -> Error,
-    arguments: &Table,
-) -> Result<Option<Arc<DeadLetter>>, Error> {
-    const EXCHANGE: &str = "x-dead-letter-exchange";
-    const KEY: &str = "x-dead-letter-routing-key";
-    const STRATEGY: &str = "x-dead-letter-strategy";
-    let text = |name: &'static str| match arguments.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| invalid(name, value, ArgumentProblem::WrongType)),
+impl Rules {
+    /// What a queue has to do that was declared with these options, under these policies. Of numbers the smallest counts;
+    /// otherwise an argument comes before an operator policy, and that before a policy.
+    ///
+    /// # Errors
+    /// An argument has a value that it cannot have, or the type of queue cannot have a property.
+    pub(crate) fn of(resource: &Resource, options: &QueueOptions, policy: &Effective) -> Result<Self, Error> {
+        let arguments = Arguments::new(resource, &options.arguments, policy);
+        let kind = arguments.queue_type()?;
+        arguments.check_meaningless(kind)?;
+        let is_quorum = kind == QueueType::Quorum;
+        let (length_max, bytes_max) = (arguments.number("x-max-length")?, arguments.number("x-max-length-bytes")?);
+        let overflow = arguments.overflow()?;
+        let mut dead_letter = arguments.dead_letter()?;
+        // As in RabbitMQ: what is dropped to make room must not be kept elsewhere for as long as nobody takes it.
+        if let Some(to) = &mut dead_letter
+            && overflow == Overflow::DropHead
+            && (length_max.is_some() || bytes_max.is_some())
+        {
+            to.at_least_once = false;
+        }
+        let delivery_limit =
+            arguments.delivery_limit()?.or(is_quorum.then_some(QUORUM_DELIVERY_LIMIT)).filter(|limit| *limit >= 0);
+        let priority_max = arguments.priority_max()?;
+        let single_active = arguments.single_active()?;
+        let rules = Self {
+            ttl_ms: arguments.duration("x-message-ttl", true)?,
+            expires_ms: arguments.duration("x-expires", false)?,
+            dead_letter: dead_letter.map(Arc::new),
+            length_max,
+            bytes_max,
+            overflow,
+            priority_max: priority_max.unwrap_or(if is_quorum { QUORUM_PRIORITY_MAX } else { 0 }),
+            single_active,
+            takes_over: single_active && is_quorum,
+            delivery_limit: delivery_limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+            tells_attempts: is_quorum || delivery_limit.is_some(),
+            lease_ms: arguments.duration("x-consumer-timeout", false)?,
+            retry_delay: arguments.retry_delay()?,
+        };
+        if is_quorum {
+            check_quorum(resource, options)?;
+        }
+        Ok(rules)
+    }
+
+    /// Whether it may have to refuse a message.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.overflow != Overflow::DropHead && (self.length_max.is_some() || self.bytes_max.is_some())
+    }
+
+    /// Whether it may have to drop a message for another one.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.overflow == Overflow::DropHead && (self.length_max.is_some() || self.bytes_max.is_some())
+    }
+}
+
+/// What a quorum queue cannot be, as in RabbitMQ.
+fn check_quorum(resource: &Resource, options: &QueueOptions) -> Result<(), Error> {
+    let wrong = if options.auto_delete {
+        "auto-delete"
+    } else if options.exclusive {
+        "exclusive-owner"
+    } else if !options.durable {
+        "non-durable"
+    } else {
+        return Ok(());
     };
-    let (exchange, key, strategy) = (text(EXCHANGE)?, text(KEY)?, text(STRATEGY)?);
-    let Some(exchange) = exchange else { return Ok(None) };
-    Ok(Some(Arc::new(DeadLetter {
-        exchange: Arc::from(exchange),
-        key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
-        at_least_once: strategy == Some("at-least-once"),
-    })))
+    Err(Error::InvalidProperty { resource: resource.clone(), property: wrong })
 }

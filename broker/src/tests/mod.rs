@@ -3,11 +3,13 @@
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
 //! * [`dead_letters`]: from queue to queue.
 //! * [`recovery`]: what is there after a stop and after a crash.
+//! * [`replies`]: what goes from one connection to another without a queue.
 
 mod dead_letters;
 mod flow;
 mod names;
 mod recovery;
+mod replies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -59,7 +59,7 @@ impl VirtualHost {
             durable = Some(appended.ticket);
         }
         let arrival = Arrival { message, now_ms };
-        let routed = enqueue_all(&targets, arrival, first, wakes);
+        let routed = enqueue_all(&targets, arrival, first, wakes) + self.reply(route, message, wakes);
         Ok(Published { routed, durable })
     }
 
@@ -106,14 +106,26 @@ impl VirtualHost {
         }
         let mut appended = appended.into_iter();
         let mut routed = Vec::with_capacity(prepared.len());
-        for ((targets, refs, _), (_, message)) in prepared.iter().zip(&transaction.publishes) {
+        for ((targets, refs, _), (route, message)) in prepared.iter().zip(&transaction.publishes) {
             let first = if refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            routed.push(enqueue_all(targets, Arrival { message, now_ms }, first, wakes));
+            let queues = enqueue_all(targets, Arrival { message, now_ms }, first, wakes);
+            routed.push(queues + self.reply(route, message, wakes));
         }
         for (queue, leases) in &transaction.accepts {
             queue.settle_committed(leases, wakes);
         }
         Ok((routed, durable))
+    }
+}
+
+impl VirtualHost {
+    /// Hands a message to the requesters that it is for; how many took it.
+    fn reply(&self, route: &Route, message: &Arc<Message>, wakes: &mut Wakes) -> usize {
+        let mut taken = 0;
+        for address in &route.replies {
+            taken += usize::from(self.shared.replies.deliver(&self.name, address, message, wakes));
+        }
+        taken
     }
 }
 

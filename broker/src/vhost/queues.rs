@@ -11,7 +11,7 @@ use super::exchange::Destination;
 use super::{Committed, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::inbox::Wakes;
-use crate::queue::{NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
+use crate::queue::{Effective, NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
 
 /// What a queue is to be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl VirtualHost {
                 Arc::from(name)
             }
         };
-        let rules = Rules::of(&self.queue_resource(&name), &options.arguments)?;
+        let rules = Rules::of(&self.queue_resource(&name), options, &Effective::default())?;
         let owner = options.exclusive.then_some(connection);
         let queue = Queue::new(
             Arc::clone(&self.shared),
@@ -153,7 +153,7 @@ impl VirtualHost {
     }
 
     pub(crate) fn restore_queue(&self, name: &str, lane: u64, options: QueueOptions) -> Result<Arc<Queue>, Error> {
-        let rules = Rules::of(&self.queue_resource(name), &options.arguments)?;
+        let rules = Rules::of(&self.queue_resource(name), &options, &Effective::default())?;
         let vhost = Arc::clone(&self.name);
         let queue = Queue::new(Arc::clone(&self.shared), lane, Arc::from(name), vhost, options, rules, None);
         self.insert_queue(&mut self.topology.write(), &queue);

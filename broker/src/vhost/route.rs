@@ -12,6 +12,7 @@ use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::exchange::ExchangeKind;
 use crate::message::{Address, Message};
 use crate::queue::Queue;
+use crate::replies;
 use crate::value::Table;
 
 /// Queues that a publisher's routes lead to at most before it starts anew; a route itself weighs as much as some of them.
@@ -20,6 +21,9 @@ const ROUTE_WEIGHT: usize = 16;
 
 pub(crate) type Queues = SmallVec<[Arc<Queue>; 4]>;
 
+/// Addresses of requesters.
+pub(super) type Addresses = SmallVec<[Bytes; 1]>;
+
 /// Where messages with this exchange and routing key go.
 #[derive(Debug)]
 pub struct Route {
@@ -27,6 +31,8 @@ pub struct Route {
     exchange: Arc<Exchange>,
     /// Further keys by which the message goes to the same exchange.
     copies: Vec<Bytes>,
+    /// Requesters among those keys.
+    pub(super) replies: Addresses,
     /// None where the message's headers decide.
     queues: Option<Queues>,
 }
@@ -68,6 +74,10 @@ impl RouteCache {
     }
 
     fn insert(&mut self, route: &Arc<Route>) {
+        // There is a new address with every requester.
+        if !route.replies.is_empty() {
+            return;
+        }
         if self.kept >= CACHED_QUEUES_MAX {
             self.routes.clear();
             self.kept = 0;
@@ -120,8 +130,13 @@ impl VirtualHost {
         let queues = (!walk.asked_headers).then_some(walk.queues);
         drop(topology);
         let exchange_name = Arc::clone(&exchange.name);
-        let address = Arc::new(Address { exchange: exchange_name, routing_key: Bytes::copy_from_slice(key) });
-        Some(Arc::new(Route { address, exchange, copies: Vec::new(), queues }))
+        let routing_key = Bytes::copy_from_slice(key);
+        let mut replies = Addresses::new();
+        if queues.as_ref().is_some_and(SmallVec::is_empty) && is_requester(&exchange, key) {
+            replies.push(routing_key.clone());
+        }
+        let address = Arc::new(Address { exchange: exchange_name, routing_key });
+        Some(Arc::new(Route { address, exchange, copies: Vec::new(), replies, queues }))
     }
 
     /// Finds where a message goes that is also published by other keys to the same exchange: each queue that any of them leads
@@ -130,7 +145,11 @@ impl VirtualHost {
         let topology = self.topology.read();
         let mut asked_headers = route.queues.is_none();
         let mut queues = route.queues.clone().unwrap_or_default();
+        let mut replies = route.replies.clone();
         for key in &copies {
+            if is_requester(&route.exchange, key) {
+                replies.push(key.clone());
+            }
             let mut walk = Walk::new(&topology, key, None);
             walk.from(&route.exchange);
             asked_headers |= walk.asked_headers;
@@ -139,7 +158,9 @@ impl VirtualHost {
         drop(topology);
         dedup(&mut queues);
         let (address, exchange) = (Arc::clone(&route.address), Arc::clone(&route.exchange));
-        Arc::new(Route { address, exchange, copies, queues: (!asked_headers).then_some(queues) })
+        replies.sort_unstable();
+        replies.dedup();
+        Arc::new(Route { address, exchange, copies, replies, queues: (!asked_headers).then_some(queues) })
     }
 
     /// The queues for one message.
@@ -166,6 +187,11 @@ impl VirtualHost {
         }
         walked
     }
+}
+
+/// Whether what is published to this exchange by this key may be a reply.
+fn is_requester(exchange: &Exchange, key: &[u8]) -> bool {
+    exchange.name.is_empty() && replies::is_address(key)
 }
 
 /// One walk from an exchange to queues.

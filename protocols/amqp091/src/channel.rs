@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use gantry_broker::{Essentials, Message, Route, SharedCredit, Subscription, Ticket, Transaction};
 use hashbrown::HashMap;
 
+use crate::methods::Replies;
 use crate::unacked::UnackedList;
 
 /// More deliveries than there will ever be: a shared credit without limit.
@@ -136,6 +137,8 @@ pub(crate) struct Channel {
     pub(crate) closing: bool,
     pub(crate) content: Option<Content>,
     pub(crate) consumers: HashMap<Box<str>, Consumer>,
+    /// Who takes the replies to the requests of this channel.
+    pub(crate) replies: Option<Replies>,
     /// The consumers' tags by their tokens.
     pub(crate) tags: HashMap<u64, Box<str>>,
     pub(crate) unacked: UnackedList,
@@ -156,6 +159,7 @@ impl Channel {
             closing: false,
             content: None,
             consumers: HashMap::new(),
+            replies: None,
             tags: HashMap::new(),
             unacked: UnackedList::default(),
             last_delivery_tag: 0,

@@ -60,9 +60,6 @@ impl Copies {
         let mut contents = BytesMut::new();
         // Part of a table that was decoded can be encoded.
         table::encode_table(stripped, &mut contents).ok()?;
-        let properties = Properties { headers: Some(RawTable::new(&contents)), ..*properties };
-        let mut head = BytesMut::new();
-        properties.encode(&mut head);
-        Some(head)
+        Some(Properties { headers: Some(RawTable::new(&contents)), ..*properties }.encoded())
     }
 }

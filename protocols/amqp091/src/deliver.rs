@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_broker::{Content, Delivery, Item, Message};
+use gantry_broker::{Content, Delivery, Item, Message, Reply};
 
 use crate::channel::channel_of;
 use crate::codec::methods as m;
@@ -42,6 +42,7 @@ impl Client {
         for item in items.drain(..) {
             match item {
                 Item::Delivery(delivery) => self.deliver_one(delivery),
+                Item::Reply(reply) => self.deliver_reply(&reply),
                 Item::Cancelled(token) => self.cancelled(token),
             }
         }
@@ -78,8 +79,7 @@ impl Client {
         };
         if !fits(&message, self.frame_bytes_max) {
             self.release(Item::Delivery(granted));
-            let text = "the properties of a message do not fit into a frame of the size that was negotiated";
-            self.fail_channel(channel, &Failure::new(ReplyCode::ContentTooLarge, text));
+            self.fail_channel(channel, &does_not_fit());
             return;
         }
         open.last_delivery_tag += 1;
@@ -92,6 +92,21 @@ impl Client {
             open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed: true });
         }
         self.send_content(channel, &message);
+    }
+
+    fn deliver_reply(&mut self, reply: &Reply) {
+        let channel = channel_of(reply.token);
+        // Who has cancelled or closed the channel meanwhile gets nothing more.
+        let Some(open) = self.channels.get_mut(&channel) else { return };
+        let Some(tag) = open.tags.get(&reply.token) else { return };
+        if !fits(&reply.message, self.frame_bytes_max) {
+            return self.fail_channel(channel, &does_not_fit());
+        }
+        open.last_delivery_tag += 1;
+        let Some(consumer_tag) = ShortStr::new(tag.as_bytes()) else { return };
+        let (exchange, key) = address(&reply.message);
+        delivery::encode_deliver(self.out.tail(), channel, consumer_tag, open.last_delivery_tag, false, exchange, key);
+        self.send_content(channel, &reply.message);
     }
 
     /// A queue was deleted under its consumer.
@@ -113,8 +128,7 @@ impl Client {
         let message = Arc::clone(message);
         if !fits(&message, self.frame_bytes_max) {
             self.release(Item::Delivery(granted));
-            let text = "the properties of a message do not fit into a frame of the size that was negotiated";
-            self.fail_channel(channel, &Failure::new(ReplyCode::ContentTooLarge, text));
+            self.fail_channel(channel, &does_not_fit());
             return;
         }
         let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
@@ -128,6 +142,11 @@ impl Client {
         }
         self.send_content(channel, &message);
     }
+}
+
+fn does_not_fit() -> Failure {
+    let text = "the properties of a message do not fit into a frame of the size that was negotiated";
+    Failure::new(ReplyCode::ContentTooLarge, text)
 }
 
 /// Properties cannot be split over frames.

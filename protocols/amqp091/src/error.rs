@@ -104,14 +104,20 @@ impl From<Error> for Failure {
                     ArgumentProblem::WrongType if resource.kind == Kind::Exchange => {
                         format!("invalid type '{}' for arg '{name}' in {resource}", value.type_name())
                     }
-                    ArgumentProblem::WrongType if name == "x-queue-type" => {
-                        format!("invalid arg '{name}' for {resource}: {{unacceptable_type,{}}}", value.type_name())
+                    ArgumentProblem::UnacceptableType if name == "x-dead-letter-exchange" => {
+                        format!("invalid type '{}' for arg '{name}' in {resource}", value.type_name())
+                    }
+                    ArgumentProblem::NotOfType(kind) => {
+                        format!("invalid arg '{name}' for {resource} of queue type {kind}")
                     }
                     problem => {
                         format!("invalid arg '{name}' for {resource}: {}", problem_words(&problem, &value))
                     }
                 };
                 (ReplyCode::PreconditionFailed, text)
+            }
+            Error::InvalidProperty { resource, property } => {
+                (ReplyCode::PreconditionFailed, format!("invalid property '{property}' for {resource}"))
             }
             Error::UnknownExchangeType(kind) => (ReplyCode::CommandInvalid, format!("unknown exchange type '{kind}'")),
             Error::Full => (ReplyCode::ResourceError, "the disk is full".to_owned()),
@@ -148,6 +154,8 @@ fn argument_words(value: &Option<Value>) -> String {
 fn problem_words(problem: &ArgumentProblem, value: &Value) -> String {
     match problem {
         ArgumentProblem::WrongType => format!("\"expected integer, got {}\"", value.type_name()),
+        ArgumentProblem::UnacceptableType => format!("{{unacceptable_type,{}}}", value.type_name()),
+        ArgumentProblem::NotOfType(kind) => format!("not of queue type {kind}"),
         ArgumentProblem::Negative => format!("{{value_negative,{}}}", plain(value)),
         ArgumentProblem::Zero => format!("{{value_zero,{}}}", plain(value)),
         ArgumentProblem::TooLarge { .. } => format!("{{value_too_large,{}}}", plain(value)),

@@ -16,14 +16,12 @@ use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
 use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_PUBLISHES_MAX, UNFINISHED_BYTES_MAX};
+use crate::methods::address_for;
 use crate::output::Output;
 use crate::stats::Stats;
 
 /// A body up to this size is allocated as soon as its header says so; a larger one as it comes.
 const BODY_TRUSTED_BYTES: usize = 128 * 1024;
-
-/// The address of replies that go to the connection which asked, without a queue.
-const DIRECT_REPLY_TO: &[u8] = b"amq.rabbitmq.reply-to";
 
 /// A client that has logged in.
 pub(crate) struct Client {
@@ -293,7 +291,7 @@ impl Client {
                 header.body_bytes
             ));
         }
-        let properties = header.properties.validate()?;
+        let mut properties = header.properties.validate()?;
         let essentials = match convert::essentials(&properties) {
             Ok(essentials) => essentials,
             Err(invalid) => return refuse(invalid.0),
@@ -307,20 +305,20 @@ impl Client {
                 user.name
             ));
         }
-        if properties.reply_to.is_some_and(|reply_to| reply_to.as_bytes() == DIRECT_REPLY_TO) {
-            // There is no such consumer as long as there is no direct reply-to.
-            return refuse("fast reply consumer does not exist".to_owned());
+        let reply_to = address_for(open.replies.as_ref(), &properties).map_err(|failure| failure.of_ids(publish))?;
+        if let Some(reply_to) = &reply_to {
+            properties.reply_to = ShortStr::new(reply_to);
         }
         let copies = Copies::of(&properties).map_err(|wrong| Failure::new(ReplyCode::PreconditionFailed, wrong))?;
-        let stripped;
-        let head = match &copies {
-            None => header.properties.as_bytes(),
-            Some(copies) => {
-                content.route = self.session.vhost().route_copies(&content.route, copies.keys.clone());
-                stripped = copies.head(&properties);
-                stripped.as_deref().unwrap_or(header.properties.as_bytes())
-            }
-        };
+        let mut edited = None;
+        if let Some(copies) = &copies {
+            content.route = self.session.vhost().route_copies(&content.route, copies.keys.clone());
+            edited = copies.head(&properties);
+        }
+        if reply_to.is_some() && edited.is_none() {
+            edited = Some(properties.encoded());
+        }
+        let head = edited.as_deref().unwrap_or(header.properties.as_bytes());
         let trusted = (header.body_bytes as usize).min(BODY_TRUSTED_BYTES);
         let data = gantry_broker::message::assemble(head, trusted, &[]);
         let body = Body { essentials, head_bytes: head.len() as u32, data, missing_bytes: header.body_bytes };

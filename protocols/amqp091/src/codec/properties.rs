@@ -124,6 +124,13 @@ macro_rules! properties {
                 })
             }
 
+            /// Flags and values, as [`RawProperties::new`] takes them.
+            pub fn encoded(&self) -> BytesMut {
+                let mut out = BytesMut::new();
+                self.encode(&mut out);
+                out
+            }
+
             /// Appends flags and values, as [`RawProperties::new`] takes them.
             pub fn encode(&self, out: &mut BytesMut) {
                 let mut flags = 0u16;

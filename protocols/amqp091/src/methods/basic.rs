@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
 use gantry_broker::value::Table;
 use gantry_broker::{ConsumerOptions, Credit, Item, Kind, Lease, Outcome, Outlet, Queue};
@@ -32,6 +33,9 @@ impl Client {
     }
 
     pub(super) async fn consume(&mut self, channel: u16, consume: &m::BasicConsume<'_>) -> Result<(), Failure> {
+        if consume.queue.as_str() == REPLY_TO {
+            return self.consume_replies(channel, consume);
+        }
         let name = self.queue_name(channel, consume.queue.as_str())?;
         self.session.check(Access::Read, Kind::Queue, &name)?;
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
@@ -46,10 +50,7 @@ impl Client {
             "" => generated_tag(channel, open.consumers.len()),
             tag => tag.to_owned(),
         };
-        if open.consumers.contains_key(tag.as_str()) {
-            let text = format!("attempt to reuse consumer tag '{tag}'");
-            return Err(Failure::new(ReplyCode::NotAllowed, text));
-        }
+        open.check_new_tag(&tag)?;
         let credit = match open.prefetch {
             0 => Credit::Unlimited,
             prefetch => Credit::Window(u32::from(prefetch)),
@@ -75,20 +76,28 @@ impl Client {
 
     pub(super) async fn cancel(&mut self, channel: u16, cancel: &m::BasicCancel<'_>) {
         let tag = cancel.consumer_tag.as_str();
-        if let Some(open) = self.channels.get_mut(&channel)
-            && let Some(consumer) = open.consumers.remove(tag)
-        {
-            consumer.subscription.cancel();
+        if let Some(token) = self.end_consumer(channel, tag) {
             // What had been granted is sent before the answer: nothing comes after it, and what wants no acknowledgement
             // would be lost.
             self.deliver_all().await;
             if let Some(open) = self.channels.get_mut(&channel) {
-                open.tags.remove(&consumer.token);
+                open.tags.remove(&token);
             }
         }
         if !cancel.no_wait {
             self.send(channel, m::BasicCancelOk { consumer_tag: cancel.consumer_tag });
         }
+    }
+
+    /// Ends a consumer of a queue or of replies, and tells its token: nothing more is granted to it.
+    fn end_consumer(&mut self, channel: u16, tag: &str) -> Option<u64> {
+        let open = self.channels.get_mut(&channel)?;
+        if let Some(consumer) = open.consumers.remove(tag) {
+            consumer.subscription.cancel();
+            return Some(consumer.token);
+        }
+        let replies = open.replies.take_if(|replies| *replies.tag == *tag)?;
+        Some(replies.token)
     }
 
     pub(super) async fn get(&mut self, channel: u16, get: &m::BasicGet<'_>) -> Result<(), Failure> {
@@ -207,7 +216,7 @@ impl Client {
     }
 }
 
-fn generated_tag(channel: u16, consumers: usize) -> String {
+pub(super) fn generated_tag(channel: u16, consumers: usize) -> String {
     let mut random = [0_u8; 12];
     if getrandom::fill(&mut random).is_err() {
         // A tag is unique on its channel; nothing depends on nobody guessing it.

@@ -5,8 +5,10 @@ mod channel;
 mod connection;
 mod exchange;
 mod queue;
+mod replies;
 mod transaction;
 
+pub(crate) use self::replies::{Replies, address_for};
 use crate::codec::{Method, ReplyCode};
 use crate::error::Failure;
 use crate::session::{Client, Next};

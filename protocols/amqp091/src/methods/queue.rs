@@ -1,5 +1,6 @@
 //! Class queue.
 
+use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
 use gantry_broker::{DeleteQueue, Kind, QueueName, QueueOptions};
 
@@ -25,6 +26,9 @@ impl Client {
     pub(super) async fn queue_declare(&mut self, channel: u16, declare: &m::QueueDeclare<'_>) -> Result<(), Failure> {
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let given = without_line_ends(declare.queue.as_str());
+        if given.starts_with(REPLY_TO) {
+            return self.declare_address(channel, &given, declare.no_wait);
+        }
         let queue = if declare.passive {
             // Without the short form for the last queue, as in RabbitMQ.
             self.session.check_any(Kind::Queue, &given)?;

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Class basic, in content headers.
-const CLASS_BASIC: u16 = 60;
+pub(crate) const CLASS_BASIC: u16 = 60;
 
 /// Bytes that the pipe between server and client holds: a client that does not read is noticed soon.
 const PIPE_BYTES: usize = 16 * 1024;
@@ -72,6 +72,11 @@ impl Received {
     /// The method, where it is one.
     pub(crate) fn method(&self) -> Option<Method<'_>> {
         (self.kind == FrameKind::Method).then(|| Method::decode(&self.payload).expect("a method"))
+    }
+
+    /// What it carries.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 }
 

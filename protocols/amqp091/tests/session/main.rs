@@ -4,3 +4,4 @@ mod client;
 mod closing;
 mod consuming;
 mod publishing;
+mod replies;

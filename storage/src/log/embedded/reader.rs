@@ -26,12 +26,13 @@ struct View {
     is_last: bool,
 }
 
-/// The segment that a reader at this offset has to look at, and from where. `None` at the end of the log, with its `next`.
+/// The segment that a reader at this offset has to look at, and from where. Otherwise the offset at which it has to wait.
 fn locate(log: &EmbeddedLog, cursor: &LogCursor) -> Result<(View, u64), u64> {
     let segments = log.segments.read();
     let index = segments.partition_point(|segment| segment.next() <= cursor.offset);
     let Some(segment) = segments.get(index) else {
-        return Err(segments.back().map_or(0, |last| last.next()));
+        // At the end a moment ago. Where the end is by now would be a step over what has been appended since.
+        return Err(cursor.offset);
     };
     let known = segment.known.read();
     if known.records == 0 {

@@ -440,8 +440,8 @@ impl Queue {
         self.state.lock().is_closed()
     }
 
-    /// Counts as a use of the queue.
-    pub(crate) fn touch(&self) {
+    /// Counts as a use of the queue, which `x-expires` counts from.
+    pub fn touch(&self) {
         self.used_ms.store(now_ms(), Ordering::Relaxed);
     }
 

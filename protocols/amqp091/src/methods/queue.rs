@@ -32,7 +32,9 @@ impl Client {
         let queue = if declare.passive {
             // Without the short form for the last queue, as in RabbitMQ.
             self.session.check_any(Kind::Queue, &given)?;
-            vhost.queue(&given, connection)?
+            let queue = vhost.queue(&given, connection)?;
+            queue.touch();
+            queue
         } else {
             let options = QueueOptions {
                 durable: declare.durable,

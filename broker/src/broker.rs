@@ -219,7 +219,11 @@ impl Broker {
         for row in rows.bindings {
             let kind = if row.to_queue { Kind::Queue } else { Kind::Exchange };
             let destination = (kind, row.destination.as_str());
-            self.vhost_named(&row.vhost)?.restore_binding(&row.source, destination, &row.key, &row.arguments)?;
+            match self.vhost_named(&row.vhost)?.restore_binding(&row.source, destination, &row.key, &row.arguments) {
+                // Its queue was declared when the disk was full, and nobody was told that it worked.
+                Err(Error::NotFound(missing)) => tracing::warn!(%missing, "a binding has lost one of its ends"),
+                restored => restored?,
+            }
         }
         // Queues that are gone, and messages that were stored for the sake of memory only.
         let mut orphans = 0;

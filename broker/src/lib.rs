@@ -50,5 +50,6 @@ pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptio
 pub use self::replies::ReplyConsumer;
 pub use self::session::Session;
 pub use self::vhost::{
-    DeleteQueue, ExchangeOptions, Published, QueueName, Route, RouteCache, Subscription, Transaction, VirtualHost,
+    DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, Transaction,
+    VirtualHost,
 };

@@ -24,7 +24,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gantry_storage::{Append, Mark, Note, Position, Recovered, Ref};
 use parking_lot::Mutex;
@@ -59,6 +59,8 @@ pub struct Queue {
     state: Mutex<State<Outlet>>,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
+    /// It is on stable storage where it survives: messages can be routed to it.
+    visible: AtomicBool,
     /// When the queue was last declared, fetched from, or lost its last consumer.
     used_ms: AtomicU64,
     shared: Arc<Shared>,
@@ -146,6 +148,7 @@ impl Queue {
             seq: AtomicU64::new(0),
             state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
+            visible: AtomicBool::new(false),
             used_ms: AtomicU64::new(now_ms()),
             shared,
         })
@@ -159,6 +162,15 @@ impl Queue {
     /// The virtual host it is in.
     pub fn vhost(&self) -> &Arc<str> {
         &self.vhost
+    }
+
+    /// Whether messages are routed to it.
+    pub(crate) fn is_visible(&self) -> bool {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_visible(&self) {
+        self.visible.store(true, Ordering::Release);
     }
 
     /// What it was declared with.

@@ -83,14 +83,48 @@ async fn a_durable_queue_is_seen_by_all_who_declare_it_once_the_table_has_it() {
     }
     // Whoever declares may go; the others still get their queue.
     gone.abort();
-    assert!(!one.is_finished() && !two.is_finished() && !other.is_finished());
+    assert!(!one.is_finished() && !two.is_finished());
+    assert!(matches!(other.await.unwrap(), Err(Error::Differs { .. })));
     assert!(matches!(rig.vhost.queue("q", CLIENT), Err(Error::NotFound(_))));
     assert_eq!(rig.publish("", "q", "early").unwrap().routed, 0);
     rig.table.release();
     let one = one.await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&one, &two.await.unwrap().unwrap()));
-    assert!(matches!(other.await.unwrap(), Err(Error::Differs { .. })));
     assert_eq!(rig.publish("", "q", "late").unwrap().routed, 1);
+}
+
+#[tokio::test]
+async fn a_queue_on_its_way_to_the_table_can_be_bound_and_gets_nothing_before_it_is_there() {
+    let rig = Rig::new(PLENTY);
+    rig.table.hold();
+    let (queue, declared) = rig.vhost.define_queue(QueueName::Given("q"), durable(), CLIENT).unwrap();
+    let to_queue = (Kind::Queue, "q");
+    let bound = rig.vhost.define_binding("amq.fanout", to_queue, b"", &Table::new(), CLIENT).unwrap();
+    assert_eq!(rig.publish("amq.fanout", "", "early").unwrap().routed, 0);
+    rig.table.release();
+    declared.wait().await.unwrap();
+    bound.wait().await.unwrap();
+    assert_eq!(rig.publish("amq.fanout", "", "late").unwrap().routed, 1);
+    assert_eq!(rig.bodies(&queue).await, ["late"]);
+    let rig = rig.crash();
+    assert_eq!(rig.publish("amq.fanout", "", "after").unwrap().routed, 1);
+}
+
+#[tokio::test]
+async fn what_was_bound_to_a_queue_that_could_not_be_declared_goes_with_it() {
+    let rig = Rig::new(PLENTY);
+    rig.table.hold();
+    rig.table.rows.fail_commit(1, TableError::Full);
+    let (_, declared) = rig.vhost.define_queue(QueueName::Given("q"), durable(), CLIENT).unwrap();
+    let to_queue = (Kind::Queue, "q");
+    let bound = rig.vhost.define_binding("amq.fanout", to_queue, b"", &Table::new(), CLIENT).unwrap();
+    rig.table.release();
+    assert!(matches!(declared.wait().await, Err(Error::Full)));
+    bound.wait().await.unwrap();
+    assert_eq!(rig.vhost.bindings().len(), 0);
+    assert_eq!(rig.vhost.links(), 0);
+    let rig = rig.crash();
+    assert_eq!((rig.vhost.bindings().len(), rig.vhost.counts().1), (0, 0));
 }
 
 #[tokio::test]

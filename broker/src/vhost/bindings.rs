@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_storage::Change;
 
 use super::exchange::{Destination, Exchange};
-use super::{Committed, Topology, VirtualHost, rows};
+use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{ArgumentProblem, Error, Forbidden, Kind, Resource};
 use crate::value::{Table, Value};
 
@@ -42,6 +42,21 @@ impl VirtualHost {
         arguments: &Table,
         connection: u64,
     ) -> Result<(), Error> {
+        self.define_binding(source, destination, key, arguments, connection)?.wait().await
+    }
+
+    /// As [`VirtualHost::bind`], without waiting for the disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn define_binding(
+        &self,
+        source: &str,
+        destination: (Kind, &str),
+        key: &[u8],
+        arguments: &Table,
+        connection: u64,
+    ) -> Result<Pending, Error> {
         let committed = {
             let mut topology = self.topology.write();
             let (source, destination) = self.ends(&topology, source, destination, connection)?;
@@ -61,7 +76,7 @@ impl VirtualHost {
             // Written again where it exists: whoever bound it first may still be waiting for the disk.
             self.commit(change.into_iter().collect())
         };
-        committed.wait().await
+        Ok(committed)
     }
 
     pub(crate) fn restore_binding(
@@ -93,11 +108,26 @@ impl VirtualHost {
         arguments: &Table,
         connection: u64,
     ) -> Result<(), Error> {
+        self.remove_binding(source, destination, key, arguments, connection)?.wait().await
+    }
+
+    /// As [`VirtualHost::unbind`], without waiting for the disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_binding(
+        &self,
+        source: &str,
+        destination: (Kind, &str),
+        key: &[u8],
+        arguments: &Table,
+        connection: u64,
+    ) -> Result<Pending, Error> {
         let committed = {
             let mut topology = self.topology.write();
             let (source, destination) = match self.ends(&topology, source, destination, connection) {
                 Ok(ends) => ends,
-                Err(Error::NotFound(_)) => return Ok(()),
+                Err(Error::NotFound(_)) => return Ok(Pending::nothing()),
                 Err(error) => return Err(error),
             };
             let mut matcher = source.matcher.write();
@@ -119,10 +149,10 @@ impl VirtualHost {
                 self.changed();
                 self.commit(changes)
             } else {
-                Committed::already()
+                Pending::nothing()
             }
         };
-        committed.wait().await
+        Ok(committed)
     }
 
     /// All bindings; the default exchange's are not among them, since they need no list.
@@ -149,7 +179,7 @@ impl VirtualHost {
     ) -> Result<(Arc<Exchange>, Destination), Error> {
         let source = self.find_exchange(topology, source)?;
         let destination = match kind {
-            Kind::Queue => Destination::Queue(self.find_queue(topology, destination, connection)?),
+            Kind::Queue => Destination::Queue(self.find_bindable(topology, destination, connection)?),
             _ => {
                 let exchange = self.find_exchange(topology, destination)?;
                 if exchange.name.is_empty() {

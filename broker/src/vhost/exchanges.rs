@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_storage::Change;
 
 use super::exchange::{Destination, Exchange, ExchangeOptions};
-use super::{Committed, Topology, VirtualHost, rows};
+use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 
 impl VirtualHost {
@@ -30,6 +30,14 @@ impl VirtualHost {
     /// # Errors
     /// It exists and differs; its name is reserved; an argument is invalid.
     pub async fn declare_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {
+        self.define_exchange(name, options)?.wait().await
+    }
+
+    /// As [`VirtualHost::declare_exchange`], without waiting for the disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn define_exchange(&self, name: &str, options: ExchangeOptions) -> Result<Pending, Error> {
         let committed = {
             let mut topology = self.topology.write();
             if let Some(exchange) = topology.exchanges.get(name) {
@@ -38,7 +46,7 @@ impl VirtualHost {
                 if exchange.options.durable && !exchange.predeclared {
                     self.commit(vec![rows::put_exchange(exchange)?])
                 } else {
-                    Committed::already()
+                    Pending::nothing()
                 }
             } else {
                 if name.starts_with("amq.") {
@@ -49,14 +57,14 @@ impl VirtualHost {
                 let committed = if exchange.options.durable {
                     self.commit(vec![rows::put_exchange(&exchange)?])
                 } else {
-                    Committed::already()
+                    Pending::nothing()
                 };
                 topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
                 self.changed();
                 committed
             }
         };
-        committed.wait().await
+        Ok(committed)
     }
 
     pub(crate) fn restore_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {

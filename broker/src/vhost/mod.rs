@@ -47,9 +47,10 @@ use crate::value::Table;
 pub(crate) struct Topology {
     exchanges: HashMap<Arc<str>, Arc<Exchange>>,
     queues: HashMap<Arc<str>, Arc<Queue>>,
-    /// Durable queues whose definition is on its way to the disk. They cannot be seen yet: a message to a queue that is gone
-    /// after a crash would be confirmed and lost.
-    declaring: HashMap<Arc<str>, watch::Receiver<()>>,
+    /// Durable queues whose definition is on its way to the disk. They can be bound and declared again, since what is said of
+    /// them then comes behind them, but nothing is routed to them yet: a message to a queue that is gone after a crash would be
+    /// confirmed and lost.
+    declaring: HashMap<Arc<str>, Declaring>,
     /// Which exchanges have bindings to a destination.
     bound_from: HashMap<Destination, HashSet<Arc<str>>>,
     /// Exclusive queues by the connection that they belong to.
@@ -130,9 +131,9 @@ impl VirtualHost {
 
     /// Hands changes to the table. The order of calls is the order in which they take effect; callers that must keep it hold
     /// the lock of the topology, which this does not wait under.
-    fn commit(&self, changes: Vec<Change>) -> Committed {
+    fn commit(&self, changes: Vec<Change>) -> Pending {
         if changes.is_empty() {
-            return Committed(None);
+            return Pending::nothing();
         }
         let (sender, receiver) = oneshot::channel();
         self.shared.table.commit(
@@ -142,7 +143,7 @@ impl VirtualHost {
                 let _ = sender.send(result);
             }),
         );
-        Committed(Some(receiver))
+        Pending(Awaited::Commit(receiver))
     }
 }
 
@@ -152,22 +153,52 @@ impl fmt::Debug for VirtualHost {
     }
 }
 
-/// A change on its way to the disk. It gets there whether or not somebody waits.
-#[must_use]
-struct Committed(Option<oneshot::Receiver<Result<(), gantry_storage::TableError>>>);
+/// A durable queue whose definition is on its way to the disk.
+struct Declaring {
+    queue: Arc<Queue>,
+    /// Says when it has got there, or why it cannot.
+    done: Outcome,
+}
 
-impl Committed {
+type Outcome = watch::Receiver<Option<Result<(), Error>>>;
+
+/// A change on its way to the disk. It is in effect for whoever made it, and gets there whether or not somebody waits; what is
+/// asked for meanwhile comes behind it.
+#[must_use]
+#[derive(Debug)]
+pub struct Pending(Awaited);
+
+#[derive(Debug)]
+enum Awaited {
+    Nothing,
+    Commit(oneshot::Receiver<Result<(), gantry_storage::TableError>>),
+    /// A queue becomes visible once its commit is done.
+    Queue(Outcome),
+}
+
+impl Pending {
     /// Nothing to wait for.
-    const fn already() -> Self {
-        Self(None)
+    pub const fn nothing() -> Self {
+        Self(Awaited::Nothing)
     }
 
-    async fn wait(self) -> Result<(), Error> {
+    /// Whether there is nothing to wait for.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.0, Awaited::Nothing)
+    }
+
+    /// Waits until the change is on stable storage.
+    ///
+    /// # Errors
+    /// The disk is full, or storage has failed: the change is not there after a restart.
+    pub async fn wait(self) -> Result<(), Error> {
+        let closed = || Error::Storage("the table was closed".to_owned());
         match self.0 {
-            None => Ok(()),
-            Some(receiver) => match receiver.await {
-                Ok(result) => result.map_err(Error::from),
-                Err(_) => Err(Error::Storage("the table was closed".to_owned())),
+            Awaited::Nothing => Ok(()),
+            Awaited::Commit(receiver) => receiver.await.map_err(|_| closed())?.map_err(Error::from),
+            Awaited::Queue(mut done) => match done.wait_for(Option::is_some).await {
+                Ok(result) => result.clone().unwrap_or(Ok(())),
+                Err(_) => Err(closed()),
             },
         }
     }

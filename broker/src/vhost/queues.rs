@@ -5,10 +5,9 @@ use std::sync::Arc;
 use base64::Engine;
 use gantry_storage::Change;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::exchange::Destination;
-use super::{Committed, Topology, VirtualHost, rows};
+use super::{Awaited, Declaring, Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::inbox::Wakes;
 use crate::queue::{Effective, NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
@@ -31,17 +30,18 @@ pub struct DeleteQueue {
     pub if_empty: bool,
 }
 
-/// What a declaration has to wait for.
-enum Step {
-    /// Somebody declares the same queue and waits for the disk.
-    Other(watch::Receiver<()>),
-    /// This declaration is on its way to the disk.
-    Own(JoinHandle<Result<Arc<Queue>, Error>>),
-}
-
 impl VirtualHost {
     fn queue_resource(&self, name: &str) -> Resource {
         Resource { kind: Kind::Queue, name: Arc::from(name), vhost: Arc::clone(&self.name) }
+    }
+
+    /// A queue that can be bound: also one whose definition is still on its way to the disk.
+    pub(super) fn find_bindable(&self, topology: &Topology, name: &str, connection: u64) -> Result<Arc<Queue>, Error> {
+        match topology.declaring.get(name) {
+            // It survives, and so belongs to nobody.
+            Some(declaring) => Ok(Arc::clone(&declaring.queue)),
+            None => self.find_queue(topology, name, connection),
+        }
     }
 
     pub(super) fn find_queue(&self, topology: &Topology, name: &str, connection: u64) -> Result<Arc<Queue>, Error> {
@@ -70,36 +70,35 @@ impl VirtualHost {
         options: QueueOptions,
         connection: u64,
     ) -> Result<Arc<Queue>, Error> {
-        loop {
-            match self.start_declaration(name, &options, connection)? {
-                Ok(queue) => return Ok(queue),
-                // The sender is dropped when the other declaration is done, whichever way it ended: look again.
-                Err(Step::Other(mut other)) => while other.changed().await.is_ok() {},
-                Err(Step::Own(own)) => {
-                    return own.await.unwrap_or_else(|error| Err(Error::Storage(error.to_string())));
-                }
-            }
-        }
+        let (queue, pending) = self.define_queue(name, options, connection)?;
+        pending.wait().await?;
+        Ok(queue)
     }
 
-    fn start_declaration(
+    /// As [`VirtualHost::declare_queue`], without waiting for the disk: until then the queue can be bound, and is not seen
+    /// otherwise.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn define_queue(
         self: &Arc<Self>,
         name: QueueName<'_>,
-        options: &QueueOptions,
+        options: QueueOptions,
         connection: u64,
-    ) -> Result<Result<Arc<Queue>, Step>, Error> {
+    ) -> Result<(Arc<Queue>, Pending), Error> {
         let mut topology = self.topology.write();
         let name = match name {
             QueueName::Generated => generated_name(),
             QueueName::Given(name) => {
                 if topology.queues.contains_key(name) {
                     let queue = self.find_queue(&topology, name, connection)?;
-                    queue.options().check_same(&resource(queue.name(), queue.vhost()), options)?;
+                    queue.options().check_same(&resource(queue.name(), queue.vhost()), &options)?;
                     queue.touch();
-                    return Ok(Ok(queue));
+                    return Ok((queue, Pending::nothing()));
                 }
-                if let Some(other) = topology.declaring.get(name) {
-                    return Ok(Err(Step::Other(other.clone())));
+                if let Some(Declaring { queue, done }) = topology.declaring.get(name) {
+                    queue.options().check_same(&resource(queue.name(), queue.vhost()), &options)?;
+                    return Ok((Arc::clone(queue), Pending(Awaited::Queue(done.clone()))));
                 }
                 if name.starts_with("amq.") {
                     let resource = self.queue_resource(name);
@@ -108,39 +107,48 @@ impl VirtualHost {
                 Arc::from(name)
             }
         };
-        let rules = Rules::of(&self.queue_resource(&name), options, &Effective::default())?;
+        let rules = Rules::of(&self.queue_resource(&name), &options, &Effective::default())?;
         let owner = options.exclusive.then_some(connection);
         let queue = Queue::new(
             Arc::clone(&self.shared),
             self.shared.next_lane(),
             Arc::clone(&name),
             Arc::clone(&self.name),
-            options.clone(),
+            options,
             rules,
             owner,
         );
         if !queue.survives() {
             self.insert_queue(&mut topology, &queue);
-            return Ok(Ok(queue));
+            return Ok((queue, Pending::nothing()));
         }
         let row = rows::put_queue(&queue)?;
-        let (done, others) = watch::channel(());
-        topology.declaring.insert(name, others);
+        let (sender, done) = watch::channel(None);
+        topology.declaring.insert(name, Declaring { queue: Arc::clone(&queue), done: done.clone() });
         let committed = self.commit(vec![row]);
-        let vhost = Arc::clone(self);
+        let (vhost, declared) = (Arc::clone(self), Arc::clone(&queue));
         // A task of its own: whoever declares may be gone before the disk answers, and others wait.
-        let own = tokio::spawn(async move {
+        tokio::spawn(async move {
             let result = committed.wait().await;
-            let mut topology = vhost.topology.write();
-            topology.declaring.remove(queue.name());
-            if result.is_ok() {
-                vhost.insert_queue(&mut topology, &queue);
-            }
-            drop(topology);
-            drop(done);
-            result.map(|()| queue)
+            vhost.end_declaration(&declared, result.is_ok());
+            sender.send_replace(Some(result));
         });
-        Ok(Err(Step::Own(own)))
+        Ok((queue, Pending(Awaited::Queue(done))))
+    }
+
+    /// A definition has got to the disk, or could not.
+    fn end_declaration(&self, queue: &Arc<Queue>, is_durable: bool) {
+        let mut topology = self.topology.write();
+        topology.declaring.remove(queue.name());
+        if is_durable {
+            return self.insert_queue(&mut topology, queue);
+        }
+        // What was bound to it meanwhile goes with it.
+        let removed = self.remove_queue(&mut topology, queue);
+        drop(topology);
+        if let Err(error) = removed {
+            tracing::error!(queue = %queue.name(), %error, "its bindings could not be deleted");
+        }
     }
 
     fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
@@ -148,6 +156,7 @@ impl VirtualHost {
         if let Some(owner) = queue.owner() {
             topology.exclusive.entry(owner).or_default().push(Arc::clone(queue));
         }
+        queue.set_visible();
         queue.start_expiry();
         self.changed();
     }
@@ -205,7 +214,7 @@ impl VirtualHost {
         }
     }
 
-    fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) -> Result<Committed, Error> {
+    fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) -> Result<Pending, Error> {
         let mut changes: Vec<Change> = Vec::new();
         topology.queues.remove(queue.name());
         if let Some(owner) = queue.owner()

@@ -233,11 +233,15 @@ impl<'a> Walk<'a> {
                 let message = self.message;
                 let headers =
                     || -> Option<&Table> { message.and_then(|message| message.properties().headers.as_ref()) };
-                exchange.matcher.read().matches(self.key, &headers, &mut |destination| {
-                    matched = true;
-                    match destination {
-                        Destination::Queue(queue) => self.queues.push(Arc::clone(queue)),
-                        Destination::Exchange(next) => todo.push(Arc::clone(next)),
+                exchange.matcher.read().matches(self.key, &headers, &mut |destination| match destination {
+                    Destination::Queue(queue) if !queue.is_visible() => {}
+                    Destination::Queue(queue) => {
+                        matched = true;
+                        self.queues.push(Arc::clone(queue));
+                    }
+                    Destination::Exchange(next) => {
+                        matched = true;
+                        todo.push(Arc::clone(next));
                     }
                 });
             }

@@ -303,6 +303,7 @@ impl Running {
                 Err(error) => break Err(End::Failed(error.into())),
             }
         };
+        self.client.settle_definitions().await;
         self.read_bytes += consumed as u64;
         if consumed == input.len() {
             input.clear();

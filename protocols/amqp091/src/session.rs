@@ -16,6 +16,7 @@ use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
 use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_PUBLISHES_MAX, UNFINISHED_BYTES_MAX};
+use crate::methods::Definitions;
 use crate::methods::address_for;
 use crate::output::Output;
 use crate::stats::Stats;
@@ -37,6 +38,8 @@ pub(crate) struct Client {
     /// Items taken out of the inbox or fetched, on their way to the client. Kept here, and not by whoever waits for the disk
     /// to read them, so that they are given back where that never ends.
     pub(crate) taken: Vec<Item>,
+    /// What it has declared and bound, on its way to the disk.
+    pub(crate) definitions: Definitions,
     pub(crate) wakes: Wakes,
     pub(crate) tokens: Tokens,
     routes: RouteCache,
@@ -76,6 +79,7 @@ impl Client {
             out: Output::default(),
             inbox: Inbox::new(INBOX_BYTES_MAX),
             taken: Vec::new(),
+            definitions: Definitions::default(),
             wakes: Wakes::new(),
             tokens: Tokens::default(),
             routes: RouteCache::default(),
@@ -101,6 +105,9 @@ impl Client {
             FrameKind::Header => self.header(frame.channel, frame.payload),
             FrameKind::Method => {
                 let method = Method::decode(frame.payload)?;
+                if !self.definitions.is_empty() && !self.may_follow_definitions(&method) {
+                    self.settle_definitions().await;
+                }
                 let result = match method {
                     // The frequent ones need no future of their own.
                     Method::BasicPublish(publish) => self.publish(frame.channel, &publish),
@@ -118,6 +125,8 @@ impl Client {
             Ok(()) => Ok(Next::Continue),
             Err(failure) if failure.hard || frame.channel == 0 => Err(failure),
             Err(failure) => {
+                // What was asked for before is answered before.
+                self.settle_definitions().await;
                 self.fail_channel(frame.channel, &failure);
                 Ok(Next::Continue)
             }

@@ -2,7 +2,7 @@
 
 use gantry_broker::rights::Access;
 use gantry_broker::value::Value;
-use gantry_broker::{Error, ExchangeOptions, Kind};
+use gantry_broker::{Error, ExchangeOptions, Kind, Pending};
 
 use crate::codec::methods as m;
 use crate::codec::{RawTable, ReplyCode};
@@ -10,19 +10,16 @@ use crate::error::Failure;
 use crate::session::Client;
 
 impl Client {
-    pub(super) async fn exchange_declare(
-        &mut self,
-        channel: u16,
-        declare: &m::ExchangeDeclare<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn exchange_declare(&mut self, channel: u16, declare: &m::ExchangeDeclare<'_>) -> Result<(), Failure> {
         let name = without_line_ends(declare.exchange.as_str());
         let vhost = self.session.vhost().clone();
         if name.is_empty() {
             return Err(default_exchange());
         }
-        if declare.passive {
+        let pending = if declare.passive {
             self.session.check_any(Kind::Exchange, &name)?;
             vhost.exchange(&name)?;
+            Pending::nothing()
         } else {
             self.session.check(Access::Configure, Kind::Exchange, &name)?;
             let arguments = declare.arguments.decode()?;
@@ -43,11 +40,14 @@ impl Client {
                 internal: declare.internal,
                 arguments,
             };
-            vhost.declare_exchange(&name, options).await?;
-        }
-        if !declare.no_wait {
-            self.send(channel, m::ExchangeDeclareOk {});
-        }
+            vhost.define_exchange(&name, options)?
+        };
+        self.answer_when_durable(
+            channel,
+            m::ExchangeDeclare::IDS,
+            pending,
+            (!declare.no_wait).then_some(m::ExchangeDeclareOk {}),
+        );
         Ok(())
     }
 
@@ -66,47 +66,48 @@ impl Client {
         Ok(())
     }
 
-    pub(super) async fn exchange_bind(&mut self, channel: u16, bind: &m::ExchangeBind<'_>) -> Result<(), Failure> {
+    pub(super) fn exchange_bind(&mut self, channel: u16, bind: &m::ExchangeBind<'_>) -> Result<(), Failure> {
         let names = (bind.source.as_str(), bind.destination.as_str());
-        self.bind_exchanges(names, bind.binding_key.as_str(), bind.arguments, true).await?;
-        if !bind.no_wait {
-            self.send(channel, m::ExchangeBindOk {});
-        }
+        let pending = self.bind_exchanges(names, bind.binding_key.as_str(), bind.arguments, true)?;
+        self.answer_when_durable(
+            channel,
+            m::ExchangeBind::IDS,
+            pending,
+            (!bind.no_wait).then_some(m::ExchangeBindOk {}),
+        );
         Ok(())
     }
 
-    pub(super) async fn exchange_unbind(
-        &mut self,
-        channel: u16,
-        unbind: &m::ExchangeUnbind<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn exchange_unbind(&mut self, channel: u16, unbind: &m::ExchangeUnbind<'_>) -> Result<(), Failure> {
         let names = (unbind.source.as_str(), unbind.destination.as_str());
-        self.bind_exchanges(names, unbind.binding_key.as_str(), unbind.arguments, false).await?;
-        if !unbind.no_wait {
-            self.send(channel, m::ExchangeUnbindOk {});
-        }
+        let pending = self.bind_exchanges(names, unbind.binding_key.as_str(), unbind.arguments, false)?;
+        self.answer_when_durable(
+            channel,
+            m::ExchangeUnbind::IDS,
+            pending,
+            (!unbind.no_wait).then_some(m::ExchangeUnbindOk {}),
+        );
         Ok(())
     }
 
-    async fn bind_exchanges(
+    fn bind_exchanges(
         &mut self,
         (source, destination): (&str, &str),
         key: &str,
         arguments: RawTable<'_>,
         bind: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<Pending, Failure> {
         let (source, destination) = (without_line_ends(source), without_line_ends(destination));
         self.session.check(Access::Write, Kind::Exchange, &destination)?;
         self.session.check(Access::Read, Kind::Exchange, &source)?;
         let arguments = arguments.decode()?;
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let destination = (Kind::Exchange, destination.as_str());
-        if bind {
-            vhost.bind(&source, destination, key.as_bytes(), &arguments, connection).await?;
+        Ok(if bind {
+            vhost.define_binding(&source, destination, key.as_bytes(), &arguments, connection)?
         } else {
-            vhost.unbind(&source, destination, key.as_bytes(), &arguments, connection).await?;
-        }
-        Ok(())
+            vhost.remove_binding(&source, destination, key.as_bytes(), &arguments, connection)?
+        })
     }
 }
 

@@ -3,11 +3,13 @@
 mod basic;
 mod channel;
 mod connection;
+mod definitions;
 mod exchange;
 mod queue;
 mod replies;
 mod transaction;
 
+pub(crate) use self::definitions::Definitions;
 pub(crate) use self::replies::{Replies, address_for};
 use crate::codec::{Method, ReplyCode};
 use crate::error::Failure;
@@ -39,13 +41,13 @@ impl Client {
             Method::ChannelFlow(flow) => self.channel_flow(channel, flow)?,
             Method::ChannelFlowOk(_) => {}
             Method::AccessRequest(_) => self.access_request(channel),
-            Method::ExchangeDeclare(declare) => self.exchange_declare(channel, declare).await?,
+            Method::ExchangeDeclare(declare) => self.exchange_declare(channel, declare)?,
             Method::ExchangeDelete(delete) => self.exchange_delete(channel, delete).await?,
-            Method::ExchangeBind(bind) => self.exchange_bind(channel, bind).await?,
-            Method::ExchangeUnbind(unbind) => self.exchange_unbind(channel, unbind).await?,
-            Method::QueueDeclare(declare) => self.queue_declare(channel, declare).await?,
-            Method::QueueBind(bind) => self.queue_bind(channel, bind).await?,
-            Method::QueueUnbind(unbind) => self.queue_unbind(channel, unbind).await?,
+            Method::ExchangeBind(bind) => self.exchange_bind(channel, bind)?,
+            Method::ExchangeUnbind(unbind) => self.exchange_unbind(channel, unbind)?,
+            Method::QueueDeclare(declare) => self.queue_declare(channel, declare)?,
+            Method::QueueBind(bind) => self.queue_bind(channel, bind)?,
+            Method::QueueUnbind(unbind) => self.queue_unbind(channel, unbind)?,
             Method::QueuePurge(purge) => self.queue_purge(channel, purge)?,
             Method::QueueDelete(delete) => self.queue_delete(channel, delete).await?,
             Method::BasicQos(qos) => self.qos(channel, qos)?,

@@ -2,7 +2,7 @@
 
 use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
-use gantry_broker::{DeleteQueue, Kind, QueueName, QueueOptions};
+use gantry_broker::{DeleteQueue, Kind, Pending, QueueName, QueueOptions};
 
 use super::exchange::without_line_ends;
 use crate::codec::methods as m;
@@ -23,18 +23,18 @@ impl Client {
         }
     }
 
-    pub(super) async fn queue_declare(&mut self, channel: u16, declare: &m::QueueDeclare<'_>) -> Result<(), Failure> {
+    pub(super) fn queue_declare(&mut self, channel: u16, declare: &m::QueueDeclare<'_>) -> Result<(), Failure> {
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let given = without_line_ends(declare.queue.as_str());
         if given.starts_with(REPLY_TO) {
             return self.declare_address(channel, &given, declare.no_wait);
         }
-        let queue = if declare.passive {
+        let (queue, pending) = if declare.passive {
             // Without the short form for the last queue, as in RabbitMQ.
             self.session.check_any(Kind::Queue, &given)?;
             let queue = vhost.queue(&given, connection)?;
             queue.touch();
-            queue
+            (queue, Pending::nothing())
         } else {
             let options = QueueOptions {
                 durable: declare.durable,
@@ -45,43 +45,39 @@ impl Client {
             if given.is_empty() {
                 // RabbitMQ asks for the right to the name that it made; patterns cannot tell one such name from another.
                 self.session.check(Access::Configure, Kind::Queue, GENERATED_NAME_SAMPLE)?;
-                vhost.declare_queue(QueueName::Generated, options, connection).await?
+                vhost.define_queue(QueueName::Generated, options, connection)?
             } else {
                 self.session.check(Access::Configure, Kind::Queue, &given)?;
-                vhost.declare_queue(QueueName::Given(&given), options, connection).await?
+                vhost.define_queue(QueueName::Given(&given), options, connection)?
             }
         };
         if let Some(open) = self.open_channel(channel)? {
             open.last_queue = Some(Box::from(&**queue.name()));
         }
-        if !declare.no_wait {
-            let status = queue.status();
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            let ok = m::QueueDeclareOk {
-                queue: ShortText::cut(queue.name()),
-                message_count: count(status.ready),
-                consumer_count: count(status.consumers),
-            };
-            self.send(channel, ok);
-        }
+        let status = queue.status();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let ok = m::QueueDeclareOk {
+            queue: ShortText::cut(queue.name()),
+            message_count: count(status.ready),
+            consumer_count: count(status.consumers),
+        };
+        self.answer_when_durable(channel, m::QueueDeclare::IDS, pending, (!declare.no_wait).then_some(ok));
         Ok(())
     }
 
-    pub(super) async fn queue_bind(&mut self, channel: u16, bind: &m::QueueBind<'_>) -> Result<(), Failure> {
+    pub(super) fn queue_bind(&mut self, channel: u16, bind: &m::QueueBind<'_>) -> Result<(), Failure> {
         let queue = self.queue_name(channel, bind.queue.as_str())?;
         let key = self.binding_key(channel, bind.queue.as_str(), bind.binding_key.as_str())?;
-        self.bind_queue(&queue, bind.exchange.as_str(), &key, bind.arguments, true).await?;
-        if !bind.no_wait {
-            self.send(channel, m::QueueBindOk {});
-        }
+        let pending = self.bind_queue(&queue, bind.exchange.as_str(), &key, bind.arguments, true)?;
+        self.answer_when_durable(channel, m::QueueBind::IDS, pending, (!bind.no_wait).then_some(m::QueueBindOk {}));
         Ok(())
     }
 
-    pub(super) async fn queue_unbind(&mut self, channel: u16, unbind: &m::QueueUnbind<'_>) -> Result<(), Failure> {
+    pub(super) fn queue_unbind(&mut self, channel: u16, unbind: &m::QueueUnbind<'_>) -> Result<(), Failure> {
         let queue = self.queue_name(channel, unbind.queue.as_str())?;
         let key = self.binding_key(channel, unbind.queue.as_str(), unbind.binding_key.as_str())?;
-        self.bind_queue(&queue, unbind.exchange.as_str(), &key, unbind.arguments, false).await?;
-        self.send(channel, m::QueueUnbindOk {});
+        let pending = self.bind_queue(&queue, unbind.exchange.as_str(), &key, unbind.arguments, false)?;
+        self.answer_when_durable(channel, m::QueueUnbind::IDS, pending, Some(m::QueueUnbindOk {}));
         Ok(())
     }
 
@@ -90,26 +86,25 @@ impl Client {
         if queue.is_empty() && key.is_empty() { self.queue_name(channel, "") } else { Ok(key.to_owned()) }
     }
 
-    async fn bind_queue(
+    fn bind_queue(
         &mut self,
         queue: &str,
         exchange: &str,
         key: &str,
         arguments: RawTable<'_>,
         bind: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<Pending, Failure> {
         let exchange = without_line_ends(exchange);
         self.session.check(Access::Write, Kind::Queue, queue)?;
         self.session.check(Access::Read, Kind::Exchange, &exchange)?;
         let arguments = arguments.decode()?;
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let destination = (Kind::Queue, queue);
-        if bind {
-            vhost.bind(&exchange, destination, key.as_bytes(), &arguments, connection).await?;
+        Ok(if bind {
+            vhost.define_binding(&exchange, destination, key.as_bytes(), &arguments, connection)?
         } else {
-            vhost.unbind(&exchange, destination, key.as_bytes(), &arguments, connection).await?;
-        }
-        Ok(())
+            vhost.remove_binding(&exchange, destination, key.as_bytes(), &arguments, connection)?
+        })
     }
 
     pub(super) fn queue_purge(&mut self, channel: u16, purge: &m::QueuePurge<'_>) -> Result<(), Failure> {

@@ -326,21 +326,34 @@ impl Essentials {
 
 impl Meta {
     /// `prefix_bytes` is what stands before head and body in the payload: recovery tells the one from the other by it.
-    pub(crate) fn encode(&self, prefix_bytes: usize) -> SmallVec<[u8; 24]> {
+    /// `head_bytes` is the length of the head; more than 65,535 are kept as so many.
+    pub(crate) fn encode(&self, prefix_bytes: usize, head_bytes: usize) -> SmallVec<[u8; 24]> {
         let mut out = SmallVec::new();
         // 48 bits of milliseconds last for 8,900 years.
         out.extend_from_slice(&self.published_ms.to_be_bytes()[2..]);
         out.extend_from_slice(&(prefix_bytes as u32).to_be_bytes()[1..]);
+        out.extend_from_slice(&u16::try_from(head_bytes).unwrap_or(u16::MAX).to_be_bytes());
         self.essentials.encode(&mut out);
         out
     }
 
-    /// The meta data, and the length of the prefix.
-    pub(crate) fn decode(mut meta: &[u8]) -> Result<(Self, u32), Unreadable> {
+    /// The meta data, and the lengths of what is in the payload.
+    pub(crate) fn decode(mut meta: &[u8]) -> Result<(Self, Lengths), Unreadable> {
         let published_ms = number(take(&mut meta, 6)?);
         let prefix_bytes = number(take(&mut meta, 3)?) as u32;
-        Ok((Self { published_ms, essentials: Essentials::decode(&mut meta)? }, prefix_bytes))
+        let head_bytes = number(take(&mut meta, 2)?) as u16;
+        let essentials = Essentials::decode(&mut meta)?;
+        Ok((Self { published_ms, essentials }, Lengths { prefix_bytes, head_bytes }))
     }
+}
+
+/// Lengths of what is stored of a message before its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    /// What stands before the head.
+    pub(crate) prefix_bytes: u32,
+    /// The head; 65,535 where it is longer.
+    pub(crate) head_bytes: u16,
 }
 
 /// Puts a head and the beginning of a body into one allocation; a protocol that gets a body in pieces appends the others.
@@ -407,8 +420,9 @@ pub(crate) mod tests {
                     published_ms: 1_790_000_000_123,
                     essentials: Essentials { durable: true, priority, ttl_ms },
                 };
-                let encoded = meta.encode(70);
-                assert_eq!(Meta::decode(&encoded).unwrap(), (meta, 70));
+                let encoded = meta.encode(70, 1 << 20);
+                let lengths = Lengths { prefix_bytes: 70, head_bytes: u16::MAX };
+                assert_eq!(Meta::decode(&encoded).unwrap(), (meta, lengths));
                 assert!(Meta::decode(&encoded[..encoded.len() - 1]).is_err());
             }
         }

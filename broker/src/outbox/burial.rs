@@ -64,6 +64,8 @@ fn reason(why: Departure) -> &'static str {
     match why {
         Departure::Rejected | Departure::Accepted | Departure::Discarded => "rejected",
         Departure::Expired => "expired",
+        Departure::Overflowed => "maxlen",
+        Departure::Exhausted => "delivery_limit",
     }
 }
 

@@ -42,6 +42,18 @@ pub(super) struct Consumer<O> {
     available: u32,
     /// It is in the ring.
     in_turn: bool,
+    /// Leases that it has and has said nothing of.
+    held: u32,
+    /// Of those, how many were over before it said anything.
+    lapsed: u32,
+}
+
+impl<O> Consumer<O> {
+    /// One without a limit that lets its time run out gets nothing more until it has caught up: it would take the same
+    /// messages again and again, and each time leave something behind.
+    fn can_take(&self) -> bool {
+        self.available > 0 && (self.available != u32::MAX || self.lapsed == 0)
+    }
 }
 
 /// Whose turn it is among the consumers of one priority.
@@ -59,12 +71,24 @@ pub(super) struct Consumers<O> {
     /// The highest priority first. An empty ring stays until its last consumer goes.
     rings: SmallVec<[Ring; 1]>,
     len: usize,
+    /// Rises with every consumer: who came first has the lesser one.
     generation: u32,
+    alone: Option<Alone>,
+}
+
+/// Only one consumer gets anything.
+#[derive(Debug)]
+struct Alone {
+    active: Option<ConsumerId>,
+    /// A consumer of a higher priority follows as soon as the active one has nothing any more.
+    takes_over: bool,
+    /// There is one, and the active one gets nothing more.
+    hands_over: bool,
 }
 
 impl<O> Default for Consumers<O> {
     fn default() -> Self {
-        Self { slots: Vec::new(), rings: SmallVec::new(), len: 0, generation: 0 }
+        Self { slots: Vec::new(), rings: SmallVec::new(), len: 0, generation: 0, alone: None }
     }
 }
 
@@ -83,7 +107,8 @@ impl<O> Consumers<O> {
             Credit::Unlimited => u32::MAX,
             Credit::Window(window) => window.min(u32::MAX - 1),
         };
-        let consumer = Consumer { generation: self.generation, outlet, options, available, in_turn: false };
+        let consumer =
+            Consumer { generation: self.generation, outlet, options, available, in_turn: false, held: 0, lapsed: 0 };
         let index = match self.slots.iter().position(Option::is_none) {
             Some(index) => {
                 self.slots[index] = Some(consumer);
@@ -97,7 +122,89 @@ impl<O> Consumers<O> {
         self.len += 1;
         let id = ConsumerId { index, generation: self.generation };
         self.line_up(id);
+        self.elect();
         id
+    }
+
+    /// Has only one consumer at a time get anything, or all of them.
+    pub(super) fn set_alone(&mut self, alone: bool, takes_over: bool) {
+        if !alone && self.alone.is_none() {
+            return;
+        }
+        let active = self.alone.take().and_then(|alone| alone.active);
+        self.alone = alone.then_some(Alone { active, takes_over, hands_over: false });
+        self.rings.clear();
+        let mut ids: Vec<_> = self.ids().collect();
+        ids.sort_unstable_by_key(|id| id.generation);
+        for id in ids {
+            if let Some(consumer) = self.get_mut(id) {
+                consumer.in_turn = false;
+            }
+            self.line_up(id);
+        }
+        self.elect();
+    }
+
+    fn ids(&self) -> impl Iterator<Item = ConsumerId> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let generation = slot.as_ref()?.generation;
+            Some(ConsumerId { index: index as u32, generation })
+        })
+    }
+
+    /// Finds out who is to be the active one: of the highest priority, and of those the one that came first.
+    fn elect(&mut self) {
+        let Some(Alone { active, takes_over, .. }) = self.alone else { return };
+        let best = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?))).max_by_key(
+            |(_, consumer)| (consumer.lapsed == 0, consumer.options.priority, std::cmp::Reverse(consumer.generation)),
+        );
+        let best = best.map(|(index, consumer)| {
+            let id = ConsumerId { index: index as u32, generation: consumer.generation };
+            (id, consumer.options.priority, consumer.lapsed == 0)
+        });
+        let current = active.and_then(|id| self.get(id));
+        let (next, hands_over) = match (current, best) {
+            (None, best) => (best.map(|(id, ..)| id), false),
+            (Some(current), Some((id, _, true))) if current.lapsed > 0 => (Some(id), false),
+            (Some(current), Some((id, priority, true))) if takes_over && priority > current.options.priority => {
+                if current.held == 0 {
+                    (Some(id), false)
+                } else {
+                    (active, true)
+                }
+            }
+            (Some(_), _) => (active, false),
+        };
+        if let Some(alone) = &mut self.alone {
+            alone.active = next;
+            alone.hands_over = hands_over;
+        }
+        if next != active {
+            // Whoever was in turn is not any more; there is no other.
+            self.rings.clear();
+            for consumer in self.slots.iter_mut().flatten() {
+                consumer.in_turn = false;
+            }
+        }
+        if let Some(next) = next {
+            self.line_up(next);
+        }
+    }
+
+    /// A consumer has let the time of a lease run out.
+    pub(super) fn lapse(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.get_mut(id) {
+            consumer.lapsed += 1;
+            self.elect();
+        }
+    }
+
+    /// A consumer has said something of a lease whose time was over.
+    pub(super) fn catch_up(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.get_mut(id) {
+            consumer.lapsed = consumer.lapsed.saturating_sub(1);
+        }
+        self.refill(id);
     }
 
     pub(super) fn remove(&mut self, id: ConsumerId) -> Option<Consumer<O>> {
@@ -117,7 +224,12 @@ impl<O> Consumers<O> {
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
         }
+        self.elect();
         removed
+    }
+
+    fn get(&self, id: ConsumerId) -> Option<&Consumer<O>> {
+        self.slots.get(id.index as usize)?.as_ref().filter(|consumer| consumer.generation == id.generation)
     }
 
     fn get_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<O>> {
@@ -126,9 +238,12 @@ impl<O> Consumers<O> {
 
     /// Puts a consumer at the end of the ring if it has credit and is not in it.
     pub(super) fn line_up(&mut self, id: ConsumerId) {
+        if self.alone.as_ref().is_some_and(|alone| alone.active != Some(id) || alone.hands_over) {
+            return;
+        }
         if let Some(consumer) = self.get_mut(id)
             && !consumer.in_turn
-            && consumer.available > 0
+            && consumer.can_take()
         {
             consumer.in_turn = true;
             let priority = consumer.options.priority;
@@ -142,6 +257,10 @@ impl<O> Consumers<O> {
             if consumer.available < u32::MAX - 1 {
                 consumer.available += 1;
             }
+            consumer.held = consumer.held.saturating_sub(1);
+            if self.alone.as_ref().is_some_and(|alone| alone.hands_over) {
+                self.elect();
+            }
             self.line_up(id);
         }
     }
@@ -149,14 +268,18 @@ impl<O> Consumers<O> {
     /// Whose turn it is: the first, of the highest priority, for whom `take_room` agrees. Takes its credit and moves it to the
     /// end of its ring.
     pub(super) fn next(&mut self, mut take_room: impl FnMut(&O) -> bool) -> Option<(ConsumerId, &Consumer<O>)> {
-        let Self { slots, rings, .. } = self;
+        let Self { slots, rings, alone, .. } = self;
+        if alone.as_ref().is_some_and(|alone| alone.hands_over) {
+            return None;
+        }
         for Ring { turn, .. } in rings {
             while let Some(index) = turn.pop_front() {
                 let Some(consumer) = slots[index as usize].as_mut() else { continue };
-                if consumer.available == 0 || !take_room(&consumer.outlet) {
+                if !consumer.can_take() || !take_room(&consumer.outlet) {
                     consumer.in_turn = false;
                     continue;
                 }
+                consumer.held += u32::from(consumer.options.acknowledges);
                 if consumer.available != u32::MAX {
                     consumer.available -= 1;
                 }

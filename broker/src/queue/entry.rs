@@ -22,8 +22,34 @@ pub(crate) struct Entry {
     pub(crate) expires_ms: u64,
     /// How often it has been given back as failed.
     pub(crate) attempts: u32,
+    /// Of `bytes`, those of the head; 65,535 where there are more.
+    pub(crate) head_bytes: u16,
+    /// Its priority, as far as the queue tells priorities apart.
+    pub(crate) priority: u8,
     /// It may have been delivered before.
     pub(crate) redelivered: bool,
+}
+
+impl Entry {
+    /// A message that comes in and is not stored (yet).
+    pub(crate) fn new(seq: u64, message: Arc<Message>, expires_ms: u64) -> Self {
+        Self {
+            seq,
+            position: Place::NONE,
+            bytes: message.bytes(),
+            expires_ms,
+            attempts: 0,
+            head_bytes: u16::try_from(message.head().len()).unwrap_or(u16::MAX),
+            priority: message.essentials().priority,
+            redelivered: false,
+            message: Some(message),
+        }
+    }
+
+    /// Bytes of the body: what limits are about.
+    pub(crate) fn body_bytes(&self) -> u32 {
+        self.bytes.saturating_sub(u32::from(self.head_bytes))
+    }
 }
 
 /// An optional position in the size of a position: segments are numbered from 1.

@@ -1,5 +1,9 @@
 //! Messages that somebody has and has not yet said an outcome of.
 
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
 use super::consumer::ConsumerId;
 use super::entry::Entry;
 
@@ -21,6 +25,8 @@ pub enum Outcome {
     Release,
     /// Failed: try again. Counts as an attempt, and the message is marked as redelivered.
     Retry,
+    /// As [`Outcome::Retry`], said of its own accord by whoever had it: a queue that delays retries may tell the two apart.
+    Return,
     /// Failed for good.
     Reject,
 }
@@ -34,8 +40,18 @@ pub(super) struct Leased {
 
 #[derive(Debug)]
 enum Slot {
-    Taken { number: u64, leased: Leased },
-    Free { next: u32 },
+    Taken {
+        number: u64,
+        leased: Leased,
+    },
+    /// Its time was over and its message is elsewhere; whoever had it has not said anything yet.
+    Lapsed {
+        number: u64,
+        consumer: ConsumerId,
+    },
+    Free {
+        next: u32,
+    },
 }
 
 const NO_SLOT: u32 = u32::MAX;
@@ -48,12 +64,33 @@ pub(super) struct Leases {
     /// Number of the next lease.
     next: u64,
     len: usize,
+    lapsed: usize,
     bytes: u64,
+    /// Only where a lease has a deadline.
+    deadlines: Option<Box<Deadlines>>,
+}
+
+/// When leases end by themselves, in milliseconds since the epoch of Unix.
+#[derive(Debug, Default)]
+struct Deadlines {
+    /// By time and number: the lease's index.
+    by_time: BTreeMap<(u64, u64), u32>,
+    /// By number.
+    by_lease: HashMap<u64, u64>,
+}
+
+/// What was said of a lease found.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// The message, which had been waiting for this.
+    Leased(Leased),
+    /// Too late: only the consumer's credit is left to be given back.
+    Late(ConsumerId),
 }
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NO_SLOT, next: 0, len: 0, bytes: 0 }
+        Self { slots: Vec::new(), free: NO_SLOT, next: 0, len: 0, lapsed: 0, bytes: 0, deadlines: None }
     }
 }
 
@@ -70,7 +107,7 @@ impl Leases {
         let number = self.next;
         self.next += 1;
         self.len += 1;
-        self.bytes += u64::from(leased.entry.bytes);
+        self.bytes += u64::from(leased.entry.body_bytes());
         if self.free == NO_SLOT {
             self.slots.push(Slot::Taken { number, leased });
             return Lease { index: (self.slots.len() - 1) as u32, number };
@@ -91,23 +128,95 @@ impl Leases {
         }
     }
 
-    pub(super) fn remove(&mut self, lease: Lease) -> Option<Leased> {
-        self.get(lease)?;
+    /// Ends a lease, now that something has been said of it. None where there is none (any more).
+    pub(super) fn remove(&mut self, lease: Lease) -> Option<Said> {
+        let number = match self.slots.get(lease.index as usize)? {
+            Slot::Taken { number, .. } | Slot::Lapsed { number, .. } => *number,
+            Slot::Free { .. } => return None,
+        };
+        if number != lease.number {
+            return None;
+        }
         let slot = std::mem::replace(&mut self.slots[lease.index as usize], Slot::Free { next: self.free });
         self.free = lease.index;
-        self.len -= 1;
-        if self.len == 0 {
+        let said = match slot {
+            Slot::Taken { leased, .. } => {
+                self.len -= 1;
+                self.bytes -= u64::from(leased.entry.body_bytes());
+                self.forget_deadline(number);
+                Some(Said::Leased(leased))
+            }
+            Slot::Lapsed { consumer, .. } => {
+                self.lapsed -= 1;
+                Some(Said::Late(consumer))
+            }
+            Slot::Free { .. } => None,
+        };
+        if self.len + self.lapsed == 0 {
             // Nothing refers into an empty slab, and a burst of a million leases should not stay in memory.
             self.free = NO_SLOT;
             if self.slots.capacity() > 1024 { self.slots = Vec::new() } else { self.slots.clear() }
         }
-        match slot {
-            Slot::Taken { leased, .. } => {
-                self.bytes -= u64::from(leased.entry.bytes);
-                Some(leased)
-            }
-            Slot::Free { .. } => None,
+        said
+    }
+
+    /// Has a lease end by itself at `at_ms`; said again, the later word counts.
+    pub(super) fn set_deadline(&mut self, lease: Lease, at_ms: u64) {
+        if self.get(lease).is_none() {
+            return;
         }
+        let deadlines = self.deadlines.get_or_insert_default();
+        if let Some(before_ms) = deadlines.by_lease.insert(lease.number, at_ms) {
+            deadlines.by_time.remove(&(before_ms, lease.number));
+        }
+        deadlines.by_time.insert((at_ms, lease.number), lease.index);
+    }
+
+    fn forget_deadline(&mut self, number: u64) {
+        let Some(deadlines) = &mut self.deadlines else { return };
+        if let Some(at_ms) = deadlines.by_lease.remove(&number) {
+            deadlines.by_time.remove(&(at_ms, number));
+        }
+        if deadlines.by_lease.is_empty() {
+            self.deadlines = None;
+        }
+    }
+
+    /// When the first lease ends by itself.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        let ((at_ms, _), _) = self.deadlines.as_ref()?.by_time.first_key_value()?;
+        Some(*at_ms)
+    }
+
+    /// Ends the first lease whose deadline has come. What its consumer will yet say of it gives credit back and nothing else.
+    pub(super) fn lapse(&mut self, now_ms: u64) -> Option<Leased> {
+        let ((at_ms, number), index) = self.deadlines.as_ref()?.by_time.first_key_value()?;
+        if *at_ms > now_ms {
+            return None;
+        }
+        let lease = Lease { index: *index, number: *number };
+        let Some(consumer) = self.get(lease)?.consumer else {
+            // Fetched: there is no credit to be given back.
+            return match self.remove(lease)? {
+                Said::Leased(leased) => Some(leased),
+                Said::Late(_) => None,
+            };
+        };
+        let lapsed = Slot::Lapsed { number: lease.number, consumer };
+        let Slot::Taken { leased, .. } = std::mem::replace(&mut self.slots[lease.index as usize], lapsed) else {
+            return None;
+        };
+        self.len -= 1;
+        self.lapsed += 1;
+        self.bytes -= u64::from(leased.entry.body_bytes());
+        self.forget_deadline(lease.number);
+        Some(leased)
+    }
+
+    /// Leases whose time was over and of which nothing has been said yet.
+    #[cfg(test)]
+    pub(super) fn lapsed_len(&self) -> usize {
+        self.lapsed
     }
 
     #[cfg(test)]
@@ -121,7 +230,7 @@ impl Leases {
         self.next = all.next;
         all.slots.into_iter().filter_map(|slot| match slot {
             Slot::Taken { leased, .. } => Some(leased),
-            Slot::Free { .. } => None,
+            Slot::Lapsed { .. } | Slot::Free { .. } => None,
         })
     }
 }

@@ -33,15 +33,15 @@ use smallvec::SmallVec;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
-pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
 pub use self::rules::ARGUMENT_MS_MAX;
+use self::rules::Overflow;
 pub(crate) use self::rules::{DeadLetter, Effective, Rules};
 pub use self::state::QueueCounters;
+use self::state::{AT_ONCE_MS, Discarded, Effects, Grant, STEP_ENTRIES_MAX, State};
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
-use self::state::{Effects, Grant, State};
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::outbox::Letter;
@@ -57,6 +57,10 @@ pub struct Queue {
     owner: Option<u64>,
     seq: AtomicU64,
     state: Mutex<State<Outlet>>,
+    /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
+    may_refuse: AtomicBool,
+    /// Consumers are told how often a message has failed.
+    tells_attempts: AtomicBool,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
     /// It is on stable storage where it survives: messages can be routed to it.
@@ -73,9 +77,9 @@ pub struct QueueStatus {
     pub ready: usize,
     /// Messages delivered whose outcome is not yet known.
     pub unacked: usize,
-    /// Bytes of heads and bodies that wait.
+    /// Bytes of the bodies that wait.
     pub ready_bytes: u64,
-    /// Bytes of heads and bodies of unacknowledged messages.
+    /// Bytes of the bodies of unacknowledged messages.
     pub unacked_bytes: u64,
     /// Consumers.
     pub consumers: usize,
@@ -101,17 +105,19 @@ pub(crate) struct Restored {
     seq: u64,
     position: Position,
     bytes: u32,
+    head_bytes: u16,
     meta: Meta,
     attempts: u32,
 }
 
 impl Restored {
     pub(crate) fn new(found: &Recovered<'_>) -> Result<Self, Unreadable> {
-        let (meta, prefix_bytes) = Meta::decode(found.meta)?;
+        let (meta, lengths) = Meta::decode(found.meta)?;
         Ok(Self {
             seq: found.reference.seq,
             position: found.position,
-            bytes: found.payload_bytes.saturating_sub(prefix_bytes),
+            bytes: found.payload_bytes.saturating_sub(lengths.prefix_bytes),
+            head_bytes: lengths.head_bytes,
             meta,
             attempts: found.mark,
         })
@@ -127,6 +133,17 @@ impl Restored {
 pub(crate) struct Arrival<'a> {
     pub(crate) message: &'a Arc<Message>,
     pub(crate) now_ms: u64,
+}
+
+/// Whether a queue takes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It takes every one.
+    Open,
+    /// It has promised room to this one; [`Queue::break_promise`] if it does not come.
+    Promised,
+    /// There is no room.
+    Refused,
 }
 
 impl Queue {
@@ -146,6 +163,8 @@ impl Queue {
             options,
             owner,
             seq: AtomicU64::new(0),
+            may_refuse: AtomicBool::new(rules.may_refuse()),
+            tells_attempts: AtomicBool::new(rules.tells_attempts),
             state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
             visible: AtomicBool::new(false),
@@ -171,6 +190,11 @@ impl Queue {
 
     pub(crate) fn set_visible(&self) {
         self.visible.store(true, Ordering::Release);
+    }
+
+    /// Whether its consumers are told how often a message has failed.
+    pub fn tells_attempts(&self) -> bool {
+        self.tells_attempts.load(Ordering::Relaxed)
     }
 
     /// What it was declared with.
@@ -217,28 +241,53 @@ impl Queue {
         self.options.durable && self.owner.is_none()
     }
 
-    /// Takes a message. False where the queue was deleted meanwhile; then nothing has happened.
+    /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
+    /// message's place in its count are one step, so that no two publishers get the same room.
+    pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>) -> Admission {
+        if !self.may_refuse.load(Ordering::Relaxed) {
+            return Admission::Open;
+        }
+        let entry = Entry::new(0, Arc::clone(message), u64::MAX);
+        let mut state = self.state.lock();
+        if state.promise(entry.body_bytes()) {
+            return Admission::Promised;
+        }
+        let rules = Arc::clone(state.rules());
+        drop(state);
+        if rules.overflow == Overflow::RejectPublishDeadLetter
+            && let Some(to) = &rules.dead_letter
+        {
+            let letter = Letter { queue: Arc::clone(self), entry, why: Departure::Overflowed, to: Arc::clone(to) };
+            self.shared.outbox.push(vec![letter]);
+        }
+        Admission::Refused
+    }
+
+    /// The message that was promised room does not come.
+    pub(crate) fn break_promise(&self, message: &Arc<Message>) {
+        let body_bytes = Entry::new(0, Arc::clone(message), u64::MAX).body_bytes();
+        self.state.lock().keep_promise(body_bytes);
+    }
+
+    /// Takes a message. `promised`: it was promised room. False where the queue was deleted meanwhile; then nothing has
+    /// happened.
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         arrival: Arrival<'_>,
         seq: u64,
         stored: Option<Position>,
+        promised: bool,
         wakes: &mut Wakes,
     ) -> bool {
         let Arrival { message, now_ms } = arrival;
-        let essentials = message.essentials();
-        let entry = Entry {
-            seq,
-            message: Some(Arc::clone(message)),
-            position: stored.map_or(Place::NONE, Place::from),
-            bytes: message.bytes(),
-            expires_ms: expiry_ms(essentials.ttl_ms, now_ms),
-            attempts: 0,
-            redelivered: false,
-        };
+        let mut entry = Entry::new(seq, Arc::clone(message), expiry_ms(message.essentials().ttl_ms, now_ms));
+        entry.position = stored.map_or(Place::NONE, Place::from);
         let scarce = self.shared.memory_is_scarce();
         let mut effects = Shell::new(self, wakes);
         let mut state = self.state.lock();
+        if promised {
+            state.keep_promise(entry.body_bytes());
+        }
         let taken = match state.enqueue(entry, now_ms) {
             Ok(()) => {
                 state.grant(now_ms, scarce, &mut effects);
@@ -263,7 +312,7 @@ impl Queue {
     /// where the alarm sees it.
     fn evict(&self, state: &mut State<Outlet>, message: &Message, seq: u64, now_ms: u64) {
         // It need not be the last one: a publisher that took its number earlier may have come later.
-        let Some(entry) = state.newcomer(seq) else { return };
+        let Some(entry) = state.newcomer(seq, message.essentials().priority) else { return };
         if entry.position.get().is_none()
             && let Some(position) = self.page_out(message, seq, now_ms)
         {
@@ -283,7 +332,7 @@ impl Queue {
         message.stored_prefix(&meta, &mut prefix);
         let appended = self.shared.journal.append(Append {
             refs: &[Ref { lane: self.lane, seq }],
-            meta: &meta.encode(prefix.len()),
+            meta: &meta.encode(prefix.len(), message.head().len()),
             payload: &[&prefix, message.data()],
         });
         appended.ok().map(|appended| appended.position)
@@ -301,7 +350,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.restore_delivered_to(delivered_to);
         for restored in entries {
-            let Restored { seq, position, bytes, meta, attempts } = restored;
+            let Restored { seq, position, bytes, head_bytes, meta, attempts } = restored;
             if !meta.essentials.durable {
                 orphans.push(position);
                 continue;
@@ -313,11 +362,14 @@ impl Queue {
                 bytes,
                 expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
                 attempts,
+                head_bytes,
+                priority: meta.essentials.priority,
                 redelivered: attempts > 0 || seq < delivered_to,
             };
             state.restore(entry, meta.published_ms);
         }
-        let wake_ms = state.next_expiry_ms();
+        // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
+        let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };
         drop(state);
         // Stored for the sake of memory only.
         if !orphans.is_empty() {
@@ -383,7 +435,7 @@ impl Queue {
     pub fn settle(self: &Arc<Self>, leases: &[Lease], outcome: Outcome, wakes: &mut Wakes) {
         self.with_grant(wakes, |state, effects| {
             for lease in leases {
-                state.settle(*lease, outcome, effects);
+                state.settle(*lease, outcome, effects.now_ms, effects);
             }
         });
     }
@@ -393,7 +445,7 @@ impl Queue {
         self.with_grant(wakes, |state, effects| {
             effects.unsettled = true;
             for lease in leases {
-                state.settle(*lease, Outcome::Accept, effects);
+                state.settle(*lease, Outcome::Accept, effects.now_ms, effects);
             }
             effects.unsettled = false;
         });
@@ -409,20 +461,53 @@ impl Queue {
         self.used_ms.store(now_ms(), Ordering::Relaxed);
         let mut wakes = Wakes::new();
         let scarce = self.shared.memory_is_scarce();
-        let (grant, waiting) = self.with_grant(&mut wakes, |state, effects| {
-            let grant = state.fetch(effects.now_ms, acknowledges, scarce, effects);
-            let waiting = state.ready_len();
-            if let Some(grant) = &grant {
-                effects.note_end(grant);
+        loop {
+            let (grant, waiting, again) = self.with_grant(&mut wakes, |state, effects| {
+                let grant = state.fetch(effects.now_ms, acknowledges, scarce, effects);
+                let (waiting, again) = (state.ready_len(), grant.is_none() && state.is_unfinished());
+                if let Some(grant) = &grant {
+                    effects.note_end(grant);
+                }
+                (grant, waiting, again)
+            });
+            if !again {
+                return grant.map(|grant| (self.delivery(token, grant), waiting));
             }
-            (grant, waiting)
-        });
-        grant.map(|grant| (self.delivery(token, grant), waiting))
+        }
     }
 
     /// Discards what waits; how many messages there were.
     pub fn purge(self: &Arc<Self>) -> usize {
-        self.with_grant(&mut Wakes::new(), |state, effects| state.purge(effects))
+        let (waiting, discarded) = self.with_grant(&mut Wakes::new(), |state, _| state.purge());
+        self.discard(discarded);
+        waiting
+    }
+
+    /// Tells the journal that messages are done, a bounded number at a time.
+    fn discard(&self, mut discarded: Discarded) {
+        loop {
+            let some = discarded.by_ref().take(STEP_ENTRIES_MAX);
+            let mut count = 0;
+            let positions: Vec<_> = some.inspect(|_| count += 1).filter_map(|entry| entry.position.get()).collect();
+            if !positions.is_empty() {
+                self.forget_stored(&positions);
+            }
+            if count < STEP_ENTRIES_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Gives it other rules, which hold at once for what is in it.
+    #[allow(dead_code, reason = "whatever changes policies calls it")]
+    pub(crate) fn set_rules(self: &Arc<Self>, rules: Arc<Rules>) {
+        self.with_grant(&mut Wakes::new(), |state, _| {
+            // Under the lock, or it could stay as an earlier change left it.
+            self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);
+            self.tells_attempts.store(rules.tells_attempts, Ordering::Relaxed);
+            state.set_rules(rules);
+        });
+        self.start_expiry();
     }
 
     /// Has the queue take nothing any more, if it may go; [`Queue::close`] follows.
@@ -432,14 +517,13 @@ impl Queue {
 
     /// The end of the queue. How many messages waited.
     pub(crate) fn close(self: &Arc<Self>, wakes: &mut Wakes) -> usize {
-        let mut effects = Shell::new(self, wakes);
         let mut state = self.state.lock();
-        let (outlets, waiting) = state.close(&mut effects);
+        let (outlets, waiting, discarded) = state.close();
         for outlet in outlets {
-            effects.wakes.push(&outlet.inbox, Item::Cancelled(outlet.token));
+            wakes.push(&outlet.inbox, Item::Cancelled(outlet.token));
         }
         drop(state);
-        effects.finish(After::default());
+        self.discard(discarded);
         self.shared.timer.forget(self);
         if self.survives() {
             // Where there is none, from an earlier run, this does nothing.
@@ -461,7 +545,7 @@ impl Queue {
     /// any more.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let now_ms = self.with_grant(&mut Wakes::new(), |state, effects| {
-            state.expire(effects.now_ms, effects);
+            state.lapse(effects.now_ms, effects);
             state.shrink();
             effects.now_ms
         });
@@ -550,14 +634,13 @@ fn expiry_ms(ttl_ms: Option<u64>, from_ms: u64) -> u64 {
 }
 
 /// What is seen of the state before the lock goes, and acted on afterwards.
-#[derive(Default)]
 struct After {
     wake_ms: Option<u64>,
 }
 
 impl After {
     fn of(state: &State<Outlet>) -> Self {
-        Self { wake_ms: state.next_expiry_ms() }
+        Self { wake_ms: state.next_ms() }
     }
 }
 

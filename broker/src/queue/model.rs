@@ -1,7 +1,11 @@
 //! What a queue has to do, said as plainly as possible: lists that are searched from end to end.
 
+use std::cmp::Reverse;
+
 use super::consumer::Credit;
 use super::lease::Outcome;
+use super::rules::{Delayed, Overflow, Rules};
+use super::state::Departure;
 
 /// A message, by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +14,7 @@ pub(super) struct Item {
     pub(super) bytes: u32,
     pub(super) expires_ms: u64,
     pub(super) attempts: u32,
+    pub(super) priority: u8,
     pub(super) redelivered: bool,
 }
 
@@ -19,6 +24,7 @@ pub(super) struct Held {
     pub(super) item: Item,
     /// None where it was fetched.
     pub(super) by: Option<usize>,
+    until_ms: Option<u64>,
 }
 
 /// A consumer.
@@ -28,10 +34,13 @@ pub(super) struct Consumer {
     pub(super) credit: Credit,
     pub(super) acknowledges: bool,
     pub(super) exclusive: bool,
+    pub(super) priority: i32,
     /// It was told that there is no room, and has not been told that there is some again.
     starved: bool,
-    /// Leases that count against its credit.
+    /// Leases of which it has said nothing, over or not.
     held: u32,
+    /// Of those, how many are over.
+    late: u32,
     /// Deliveries without a lease, which use credit up for good.
     ended: u32,
 }
@@ -49,21 +58,84 @@ pub(super) struct Expected {
 /// A queue.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    /// Sorted by number.
+    pub(super) rules: Rules,
+    /// The highest priority first, and in each by number.
     pub(super) waiting: Vec<Item>,
+    /// What is to be tried again, with the time for it.
+    pub(super) later: Vec<(u64, Item)>,
+    /// Bodies of messages that have been promised room.
+    pub(super) promised: Vec<u32>,
+    /// In the order in which they were handed out.
     pub(super) held: Vec<Held>,
+    /// Consumers that have not said anything yet of leases that are over.
+    pub(super) late: Vec<(u64, usize)>,
     /// In the order of their turns; those that cannot take anything keep no place.
-    turn: Vec<usize>,
+    pub(super) turn: Vec<usize>,
+    /// In the order in which they came.
     pub(super) consumers: Vec<Consumer>,
+    /// Who gets everything, where only one does.
+    pub(super) active: Option<usize>,
+    pub(super) hands_over: bool,
     pub(super) closed: bool,
-    /// Messages that have left, with the number of their kind of departure.
-    pub(super) gone: Vec<u64>,
+    /// Messages that have left, and why; none where that was their delivery.
+    pub(super) gone: Vec<(u64, Option<Departure>)>,
 }
 
 impl Model {
-    pub(super) fn put(&mut self, item: Item) {
-        let at = self.waiting.partition_point(|other| other.seq < item.seq);
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        let was_alone = std::mem::replace(&mut self.rules, rules).single_active;
+        if !was_alone && !self.rules.single_active {
+            return;
+        }
+        if !self.rules.single_active {
+            self.active = None;
+        }
+        self.hands_over = false;
+        self.turn.clear();
+        let names: Vec<_> = self.consumers.iter().map(|consumer| consumer.name).collect();
+        for name in names {
+            self.ask_again(name);
+        }
+        self.elect();
+    }
+
+    /// Whether there is room for one more.
+    pub(super) fn promise(&mut self, bytes: u32) -> bool {
+        let len = self.waiting.len() + self.promised.len() + 1;
+        let all: u64 =
+            self.waiting.iter().map(|item| item.bytes).chain(self.promised.iter().copied()).map(u64::from).sum();
+        let too_many = self.rules.length_max.is_some_and(|max| len as u64 > max);
+        let too_much = self.rules.bytes_max.is_some_and(|max| all + u64::from(bytes) > max);
+        if self.rules.overflow != Overflow::DropHead && (too_many || too_much) {
+            return false;
+        }
+        self.promised.push(bytes);
+        true
+    }
+
+    pub(super) fn keep_promise(&mut self, bytes: u32) {
+        let at = self.promised.iter().position(|promised| *promised == bytes).expect("it was promised");
+        self.promised.remove(at);
+    }
+
+    /// A message that is new here.
+    pub(super) fn enter(&mut self, mut item: Item, from_ms: u64) {
+        item.priority = item.priority.min(self.rules.priority_max);
+        if let Some(ttl_ms) = self.rules.ttl_ms {
+            item.expires_ms = item.expires_ms.min(from_ms + ttl_ms);
+        }
+        self.put(item);
+    }
+
+    fn put(&mut self, item: Item) {
+        let place = |item: &Item| (Reverse(item.priority), item.seq);
+        let at = self.waiting.partition_point(|other| place(other) < place(&item));
         self.waiting.insert(at, item);
+    }
+
+    pub(super) fn hold(&mut self, item: Item, by: Option<usize>, now_ms: u64) {
+        let until_ms = self.rules.lease_ms.map(|ms| now_ms + ms);
+        self.held.push(Held { item, by, until_ms });
     }
 
     pub(super) fn consumer(&mut self, name: usize) -> Option<&mut Consumer> {
@@ -71,13 +143,15 @@ impl Model {
     }
 
     fn may_take(&self, name: usize) -> bool {
-        self.consumers.iter().any(|consumer| {
-            let has_credit = match consumer.credit {
-                Credit::Unlimited => true,
-                Credit::Window(window) => consumer.held + consumer.ended < window,
-            };
-            consumer.name == name && has_credit && !consumer.starved
-        })
+        let alone = self.rules.single_active && (self.active != Some(name) || self.hands_over);
+        !alone
+            && self.consumers.iter().any(|consumer| {
+                let has_credit = match consumer.credit {
+                    Credit::Unlimited => consumer.late == 0,
+                    Credit::Window(window) => consumer.held + consumer.ended < window,
+                };
+                consumer.name == name && has_credit && !consumer.starved
+            })
     }
 
     /// Those that can take something and have no turn get the last one.
@@ -87,70 +161,209 @@ impl Model {
         }
     }
 
-    pub(super) fn subscribe(&mut self, name: usize, credit: Credit, acknowledges: bool, exclusive: bool) -> bool {
-        let taken = self.consumers.iter().any(|other| other.exclusive) || exclusive && !self.consumers.is_empty();
-        if self.closed || taken {
-            return false;
+    /// There is a reason to ask it for room again.
+    fn ask_again(&mut self, name: usize) {
+        if self.rules.single_active && (self.active != Some(name) || self.hands_over) {
+            return;
         }
-        let consumer = Consumer { name, credit, acknowledges, exclusive, starved: false, held: 0, ended: 0 };
-        self.consumers.push(consumer);
-        self.line_up(name);
-        true
-    }
-
-    pub(super) fn unsubscribe(&mut self, name: usize) {
-        self.consumers.retain(|consumer| consumer.name != name);
-        self.turn.retain(|other| *other != name);
-    }
-
-    pub(super) fn resume(&mut self, name: usize) {
         if let Some(consumer) = self.consumer(name) {
             consumer.starved = false;
         }
         self.line_up(name);
     }
 
-    /// An outcome of a message that is held.
-    pub(super) fn settle(&mut self, seq: u64, outcome: Outcome) {
-        let Some(at) = self.held.iter().position(|held| held.item.seq == seq) else { return };
-        let Held { mut item, by } = self.held.remove(at);
-        match outcome {
-            Outcome::Accept | Outcome::Reject => self.gone.push(seq),
-            Outcome::Release => self.put(item),
-            Outcome::Retry => {
-                item.attempts += 1;
-                item.redelivered = true;
-                self.put(item);
+    /// The active one stays until it goes, lets its time run out, or hands over to one of a higher priority.
+    fn elect(&mut self) {
+        if !self.rules.single_active {
+            return;
+        }
+        let best = |consumer: &&Consumer| (Reverse(consumer.late == 0), Reverse(consumer.priority));
+        let best = self.consumers.iter().min_by_key(best).cloned();
+        let current = self.active.and_then(|name| self.consumer(name).cloned());
+        let before = self.active;
+        (self.active, self.hands_over) = match (current, best) {
+            (_, None) => (None, false),
+            (None, Some(best)) => (Some(best.name), false),
+            (Some(current), Some(best)) => {
+                let stuck = current.late > 0 && best.late == 0;
+                let outranked = self.rules.takes_over && best.late == 0 && best.priority > current.priority;
+                if stuck || outranked && current.held == 0 {
+                    (Some(best.name), false)
+                } else {
+                    (Some(current.name), outranked)
+                }
             }
+        };
+        if self.active != before {
+            self.turn.clear();
+        }
+        if let Some(active) = self.active {
+            self.ask_again(active);
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, name: usize, options: super::consumer::ConsumerOptions) -> bool {
+        let super::consumer::ConsumerOptions { credit, acknowledges, exclusive, priority } = options;
+        let taken = self.consumers.iter().any(|other| other.exclusive)
+            || exclusive && (self.rules.single_active || !self.consumers.is_empty());
+        if self.closed || taken {
+            return false;
+        }
+        self.consumers.push(Consumer {
+            name,
+            credit,
+            acknowledges,
+            exclusive,
+            priority,
+            starved: false,
+            held: 0,
+            late: 0,
+            ended: 0,
+        });
+        self.line_up(name);
+        self.elect();
+        true
+    }
+
+    pub(super) fn unsubscribe(&mut self, name: usize) {
+        self.consumers.retain(|consumer| consumer.name != name);
+        self.turn.retain(|other| *other != name);
+        if self.active == Some(name) {
+            self.active = None;
+        }
+        self.elect();
+    }
+
+    pub(super) fn resume(&mut self, name: usize) {
+        self.ask_again(name);
+    }
+
+    fn refill(&mut self, name: usize) {
+        if let Some(consumer) = self.consumer(name) {
+            consumer.held -= 1;
+            if self.hands_over {
+                self.elect();
+            }
+            self.ask_again(name);
+        }
+    }
+
+    /// An outcome of a message that is held.
+    pub(super) fn settle(&mut self, seq: u64, outcome: Outcome, now_ms: u64) {
+        let Some(at) = self.held.iter().position(|held| held.item.seq == seq) else { return };
+        let Held { item, by, .. } = self.held.remove(at);
+        match outcome {
+            Outcome::Accept => self.gone.push((seq, Some(Departure::Accepted))),
+            Outcome::Reject => self.gone.push((seq, Some(Departure::Rejected))),
+            Outcome::Release => self.put(item),
+            Outcome::Retry | Outcome::Return => self.retry(item, outcome == Outcome::Return, now_ms),
         }
         if let Some(name) = by {
-            if let Some(consumer) = self.consumer(name) {
-                consumer.held -= 1;
-                // An outcome is also a reason to ask for room again.
-                consumer.starved = false;
+            self.refill(name);
+        }
+    }
+
+    fn retry(&mut self, mut item: Item, returned: bool, now_ms: u64) {
+        item.attempts += 1;
+        item.redelivered = true;
+        if self.rules.delivery_limit.is_some_and(|limit| item.attempts > limit) {
+            return self.gone.push((item.seq, Some(Departure::Exhausted)));
+        }
+        match self.rules.retry_delay {
+            Some(delay) if returned || delay.which == Delayed::All => {
+                let wait_ms = (delay.min_ms * u64::from(item.attempts)).min(delay.max_ms);
+                self.later.push((now_ms + wait_ms, item));
             }
-            self.line_up(name);
+            _ => self.put(item),
+        }
+    }
+
+    /// When the first lease ends.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.held.iter().filter_map(|held| held.until_ms).min()
+    }
+
+    /// What has been held for too long goes back. Which messages, in order.
+    pub(super) fn lapse(&mut self, now_ms: u64) -> Vec<u64> {
+        let mut over = Vec::new();
+        loop {
+            let first = self.held.iter().enumerate().filter(|(_, held)| held.until_ms.is_some_and(|ms| ms <= now_ms));
+            let Some((at, _)) = first.min_by_key(|(at, held)| (held.until_ms, *at)) else { return over };
+            let Held { item, by, .. } = self.held.remove(at);
+            over.push(item.seq);
+            if let Some(name) = by {
+                self.late.push((item.seq, name));
+                if let Some(consumer) = self.consumer(name) {
+                    consumer.late += 1;
+                    self.elect();
+                }
+            }
+            self.retry(item, false, now_ms);
+        }
+    }
+
+    /// Something was said too late.
+    pub(super) fn say_late(&mut self, at: usize) {
+        let (_, name) = self.late.remove(at);
+        if let Some(consumer) = self.consumer(name) {
+            consumer.late -= 1;
+        }
+        self.refill(name);
+    }
+
+    pub(super) fn take_due(&mut self, now_ms: u64) {
+        let (due, later): (Vec<_>, _) =
+            std::mem::take(&mut self.later).into_iter().partition(|(due_ms, _)| *due_ms <= now_ms);
+        self.later = later;
+        for (_, item) in due {
+            self.put(item);
         }
     }
 
     pub(super) fn expire(&mut self, before_ms: u64) {
         while self.waiting.first().is_some_and(|first| first.expires_ms < before_ms) {
-            self.gone.push(self.waiting.remove(0).seq);
+            self.gone.push((self.waiting.remove(0).seq, Some(Departure::Expired)));
         }
+    }
+
+    fn drop_overflow(&mut self) {
+        if self.rules.overflow != Overflow::DropHead {
+            return;
+        }
+        let bytes = |waiting: &[Item]| waiting.iter().map(|item| u64::from(item.bytes)).sum::<u64>();
+        while self.rules.length_max.is_some_and(|max| self.waiting.len() as u64 > max)
+            || self.rules.bytes_max.is_some_and(|max| bytes(&self.waiting) > max)
+        {
+            self.gone.push((self.waiting.remove(0).seq, Some(Departure::Overflowed)));
+        }
+    }
+
+    /// Everything that waits goes.
+    pub(super) fn discard(&mut self) -> usize {
+        let later = self.later.drain(..).map(|(_, item)| item);
+        let all: Vec<_> =
+            self.waiting.drain(..).chain(later).map(|item| (item.seq, Some(Departure::Discarded))).collect();
+        let count = all.len();
+        self.gone.extend(all);
+        count
     }
 
     /// Who gets what. `room` says how many deliveries an outlet takes.
     pub(super) fn grant(&mut self, now_ms: u64, room: &mut [usize]) -> Vec<Expected> {
         let mut expected = Vec::new();
+        self.take_due(now_ms);
         loop {
             self.expire(now_ms);
             if self.waiting.is_empty() {
                 return expected;
             }
-            let Some(name) = (!self.turn.is_empty()).then(|| self.turn.remove(0)) else {
-                self.expire(now_ms + 1);
-                return expected;
+            let priority =
+                |name: usize| self.consumers.iter().find(|consumer| consumer.name == name).map(|c| c.priority);
+            let first = self.turn.iter().enumerate().min_by_key(|(at, name)| (Reverse(priority(**name)), *at));
+            let Some(at) = first.map(|(at, _)| at).filter(|_| !self.hands_over) else {
+                break;
             };
+            let name = self.turn.remove(at);
             if !self.may_take(name) {
                 continue;
             }
@@ -167,13 +380,16 @@ impl Model {
             let Item { seq, attempts, redelivered, .. } = item;
             if leased {
                 consumer.held += 1;
-                self.held.push(Held { item, by: Some(name) });
+                self.hold(item, Some(name), now_ms);
             } else {
                 consumer.ended += 1;
-                self.gone.push(seq);
+                self.gone.push((seq, None));
             }
             self.line_up(name);
             expected.push(Expected { to: name, seq, attempts, redelivered, leased });
         }
+        self.expire(now_ms + 1);
+        self.drop_overflow();
+        expected
     }
 }

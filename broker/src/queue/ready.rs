@@ -1,36 +1,156 @@
 //! The messages that wait, in their order.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use super::blocks::Blocks;
 use super::entry::Entry;
 
-/// Waiting entries by their sequence number. What comes in order goes into blocks that are cheap to push to and to pop from;
-/// what comes back, or was overtaken on its way in, waits beside them until it is the first.
+/// Waiting entries: the highest priority first, and in each by their sequence number. A queue without priorities has only
+/// the lowest level and pays for no other.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    fresh: Blocks<Entry>,
-    early: BTreeMap<u64, Entry>,
+    lowest: Level,
+    higher: Option<Box<Higher>>,
     bytes: u64,
 }
 
 impl Ready {
     pub(super) fn len(&self) -> usize {
-        self.fresh.len() + self.early.len()
+        self.lowest.len() + self.higher.as_ref().map_or(0, |higher| higher.len)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.early.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes of the messages that wait, in memory or not.
+    /// Bytes of the bodies that wait, in memory or not.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Puts an entry at its place.
     pub(super) fn push(&mut self, entry: Entry) {
-        self.bytes += u64::from(entry.bytes);
+        self.bytes += u64::from(entry.body_bytes());
+        match entry.priority {
+            0 => self.lowest.push(entry),
+            _ => self.higher.get_or_insert_default().push(entry),
+        }
+    }
+
+    /// The entry of this number and priority, where it is the last one of its level or did not come in order.
+    pub(super) fn newcomer(&mut self, seq: u64, priority: u8) -> Option<&mut Entry> {
+        match priority {
+            0 => self.lowest.newcomer(seq),
+            priority => self.higher.as_mut()?.level_mut(priority)?.newcomer(seq),
+        }
+    }
+
+    pub(super) fn first(&self) -> Option<&Entry> {
+        match &self.higher {
+            None => self.lowest.first(),
+            Some(higher) => higher.first_level().unwrap_or(&self.lowest).first(),
+        }
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<Entry> {
+        let entry = match &mut self.higher {
+            None => self.lowest.pop_first(),
+            Some(higher) => higher.pop_first().or_else(|| self.lowest.pop_first()),
+        }?;
+        self.bytes -= u64::from(entry.body_bytes());
+        Some(entry)
+    }
+
+    /// Takes all of it, whatever there is, at once.
+    pub(super) fn take(&mut self) -> Self {
+        mem::take(self)
+    }
+
+    /// Gives memory back where nothing waits. For when the queue has been quiet for a while.
+    pub(super) fn shrink(&mut self) {
+        self.lowest.shrink();
+        if self.higher.as_ref().is_some_and(|higher| higher.len == 0) {
+            self.higher = None;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let higher =
+            self.higher.as_ref().map_or(0, |higher| higher.levels.iter().map(|(_, level)| level.capacity()).sum());
+        self.lowest.capacity() + higher
+    }
+}
+
+/// The levels above the lowest.
+#[derive(Debug, Default)]
+struct Higher {
+    /// Levels that were ever used, by priority. An empty one stays: it is likely to be used again.
+    levels: Vec<(u8, Level)>,
+    /// A bit for each level that has entries.
+    occupied: [u64; 4],
+    len: usize,
+}
+
+impl Higher {
+    fn index(&self, priority: u8) -> Result<usize, usize> {
+        self.levels.binary_search_by_key(&priority, |(priority, _)| *priority)
+    }
+
+    fn level_mut(&mut self, priority: u8) -> Option<&mut Level> {
+        let index = self.index(priority).ok()?;
+        Some(&mut self.levels[index].1)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let priority = entry.priority;
+        let index = self.index(priority).unwrap_or_else(|index| {
+            self.levels.insert(index, (priority, Level::default()));
+            index
+        });
+        self.levels[index].1.push(entry);
+        self.occupied[usize::from(priority / 64)] |= 1 << (priority % 64);
+        self.len += 1;
+    }
+
+    /// The highest priority that has entries.
+    fn highest(&self) -> Option<u8> {
+        let (word, bits) = self.occupied.iter().enumerate().rfind(|(_, bits)| **bits != 0)?;
+        Some((word as u32 * 64 + bits.ilog2()) as u8)
+    }
+
+    fn first_level(&self) -> Option<&Level> {
+        let index = self.index(self.highest()?).ok()?;
+        Some(&self.levels[index].1)
+    }
+
+    fn pop_first(&mut self) -> Option<Entry> {
+        let priority = self.highest()?;
+        let level = self.level_mut(priority)?;
+        let entry = level.pop_first()?;
+        if level.len() == 0 {
+            self.occupied[usize::from(priority / 64)] &= !(1 << (priority % 64));
+        }
+        self.len -= 1;
+        Some(entry)
+    }
+}
+
+/// Entries of one priority by their sequence number. What comes in order goes into blocks that are cheap to push to and to
+/// pop from; what comes back, or was overtaken on its way in, waits beside them until it is the first.
+#[derive(Debug, Default)]
+struct Level {
+    fresh: Blocks<Entry>,
+    early: BTreeMap<u64, Entry>,
+}
+
+impl Level {
+    fn len(&self) -> usize {
+        self.fresh.len() + self.early.len()
+    }
+
+    fn push(&mut self, entry: Entry) {
         if self.fresh.back().is_none_or(|last| last.seq < entry.seq) {
             self.fresh.push_back(entry);
         } else {
@@ -38,15 +158,14 @@ impl Ready {
         }
     }
 
-    /// The entry of this number, where it is the last one or did not come in order.
-    pub(super) fn newcomer(&mut self, seq: u64) -> Option<&mut Entry> {
+    fn newcomer(&mut self, seq: u64) -> Option<&mut Entry> {
         match self.fresh.back_mut() {
             Some(last) if last.seq == seq => Some(last),
             _ => self.early.get_mut(&seq),
         }
     }
 
-    pub(super) fn first(&self) -> Option<&Entry> {
+    fn first(&self) -> Option<&Entry> {
         match (self.early.first_key_value(), self.fresh.front()) {
             (Some((seq, early)), Some(fresh)) => Some(if *seq < fresh.seq { early } else { fresh }),
             (Some((_, early)), None) => Some(early),
@@ -54,25 +173,20 @@ impl Ready {
         }
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<Entry> {
+    fn pop_first(&mut self) -> Option<Entry> {
         let from_early = match (self.early.first_key_value(), self.fresh.front()) {
             (Some((seq, _)), Some(fresh)) => *seq < fresh.seq,
             (early, _) => early.is_some(),
         };
-        let entry = if from_early { self.early.pop_first().map(|(_, entry)| entry) } else { self.fresh.pop_front() }?;
-        self.bytes -= u64::from(entry.bytes);
-        Some(entry)
-    }
-}
-
-impl Ready {
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.fresh.capacity()
+        if from_early { self.early.pop_first().map(|(_, entry)| entry) } else { self.fresh.pop_front() }
     }
 
-    /// Gives memory back where nothing waits. For when the queue has been quiet for a while.
-    pub(super) fn shrink(&mut self) {
+    fn shrink(&mut self) {
         self.fresh.shrink();
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        self.fresh.capacity()
     }
 }

@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use super::consumer::{ConsumerId, ConsumerOptions, Consumers};
 use super::entry::{Entry, Place};
-use super::lease::{Lease, Leased, Leases, Outcome};
+use super::later::Later;
+use super::lease::{Lease, Leased, Leases, Outcome, Said};
 use super::ready::Ready;
-use super::rules::{DeadLetter, Rules};
+use super::rules::{DeadLetter, Delayed, Rules};
 use crate::message::Message;
+
+/// No step takes more messages out of the queue for want of time or room than this: a burst of them is several steps, and
+/// others come in between.
+pub(super) const STEP_ENTRIES_MAX: usize = 4096;
 
 /// Why a message left a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,10 @@ pub(crate) enum Departure {
     Expired,
     /// It was purged, or its queue deleted.
     Discarded,
+    /// There was no room for it.
+    Overflowed,
+    /// It was tried too often.
+    Exhausted,
 }
 
 /// A message granted to somebody.
@@ -54,6 +63,9 @@ pub(crate) trait Effects<O> {
     /// A message came back as failed, so often by now.
     fn retried(&mut self, position: Place, attempts: u32);
 }
+
+/// A time that has come, whenever it is.
+pub(crate) const AT_ONCE_MS: u64 = 1;
 
 /// Memory is scarce: what is stored need not be kept in memory as well.
 pub(crate) type Scarce = bool;
@@ -102,6 +114,12 @@ pub struct QueueCounters {
     pub rejected: u64,
     /// Messages whose time was over.
     pub expired: u64,
+    /// Messages dropped because there were too many.
+    pub overflowed: u64,
+    /// Messages that were not taken because there were too many.
+    pub refused: u64,
+    /// Messages that failed too often.
+    pub exhausted: u64,
 }
 
 impl QueueCounters {
@@ -114,17 +132,45 @@ impl QueueCounters {
         self.accepted += other.accepted;
         self.rejected += other.rejected;
         self.expired += other.expired;
+        self.overflowed += other.overflowed;
+        self.refused += other.refused;
+        self.exhausted += other.exhausted;
     }
 }
+
+/// Messages that wait for a time.
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Later<Entry>,
+    bytes: u64,
+}
+
+/// Room for messages that are about to come in.
+#[derive(Debug, Default)]
+struct Promised {
+    len: usize,
+    bytes: u64,
+}
+
+/// Messages that leave a queue all at once. Walking through them takes no lock, however many there are.
+pub(crate) type Discarded = Box<dyn Iterator<Item = Entry> + Send>;
 
 /// A queue.
 #[derive(Debug)]
 pub(crate) struct State<O> {
     rules: Arc<Rules>,
+    /// The rules have it drop messages when there are too many.
+    drops: bool,
     ready: Ready,
+    /// Messages that have failed and are tried again later. Only where the rules have them wait.
+    later: Option<Box<Waiting>>,
+    /// Room that messages on their way in have been promised.
+    promised: Promised,
     leases: Leases,
     consumers: Consumers<O>,
     closed: bool,
+    /// A step ended before its work was done: the next one is due at once.
+    unfinished: bool,
     /// One more than the highest sequence number that was granted to somebody.
     delivered_to: u64,
     counters: QueueCounters,
@@ -133,20 +179,57 @@ pub(crate) struct State<O> {
 impl<O> State<O> {
     /// An empty queue.
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
-        Self {
-            rules,
+        let mut state = Self {
+            rules: Arc::default(),
+            drops: false,
             ready: Ready::default(),
+            later: None,
+            promised: Promised::default(),
             leases: Leases::default(),
             consumers: Consumers::default(),
             closed: false,
+            unfinished: false,
             delivered_to: 0,
             counters: QueueCounters::default(),
-        }
+        };
+        state.set_rules(rules);
+        state
     }
 
     /// The rules that it follows.
     pub(crate) fn rules(&self) -> &Arc<Rules> {
         &self.rules
+    }
+
+    /// Gives it other rules. As in RabbitMQ, what is in the queue keeps the time to live and the priority that it came in
+    /// with; what is too much goes. [`State::grant`] is due afterwards.
+    pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.drops = rules.may_drop();
+        self.consumers.set_alone(rules.single_active, rules.takes_over);
+        self.rules = rules;
+    }
+
+    /// Promises room to a message with a body of so many bytes, or refuses it. Whoever was promised some comes with
+    /// [`State::keep_promise`].
+    pub(crate) fn promise(&mut self, body_bytes: u32) -> bool {
+        let len = self.ready.len() as u64 + self.promised.len as u64 + 1;
+        let bytes = self.ready.bytes() + self.promised.bytes + u64::from(body_bytes);
+        if self.rules.may_refuse()
+            && (self.rules.length_max.is_some_and(|max| len > max)
+                || self.rules.bytes_max.is_some_and(|max| bytes > max))
+        {
+            self.counters.refused += 1;
+            return false;
+        }
+        self.promised.len += 1;
+        self.promised.bytes += u64::from(body_bytes);
+        true
+    }
+
+    /// The message that was promised room has come, or will not come.
+    pub(crate) fn keep_promise(&mut self, body_bytes: u32) {
+        self.promised.len -= 1;
+        self.promised.bytes -= u64::from(body_bytes);
     }
 
     /// Takes a message; gives it back where the queue was deleted. Its time to live here starts at `now_ms`.
@@ -155,18 +238,20 @@ impl<O> State<O> {
             return Err(entry);
         }
         self.counters.enqueued += 1;
-        self.limit_time(&mut entry, now_ms);
+        self.adapt(&mut entry, now_ms);
         self.ready.push(entry);
         Ok(())
     }
 
-    /// Puts back what was found at recovery. `published_ms` is when it came in.
+    /// Puts back what was found at recovery. `published_ms` is when it came in. [`State::grant`] is due afterwards.
     pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64) {
-        self.limit_time(&mut entry, published_ms);
+        self.adapt(&mut entry, published_ms);
         self.ready.push(entry);
     }
 
-    fn limit_time(&self, entry: &mut Entry, from_ms: u64) {
+    /// What the rules make of a message that comes in.
+    fn adapt(&self, entry: &mut Entry, from_ms: u64) {
+        entry.priority = entry.priority.min(self.rules.priority_max);
         if let Some(ttl_ms) = self.rules.ttl_ms {
             entry.expires_ms = entry.expires_ms.min(from_ms.saturating_add(ttl_ms));
         }
@@ -180,35 +265,87 @@ impl<O> State<O> {
         }
     }
 
-    /// The entry that has just been enqueued under this number, if it still waits.
-    pub(crate) fn newcomer(&mut self, seq: u64) -> Option<&mut Entry> {
-        self.ready.newcomer(seq)
+    /// The entry that has just been enqueued under this number, if it still waits. `priority` is that of the message.
+    pub(crate) fn newcomer(&mut self, seq: u64, priority: u8) -> Option<&mut Entry> {
+        self.ready.newcomer(seq, priority.min(self.rules.priority_max))
     }
 
-    /// Hands out what waits to whoever can take it, and drops what has expired then.
+    /// Hands out what waits to whoever can take it, and takes out what has expired or does not fit then.
     pub(crate) fn grant(&mut self, now_ms: u64, scarce: Scarce, effects: &mut impl Effects<O>) {
+        let mut steps = STEP_ENTRIES_MAX;
+        self.unfinished = false;
+        if self.later.is_some() {
+            self.take_due(now_ms, &mut steps);
+        }
         loop {
             // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
             // those who wait for it.
-            self.expire_before(now_ms, effects);
-            if self.ready.is_empty() {
+            self.expire_before(now_ms, &mut steps, effects);
+            if self.unfinished || self.ready.is_empty() {
                 return;
             }
             let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else {
-                return self.expire(now_ms, effects);
+                break;
             };
             let Some(entry) = self.ready.pop_first() else { return };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
-            let lease_for = consumer.options.acknowledges.then_some(id);
-            let grant = match lease_for {
-                Some(id) => Self::lease(&mut self.leases, &mut self.counters, entry, Some(id), scarce),
-                None => Self::end(&mut self.counters, entry),
+            let grant = if consumer.options.acknowledges {
+                let grant = Self::lease(&mut self.leases, &mut self.counters, entry, Some(id), scarce);
+                if let (Some(ms), Some(lease)) = (self.rules.lease_ms, grant.lease) {
+                    self.leases.set_deadline(lease, now_ms.saturating_add(ms));
+                }
+                grant
+            } else {
+                Self::end(&mut self.counters, entry)
             };
             effects.deliver(&consumer.outlet, grant);
+        }
+        self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
+        if self.drops {
+            self.drop_overflow(&mut steps, effects);
+        }
+    }
+
+    /// Drops messages from the front while there are too many.
+    fn drop_overflow(&mut self, steps: &mut usize, effects: &mut impl Effects<O>) {
+        let len_max = self.rules.length_max.unwrap_or(u64::MAX);
+        let bytes_max = self.rules.bytes_max.unwrap_or(u64::MAX);
+        while self.ready.len() as u64 > len_max || self.ready.bytes() > bytes_max {
+            if !self.may_step(steps) {
+                return;
+            }
+            let Some(entry) = self.ready.pop_first() else { return };
+            self.counters.overflowed += 1;
+            Self::fail(&self.rules, entry, Departure::Overflowed, effects);
+        }
+    }
+
+    fn may_step(&mut self, steps: &mut usize) -> bool {
+        match steps.checked_sub(1) {
+            Some(left) => *steps = left,
+            None => self.unfinished = true,
+        }
+        !self.unfinished
+    }
+
+    /// Has messages be tried again whose time has come.
+    fn take_due(&mut self, now_ms: u64, steps: &mut usize) {
+        let Self { later, ready, .. } = self;
+        let Some(waiting) = later else { return };
+        let Waiting { entries, bytes } = &mut **waiting;
+        let more = entries.take_due(now_ms, *steps, &mut |_, entry: Entry| {
+            *bytes -= u64::from(entry.body_bytes());
+            *steps -= 1;
+            ready.push(entry);
+        });
+        self.unfinished |= more && *steps == 0;
+        if entries.is_empty() {
+            self.later = None;
         }
     }
 
     /// Takes the first message, for somebody who is not a consumer. A lease, unless `acknowledges` is false.
+    /// [`State::grant`] is due afterwards; where this took no message and that leaves work unfinished, asking again is.
     pub(crate) fn fetch(
         &mut self,
         now_ms: u64,
@@ -216,14 +353,25 @@ impl<O> State<O> {
         scarce: Scarce,
         effects: &mut impl Effects<O>,
     ) -> Option<Grant> {
-        self.expire(now_ms, effects);
+        let mut steps = STEP_ENTRIES_MAX;
+        self.unfinished = false;
+        if self.later.is_some() {
+            self.take_due(now_ms, &mut steps);
+        }
+        self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
+        if self.unfinished {
+            return None;
+        }
         let entry = self.ready.pop_first()?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
-        Some(if acknowledges {
-            Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce)
-        } else {
-            Self::end(&mut self.counters, entry)
-        })
+        if !acknowledges {
+            return Some(Self::end(&mut self.counters, entry));
+        }
+        let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
+        if let (Some(ms), Some(lease)) = (self.rules.lease_ms, grant.lease) {
+            self.leases.set_deadline(lease, now_ms.saturating_add(ms));
+        }
+        Some(grant)
     }
 
     fn lease(
@@ -264,8 +412,21 @@ impl<O> State<O> {
     }
 
     /// Says the outcome of a delivery; false where there is no such lease (any more). [`State::grant`] is due afterwards.
-    pub(crate) fn settle(&mut self, lease: Lease, outcome: Outcome, effects: &mut impl Effects<O>) -> bool {
-        let Some(Leased { mut entry, consumer }) = self.leases.remove(lease) else { return false };
+    pub(crate) fn settle(
+        &mut self,
+        lease: Lease,
+        outcome: Outcome,
+        now_ms: u64,
+        effects: &mut impl Effects<O>,
+    ) -> bool {
+        let Leased { entry, consumer } = match self.leases.remove(lease) {
+            Some(Said::Leased(leased)) => leased,
+            Some(Said::Late(consumer)) => {
+                self.consumers.catch_up(consumer);
+                return false;
+            }
+            None => return false,
+        };
         match outcome {
             Outcome::Accept => {
                 self.counters.accepted += 1;
@@ -276,17 +437,43 @@ impl<O> State<O> {
                 Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
             Outcome::Release => self.ready.push(entry),
-            Outcome::Retry => {
-                entry.attempts = entry.attempts.saturating_add(1);
-                entry.redelivered = true;
-                effects.retried(entry.position, entry.attempts);
-                self.ready.push(entry);
-            }
+            Outcome::Retry | Outcome::Return => self.retry(entry, outcome, now_ms, effects),
         }
         if let Some(consumer) = consumer {
             self.consumers.refill(consumer);
         }
         true
+    }
+
+    /// A message failed: it is tried again, now or later, unless that was once too often.
+    fn retry(&mut self, mut entry: Entry, outcome: Outcome, now_ms: u64, effects: &mut impl Effects<O>) {
+        entry.attempts = entry.attempts.saturating_add(1);
+        entry.redelivered = true;
+        if self.rules.delivery_limit.is_some_and(|limit| entry.attempts > limit) {
+            self.counters.exhausted += 1;
+            return Self::fail(&self.rules, entry, Departure::Exhausted, effects);
+        }
+        effects.retried(entry.position, entry.attempts);
+        match self.rules.retry_delay {
+            Some(delay) if delay.which == Delayed::All || outcome == Outcome::Return => {
+                let due_ms = now_ms.saturating_add(delay.after_ms(entry.attempts));
+                let waiting = self.later.get_or_insert_default();
+                waiting.bytes += u64::from(entry.body_bytes());
+                waiting.entries.push(due_ms, now_ms, entry);
+            }
+            _ => self.ready.push(entry),
+        }
+    }
+
+    /// Takes messages back whose consumers have had them for too long. [`State::grant`] is due afterwards.
+    pub(crate) fn lapse(&mut self, now_ms: u64, effects: &mut impl Effects<O>) {
+        for _ in 0..STEP_ENTRIES_MAX {
+            let Some(Leased { entry, consumer }) = self.leases.lapse(now_ms) else { return };
+            if let Some(consumer) = consumer {
+                self.consumers.lapse(consumer);
+            }
+            self.retry(entry, Outcome::Retry, now_ms, effects);
+        }
     }
 
     /// Where the message of a lease is stored.
@@ -298,6 +485,9 @@ impl<O> State<O> {
     pub(crate) fn subscribe(&mut self, outlet: O, options: ConsumerOptions) -> Result<ConsumerId, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
+        }
+        if self.rules.single_active && options.exclusive {
+            return Err(SubscribeError::InExclusiveUse);
         }
         if self.consumers.any_exclusive() || options.exclusive && self.consumers.len() > 0 {
             return Err(SubscribeError::InExclusiveUse);
@@ -317,12 +507,11 @@ impl<O> State<O> {
 
     /// Drops what has expired. Only the head of the queue is looked at: a message behind one that still lives goes when it
     /// becomes the first, as in RabbitMQ.
-    pub(crate) fn expire(&mut self, now_ms: u64, effects: &mut impl Effects<O>) {
-        self.expire_before(now_ms.saturating_add(1), effects);
-    }
-
-    fn expire_before(&mut self, ms: u64, effects: &mut impl Effects<O>) {
+    fn expire_before(&mut self, ms: u64, steps: &mut usize, effects: &mut impl Effects<O>) {
         while self.ready.first().is_some_and(|first| first.expires_ms < ms) {
+            if !self.may_step(steps) {
+                return;
+            }
             if let Some(entry) = self.ready.pop_first() {
                 self.counters.expired += 1;
                 Self::fail(&self.rules, entry, Departure::Expired, effects);
@@ -330,9 +519,21 @@ impl<O> State<O> {
         }
     }
 
-    /// When the first message expires, in milliseconds since the epoch of Unix.
-    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
-        self.ready.first().map(|first| first.expires_ms).filter(|at| *at != u64::MAX)
+    /// When there is something to do that nobody asks for, in milliseconds since the epoch of Unix: the first message
+    /// expires, a lease ends, a message is to be tried again. [`AT_ONCE_MS`] where a step left work to do.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        if self.unfinished {
+            return Some(AT_ONCE_MS);
+        }
+        let expiry = self.ready.first().map(|first| first.expires_ms).filter(|at_ms| *at_ms != u64::MAX);
+        let lapse = self.leases.next_deadline_ms();
+        let due = self.later.as_ref().and_then(|waiting| waiting.entries.next_ms());
+        [expiry, lapse, due].into_iter().flatten().min()
+    }
+
+    /// Whether a step ended before its work was done.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// Takes nothing and nobody any more: [`State::close`] follows. Where a condition is not met, nothing happens; asking and
@@ -341,7 +542,7 @@ impl<O> State<O> {
         if conditions.unused && self.consumers.len() > 0 {
             return Err(NotSealed::InUse);
         }
-        if conditions.empty && !self.ready.is_empty() {
+        if conditions.empty && self.ready_len() > 0 {
             return Err(NotSealed::NotEmpty);
         }
         self.closed = true;
@@ -349,24 +550,21 @@ impl<O> State<O> {
     }
 
     /// Discards what waits; leased messages stay. How many there were.
-    pub(crate) fn purge(&mut self, effects: &mut impl Effects<O>) -> usize {
-        let mut purged = 0;
-        while let Some(entry) = self.ready.pop_first() {
-            purged += 1;
-            effects.departed(entry, Departure::Discarded);
-        }
-        self.ready.shrink();
-        purged
+    pub(crate) fn purge(&mut self) -> (usize, Discarded) {
+        let waiting = self.ready_len();
+        let mut ready = self.ready.take();
+        let later = self.later.take().map(|mut later| later.entries.drain());
+        let all = std::iter::from_fn(move || ready.pop_first()).chain(later.into_iter().flatten());
+        (waiting, Box::new(all))
     }
 
     /// The end of the queue: discards everything. The outlets of its consumers, and how many messages waited.
-    pub(crate) fn close(&mut self, effects: &mut impl Effects<O>) -> (Vec<O>, usize) {
+    pub(crate) fn close(&mut self) -> (Vec<O>, usize, Discarded) {
         self.closed = true;
-        let waiting = self.purge(effects);
-        for leased in self.leases.drain() {
-            effects.departed(leased.entry, Departure::Discarded);
-        }
-        (self.consumers.drain().map(|consumer| consumer.outlet).collect(), waiting)
+        let (waiting, discarded) = self.purge();
+        let leased = self.leases.drain().map(|leased| leased.entry);
+        let outlets = self.consumers.drain().map(|consumer| consumer.outlet).collect();
+        (outlets, waiting, Box::new(discarded.chain(leased)))
     }
 
     /// Whether it has been closed, or is about to be.
@@ -374,9 +572,9 @@ impl<O> State<O> {
         self.closed
     }
 
-    /// Messages that wait.
+    /// Messages that wait, for a consumer or for a time.
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.later.as_ref().map_or(0, |waiting| waiting.entries.len())
     }
 
     /// Messages leased.
@@ -384,9 +582,10 @@ impl<O> State<O> {
         self.leases.len()
     }
 
-    /// Bytes of the messages that wait, and of those leased.
+    /// Bytes of the bodies that wait, and of those leased.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.ready.bytes(), self.leases.bytes())
+        let later = self.later.as_ref().map_or(0, |waiting| waiting.bytes);
+        (self.ready.bytes() + later, self.leases.bytes())
     }
 
     /// Consumers subscribed.
@@ -413,6 +612,12 @@ impl<O> State<O> {
     #[cfg(test)]
     pub(super) fn leased_seq(&self, lease: Lease) -> Option<u64> {
         self.leases.get(lease).map(|leased| leased.entry.seq)
+    }
+
+    /// Leases whose time was over and of which nothing has been said yet.
+    #[cfg(test)]
+    pub(super) fn lapsed_len(&self) -> usize {
+        self.leases.lapsed_len()
     }
 
     /// Entries and leases that there is memory for.

@@ -1,16 +1,18 @@
-//! The state machine against the model, from a seed that proptest prints when something fails.
+//! The state machine against the model, from a seed that proptest prints when something fails. All rules at once, in any
+//! combination, and changed on the way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::consumer::{ConsumerId, ConsumerOptions, Credit};
 use super::entry::{Entry, Place};
 use super::lease::{Lease, Outcome};
 use super::model::{Expected, Item, Model};
-use super::rules::DeadLetter;
-use super::state::{Departure, Effects, Grant, NotSealed, SealIf, State, SubscribeError};
+use super::rules::{DeadLetter, Delayed, Overflow, RetryDelay, Rules};
+use super::state::{Departure, Effects, Grant, NotSealed, STEP_ENTRIES_MAX, SealIf, State, SubscribeError};
 use crate::message::Essentials;
 use crate::message::tests::plain;
 
@@ -19,7 +21,8 @@ use crate::message::tests::plain;
 struct Notes {
     room: Vec<usize>,
     delivered: Vec<(usize, Grant)>,
-    departed: Vec<(u64, Departure)>,
+    /// Messages that left, why, and whether they went on.
+    departed: Vec<(u64, Departure, bool)>,
     retried: Vec<u32>,
 }
 
@@ -36,11 +39,11 @@ impl Effects<usize> for Notes {
     }
 
     fn dead_lettered(&mut self, entry: Entry, why: Departure, _to: &Arc<DeadLetter>) {
-        self.departed(entry, why);
+        self.departed.push((entry.seq, why, true));
     }
 
     fn departed(&mut self, entry: Entry, why: Departure) {
-        self.departed.push((entry.seq, why));
+        self.departed.push((entry.seq, why, false));
     }
 
     fn retried(&mut self, _position: Place, attempts: u32) {
@@ -48,30 +51,38 @@ impl Effects<usize> for Notes {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Publish {
+    ttl_ms: Option<u64>,
+    bytes: u8,
+    priority: u8,
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue {
-        ttl_ms: Option<u64>,
-        bytes: u8,
+    Publish(Publish),
+    /// A publisher that has asked for room and is slow.
+    Begin(Publish),
+    /// The slow one comes, or does not come.
+    Finish {
+        which: Index,
+        comes: bool,
     },
-    /// Two publishers: the one with the later number comes first.
-    Overtake,
     Subscribe {
-        credit: Credit,
-        acknowledges: bool,
-        exclusive: bool,
+        options: ConsumerOptions,
         room: usize,
     },
-    Unsubscribe(prop::sample::Index),
+    Unsubscribe(Index),
     Resume {
-        who: prop::sample::Index,
+        who: Index,
         room: usize,
     },
     Settle {
-        which: prop::sample::Index,
+        which: Index,
         outcome: Outcome,
     },
-    SettleAgain(prop::sample::Index),
+    SettleAgain(Index),
+    SettleLate(Index),
     Fetch {
         acknowledges: bool,
     },
@@ -79,6 +90,7 @@ enum Step {
     Pass {
         ms: u64,
     },
+    SetRules(Box<Rules>),
     Seal(SealIf),
     Close,
 }
@@ -92,24 +104,72 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         4 => Just(Outcome::Accept),
         2 => Just(Outcome::Release),
         3 => Just(Outcome::Retry),
+        2 => Just(Outcome::Return),
         1 => Just(Outcome::Reject),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn options() -> impl Strategy<Value = ConsumerOptions> {
+    (credit(), any::<bool>(), prop::bool::weighted(0.05), prop_oneof![3 => Just(0), 1 => -1..3]).prop_map(
+        |(credit, acknowledges, exclusive, priority)| ConsumerOptions { credit, acknowledges, exclusive, priority },
+    )
+}
+
+/// Each rule is there as often as not.
+fn rules() -> impl Strategy<Value = Rules> {
+    let ms = || prop::option::of(1..40u64);
+    let which = prop_oneof![Just(Delayed::All), Just(Delayed::Returned)];
+    let delay = (1..10u64, 0..30u64, which).prop_map(|(min_ms, more_ms, which)| RetryDelay {
+        min_ms,
+        max_ms: min_ms + more_ms,
+        which,
+    });
+    let overflow =
+        prop_oneof![Just(Overflow::DropHead), Just(Overflow::RejectPublish), Just(Overflow::RejectPublishDeadLetter)];
+    let limits = (prop::option::of(0..8u64), prop::option::of(0..600u64), overflow);
+    let alone = (any::<bool>(), any::<bool>());
+    let attempts = (prop::option::of(0..4u32), prop::option::of(delay));
+    (prop::option::of(0..40u64), limits, prop_oneof![Just(0), 1..5u8, Just(255)], alone, attempts, ms(), any::<bool>())
+        .prop_map(|(ttl_ms, limits, priority_max, alone, attempts, lease_ms, dead_letters)| {
+            let to = DeadLetter { exchange: "".into(), key: None, at_least_once: false };
+            Rules {
+                ttl_ms,
+                dead_letter: dead_letters.then(|| Arc::new(to)),
+                length_max: limits.0,
+                bytes_max: limits.1,
+                overflow: limits.2,
+                priority_max,
+                single_active: alone.0,
+                takes_over: alone.0 && alone.1,
+                delivery_limit: attempts.0,
+                retry_delay: attempts.1,
+                lease_ms,
+                ..Rules::default()
+            }
+        })
+}
+
+fn publish() -> impl Strategy<Value = Publish> {
     let ttl_ms = prop_oneof![4 => Just(None), 1 => Just(Some(0)), 2 => (1..50u64).prop_map(Some)];
+    let priority = prop_oneof![2 => Just(0), 2 => 0..7u8, 1 => any::<u8>()];
+    (ttl_ms, any::<u8>(), priority).prop_map(|(ttl_ms, bytes, priority)| Publish { ttl_ms, bytes, priority })
+}
+
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        40 => (ttl_ms, any::<u8>()).prop_map(|(ttl_ms, bytes)| Step::Enqueue { ttl_ms, bytes }),
-        8 => Just(Step::Overtake),
-        8 => (credit(), any::<bool>(), prop::bool::weighted(0.1), 0..20usize)
-            .prop_map(|(credit, acknowledges, exclusive, room)| Step::Subscribe { credit, acknowledges, exclusive, room }),
-        4 => any::<prop::sample::Index>().prop_map(Step::Unsubscribe),
-        12 => (any::<prop::sample::Index>(), 0..10usize).prop_map(|(who, room)| Step::Resume { who, room }),
-        40 => (any::<prop::sample::Index>(), outcome()).prop_map(|(which, outcome)| Step::Settle { which, outcome }),
-        4 => any::<prop::sample::Index>().prop_map(Step::SettleAgain),
+        40 => publish().prop_map(Step::Publish),
+        10 => publish().prop_map(Step::Begin),
+        10 => (any::<Index>(), prop::bool::weighted(0.8)).prop_map(|(which, comes)| Step::Finish { which, comes }),
+        8 => (options(), 0..20usize).prop_map(|(options, room)| Step::Subscribe { options, room }),
+        4 => any::<Index>().prop_map(Step::Unsubscribe),
+        12 => (any::<Index>(), 0..10usize).prop_map(|(who, room)| Step::Resume { who, room }),
+        40 => (any::<Index>(), outcome()).prop_map(|(which, outcome)| Step::Settle { which, outcome }),
+        4 => any::<Index>().prop_map(Step::SettleAgain),
+        6 => any::<Index>().prop_map(Step::SettleLate),
         6 => any::<bool>().prop_map(|acknowledges| Step::Fetch { acknowledges }),
         1 => Just(Step::Purge),
-        8 => (1..30u64).prop_map(|ms| Step::Pass { ms }),
+        10 => (1..30u64).prop_map(|ms| Step::Pass { ms }),
+        2 => rules().prop_map(|rules| Step::SetRules(Box::new(rules))),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(unused, empty)| Step::Seal(SealIf { unused, empty })),
         1 => Just(Step::Close),
     ]
@@ -123,77 +183,107 @@ struct Pair {
     now_ms: u64,
     next_seq: u64,
     entered: u64,
+    refused: u64,
+    /// Publishers that have asked and not come yet: their number, and whether they were promised room.
+    slow: Vec<(u64, Publish, bool)>,
     ids: HashMap<usize, ConsumerId>,
     leases: HashMap<u64, Lease>,
+    late: Vec<Lease>,
     old_leases: Vec<Lease>,
 }
 
-impl Default for Pair {
-    fn default() -> Self {
+impl Pair {
+    /// A queue that finds messages of an earlier run: published at 0, tried so often.
+    fn new(rules: &Rules, found: &[(Publish, u32)]) -> Self {
+        let mut state = State::new(Arc::new(rules.clone()));
+        let mut model = Model::default();
+        model.set_rules(rules.clone());
+        for (seq, (publish, attempts)) in found.iter().enumerate() {
+            let (mut entry, mut item) = both(seq as u64, *publish, 0);
+            (entry.attempts, item.attempts) = (*attempts, *attempts);
+            (entry.redelivered, item.redelivered) = (*attempts > 0, *attempts > 0);
+            state.restore(entry, 0);
+            model.enter(item, 0);
+        }
         Self {
-            state: State::new(Arc::default()),
-            model: Model::default(),
+            state,
+            model,
             notes: Notes::default(),
             now_ms: 0,
-            next_seq: 0,
+            next_seq: found.len() as u64,
             entered: 0,
+            refused: 0,
+            slow: Vec::new(),
             ids: HashMap::new(),
             leases: HashMap::new(),
+            late: Vec::new(),
             old_leases: Vec::new(),
         }
     }
-}
 
-impl Pair {
-    fn enqueue(&mut self, seq: u64, ttl_ms: Option<u64>, bytes: u32) {
-        let expires_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| self.now_ms + ttl_ms);
-        let message = plain("", "q", Essentials::default(), b"");
-        let entry = Entry {
-            seq,
-            message: Some(message),
-            position: Place::NONE,
-            bytes,
-            expires_ms,
-            attempts: 0,
-            redelivered: false,
-        };
+    /// A publisher asks for room, if it has to, and gets a number.
+    fn begin(&mut self, publish: Publish) -> Option<(u64, Publish, bool)> {
+        let asks = self.model.rules.may_refuse();
+        if asks {
+            let promised = self.state.promise(u32::from(publish.bytes));
+            assert_eq!(promised, self.model.promise(u32::from(publish.bytes)));
+            if !promised {
+                self.refused += 1;
+                return None;
+            }
+        }
+        self.next_seq += 1;
+        Some((self.next_seq - 1, publish, asks))
+    }
+
+    fn finish(&mut self, (seq, publish, promised): (u64, Publish, bool), comes: bool) {
+        if promised {
+            self.state.keep_promise(u32::from(publish.bytes));
+            self.model.keep_promise(u32::from(publish.bytes));
+        }
+        if !comes {
+            return;
+        }
+        let (entry, item) = both(seq, publish, self.now_ms);
         let taken = self.state.enqueue(entry, self.now_ms).is_ok();
         assert_eq!(taken, !self.model.closed);
         if taken {
             self.entered += 1;
-            self.model.put(Item { seq, bytes, expires_ms, attempts: 0, redelivered: false });
+            self.model.enter(item, self.now_ms);
         }
     }
 
     fn settle(&mut self, lease: Lease, outcome: Outcome) -> bool {
-        self.state.settle(lease, outcome, &mut self.notes)
+        self.state.settle(lease, outcome, self.now_ms, &mut self.notes)
     }
 
     fn apply(&mut self, step: Step) {
         match step {
-            Step::Enqueue { ttl_ms, bytes } => {
-                let seq = self.next_seq;
-                self.next_seq += 1;
-                self.enqueue(seq, ttl_ms, u32::from(bytes));
+            Step::Publish(publish) => {
+                if let Some(begun) = self.begin(publish) {
+                    self.finish(begun, true);
+                }
             }
-            Step::Overtake => {
-                let seq = self.next_seq;
-                self.next_seq += 2;
-                self.enqueue(seq + 1, None, 3);
-                self.grant();
-                self.enqueue(seq, None, 5);
+            Step::Begin(publish) => {
+                let begun = self.begin(publish);
+                self.slow.extend(begun);
             }
-            Step::Subscribe { credit, acknowledges, exclusive, room } => {
+            Step::Finish { which, comes } => {
+                if !self.slow.is_empty() {
+                    let begun = self.slow.remove(which.index(self.slow.len()));
+                    self.finish(begun, comes);
+                }
+            }
+            Step::Subscribe { options, room } => {
                 let name = self.notes.room.len();
                 self.notes.room.push(room);
-                let subscribed =
-                    self.state.subscribe(name, ConsumerOptions { credit, acknowledges, exclusive, priority: 0 });
-                let agreed = self.model.subscribe(name, credit, acknowledges, exclusive);
+                let subscribed = self.state.subscribe(name, options);
+                let agreed = self.model.subscribe(name, options);
                 assert_eq!(subscribed.is_ok(), agreed);
                 match subscribed {
                     Ok(id) => drop(self.ids.insert(name, id)),
                     Err(SubscribeError::Closed) => assert!(self.model.closed),
-                    Err(SubscribeError::InExclusiveUse) => assert!(!self.model.consumers.is_empty()),
+                    Err(SubscribeError::InExclusiveUse) => assert!(!self.model.closed),
                 }
             }
             Step::Unsubscribe(who) => {
@@ -218,7 +308,7 @@ impl Pair {
                 assert!(self.settle(lease, outcome));
                 assert!(!self.settle(lease, Outcome::Accept), "a second time there is nothing");
                 self.old_leases.push(lease);
-                self.model.settle(seq, outcome);
+                self.model.settle(seq, outcome, self.now_ms);
             }
             Step::SettleAgain(which) => {
                 if !self.old_leases.is_empty() {
@@ -227,33 +317,61 @@ impl Pair {
                     assert!(self.state.leased_place(lease).is_none());
                 }
             }
+            Step::SettleLate(which) => {
+                if self.late.is_empty() {
+                    return;
+                }
+                let at = which.index(self.late.len());
+                let lease = self.late.remove(at);
+                assert!(!self.settle(lease, Outcome::Accept), "it is too late");
+                self.old_leases.push(lease);
+                self.model.say_late(at);
+            }
             Step::Fetch { acknowledges } => {
+                self.model.take_due(self.now_ms);
                 self.model.expire(self.now_ms + 1);
                 let expected = (!self.model.waiting.is_empty()).then(|| self.model.waiting.remove(0));
                 let granted = self.state.fetch(self.now_ms, acknowledges, false, &mut self.notes);
                 assert_eq!(granted.is_some(), expected.is_some());
                 if let (Some(granted), Some(item)) = (granted, expected) {
-                    assert_eq!((granted.bytes, granted.attempts), (item.bytes, item.attempts));
+                    assert_eq!((granted.bytes, granted.attempts), (item.bytes + 4, item.attempts));
                     assert_eq!(granted.redelivered, item.redelivered);
                     assert_eq!(granted.lease.is_some(), acknowledges);
                     match granted.lease {
                         Some(lease) => {
                             self.leases.insert(item.seq, lease);
-                            self.model.held.push(super::model::Held { item, by: None });
+                            self.model.hold(item, None, self.now_ms);
                         }
-                        None => self.model.gone.push(item.seq),
+                        None => self.model.gone.push((item.seq, None)),
                     }
                 }
             }
             Step::Purge => {
-                assert_eq!(self.state.purge(&mut self.notes), self.model.waiting.len());
-                self.model.gone.extend(self.model.waiting.drain(..).map(|item| item.seq));
+                let (count, discarded) = self.state.purge();
+                self.note_discarded(discarded);
+                assert_eq!(count, self.model.discard());
             }
-            Step::Pass { ms } => self.now_ms += ms,
+            Step::Pass { ms } => {
+                self.now_ms += ms;
+                self.state.lapse(self.now_ms, &mut self.notes);
+                let late_before = self.model.late.len();
+                for seq in self.model.lapse(self.now_ms) {
+                    let lease = self.leases.remove(&seq).expect("what is held has a lease");
+                    match self.model.late[late_before..].iter().any(|(late, _)| *late == seq) {
+                        true => self.late.push(lease),
+                        false => self.old_leases.push(lease),
+                    }
+                }
+            }
+            Step::SetRules(rules) => {
+                self.state.set_rules(Arc::new((*rules).clone()));
+                self.model.set_rules(*rules);
+            }
             Step::Seal(conditions) => {
+                let waits = !self.model.waiting.is_empty() || !self.model.later.is_empty();
                 let unmet = if conditions.unused && !self.model.consumers.is_empty() {
                     Err(NotSealed::InUse)
-                } else if conditions.empty && !self.model.waiting.is_empty() {
+                } else if conditions.empty && waits {
                     Err(NotSealed::NotEmpty)
                 } else {
                     self.model.closed = true;
@@ -262,22 +380,28 @@ impl Pair {
                 assert_eq!(self.state.seal(conditions), unmet);
             }
             Step::Close => {
-                let (outlets, waiting) = self.state.close(&mut self.notes);
-                let mut names: Vec<_> = self.model.consumers.drain(..).map(|consumer| consumer.name).collect();
-                let mut outlets = outlets;
+                let (mut outlets, waiting, discarded) = self.state.close();
+                self.note_discarded(discarded);
+                let mut names: Vec<_> = self.model.consumers.iter().map(|consumer| consumer.name).collect();
                 names.sort_unstable();
                 outlets.sort_unstable();
                 assert_eq!(outlets, names);
-                assert_eq!(waiting, self.model.waiting.len());
-                self.model.gone.extend(self.model.waiting.drain(..).map(|item| item.seq));
-                self.model.gone.extend(self.model.held.drain(..).map(|held| held.item.seq));
+                assert_eq!(waiting, self.model.discard());
+                let held = self.model.held.drain(..).map(|held| (held.item.seq, Some(Departure::Discarded)));
+                self.model.gone.extend(held);
                 self.old_leases.extend(self.leases.drain().map(|(_, lease)| lease));
-                self.model.closed = true;
+                self.old_leases.append(&mut self.late);
+                let Model { rules, gone, promised, .. } = std::mem::take(&mut self.model);
+                self.model = Model { rules, gone, promised, closed: true, ..Model::default() };
             }
         }
     }
 
-    fn some_consumer(&self, who: prop::sample::Index) -> Option<usize> {
+    fn note_discarded(&mut self, discarded: impl Iterator<Item = Entry>) {
+        self.notes.departed.extend(discarded.map(|entry| (entry.seq, Departure::Discarded, false)));
+    }
+
+    fn some_consumer(&self, who: Index) -> Option<usize> {
         (!self.model.consumers.is_empty()).then(|| who.get(&self.model.consumers).name)
     }
 
@@ -286,7 +410,6 @@ impl Pair {
         let mut room = self.notes.room.clone();
         let expected = self.model.grant(self.now_ms, &mut room);
         self.state.grant(self.now_ms, false, &mut self.notes);
-        assert_eq!(self.notes.room, room);
         let delivered = std::mem::take(&mut self.notes.delivered);
         assert_eq!(delivered.len(), expected.len(), "{delivered:?} {expected:?}");
         for ((outlet, grant), expected) in delivered.into_iter().zip(expected) {
@@ -298,32 +421,51 @@ impl Pair {
                 assert!(self.leases.insert(seq, lease).is_none());
             }
         }
+        assert_eq!(self.notes.room, room);
     }
 
     /// Everything that can be seen agrees, and each message is in one place.
-    fn check(&self) {
-        let Model { waiting, held, gone, consumers, closed, .. } = &self.model;
-        assert_eq!(self.state.ready_len(), waiting.len());
+    fn check(&mut self, found: usize) {
+        let Model { waiting, later, held, late, gone, consumers, closed, rules, .. } = &self.model;
+        assert_eq!(self.state.ready_len(), waiting.len() + later.len());
         assert_eq!(self.state.leased_len(), held.len());
+        assert_eq!(self.state.lapsed_len(), late.len());
         assert_eq!(self.state.consumers_len(), consumers.len());
         assert_eq!(self.state.is_closed(), *closed);
         let sum = |bytes: &mut dyn Iterator<Item = u32>| bytes.map(u64::from).sum::<u64>();
-        let waiting_bytes = sum(&mut waiting.iter().map(|item| item.bytes));
+        let all_waiting = || waiting.iter().chain(later.iter().map(|(_, item)| item));
+        let waiting_bytes = sum(&mut all_waiting().map(|item| item.bytes));
         let held_bytes = sum(&mut held.iter().map(|held| held.item.bytes));
         assert_eq!(self.state.bytes(), (waiting_bytes, held_bytes));
-        let first = waiting.first().map(|first| first.expires_ms).filter(|at| *at != u64::MAX);
-        assert_eq!(self.state.next_expiry_ms(), first);
-        assert_eq!(self.entered, (waiting.len() + held.len() + gone.len()) as u64);
+        assert!(!self.state.is_unfinished());
+        if rules.may_drop() {
+            assert!(rules.length_max.is_none_or(|max| waiting.len() as u64 <= max));
+        }
+        // Nothing that is due is slept through.
+        let expiry = waiting.first().map(|first| first.expires_ms).filter(|at| *at != u64::MAX);
+        let due = later.iter().map(|(due_ms, _)| *due_ms).min();
+        let deadline = self.model.next_deadline_ms();
+        let next = [expiry, due, deadline].into_iter().flatten().min();
+        assert_eq!(self.state.next_ms().is_some(), next.is_some());
+        assert!(self.state.next_ms() <= next);
 
+        assert_eq!(self.entered + found as u64, (all_waiting().count() + held.len() + gone.len()) as u64);
         let counters = self.state.counters();
-        assert_eq!(counters.enqueued, self.entered);
-        let departed = |why| self.notes.departed.iter().filter(|(_, departure)| *departure == why).count() as u64;
-        assert_eq!(counters.accepted, departed(Departure::Accepted));
-        assert_eq!(counters.rejected, departed(Departure::Rejected));
-        assert_eq!(counters.expired, departed(Departure::Expired));
-        // What left without a lease is the only thing that no departure tells of.
-        assert_eq!(gone.len() as u64, self.notes.departed.len() as u64 + counters.delivered_no_ack);
-        let mut all: Vec<_> = gone.iter().copied().chain(waiting.iter().map(|item| item.seq)).collect();
+        assert_eq!((counters.enqueued, counters.refused), (self.entered, self.refused));
+        let count = |why| gone.iter().filter(|(_, departure)| *departure == Some(why)).count() as u64;
+        assert_eq!(counters.accepted, count(Departure::Accepted));
+        assert_eq!(counters.rejected, count(Departure::Rejected));
+        assert_eq!(counters.expired, count(Departure::Expired));
+        assert_eq!(counters.overflowed, count(Departure::Overflowed));
+        assert_eq!(counters.exhausted, count(Departure::Exhausted));
+        assert_eq!(counters.delivered_no_ack, gone.iter().filter(|(_, why)| why.is_none()).count() as u64);
+
+        let mut departed: Vec<_> = self.notes.departed.iter().map(|(seq, why, _)| (*seq, *why as u8)).collect();
+        let mut expected: Vec<_> = gone.iter().filter_map(|(seq, why)| Some((*seq, (*why)? as u8))).collect();
+        departed.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(departed, expected);
+        let mut all: Vec<_> = gone.iter().map(|(seq, _)| *seq).chain(all_waiting().map(|item| item.seq)).collect();
         all.extend(held.iter().map(|held| held.item.seq));
         let count = all.len();
         all.sort_unstable();
@@ -332,23 +474,55 @@ impl Pair {
     }
 }
 
+fn both(seq: u64, publish: Publish, now_ms: u64) -> (Entry, Item) {
+    let Publish { ttl_ms, bytes, priority } = publish;
+    let expires_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| now_ms + ttl_ms);
+    let message = plain("", "q", Essentials { priority, ..Essentials::default() }, b"");
+    let mut entry = Entry::new(seq, message, expires_ms);
+    (entry.bytes, entry.head_bytes) = (u32::from(bytes) + 4, 4);
+    let bytes = u32::from(bytes);
+    (entry, Item { seq, bytes, expires_ms, attempts: 0, priority, redelivered: false })
+}
+
+fn run(rules: &Rules, found: &[(Publish, u32)], steps: Vec<Step>) {
+    let mut pair = Pair::new(rules, found);
+    pair.grant();
+    for step in steps {
+        let before = pair.notes.departed.len();
+        let dead_letters = pair.model.rules.dead_letter.is_some();
+        pair.apply(step);
+        let dead_letters_after = pair.model.rules.dead_letter.is_some();
+        pair.grant();
+        pair.check(found.len());
+        if dead_letters == dead_letters_after {
+            for (_, why, went_on) in &pair.notes.departed[before..] {
+                let fails = !matches!(why, Departure::Accepted | Departure::Discarded);
+                assert_eq!(*went_on, fails && dead_letters);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn a_queue_does_what_its_model_does(steps in prop::collection::vec(step(), 1..250)) {
-        let mut pair = Pair::default();
-        for step in steps {
-            pair.apply(step);
-            pair.grant();
-            pair.check();
-        }
+        run(&Rules::default(), &[], steps);
+    }
+
+    #[test]
+    fn a_queue_with_any_rules_does_what_its_model_does(
+        rules in rules(),
+        found in prop::collection::vec((publish(), 0..3u32), 0..10),
+        steps in prop::collection::vec(step(), 1..250),
+    ) {
+        run(&rules, &found, steps);
     }
 }
 
 fn entry(seq: u64) -> Entry {
-    let message = Some(plain("", "q", Essentials::default(), b"body"));
-    Entry { seq, message, position: Place::NONE, bytes: 8, expires_ms: u64::MAX, attempts: 0, redelivered: false }
+    Entry::new(seq, plain("", "q", Essentials::default(), b"body"), u64::MAX)
 }
 
 const PREFETCH_10: ConsumerOptions =
@@ -381,7 +555,7 @@ fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
         }
         state.grant(0, false, &mut notes);
         for (_, grant) in std::mem::take(&mut notes.delivered) {
-            assert!(state.settle(grant.lease.unwrap(), Outcome::Accept, &mut notes));
+            assert!(state.settle(grant.lease.unwrap(), Outcome::Accept, 0, &mut notes));
         }
         assert_eq!((state.ready_len(), state.leased_len(), state.bytes()), (0, 0, (0, 0)));
         assert!(state.capacity() <= 2048, "{}", state.capacity());
@@ -398,7 +572,7 @@ fn with_scarce_memory_a_lease_keeps_no_body_that_is_stored() {
     for stored in [true, false] {
         let grant = state.fetch(0, true, true, &mut notes).unwrap();
         assert!(grant.message.is_some(), "whoever gets it gets its body");
-        assert!(state.settle(grant.lease.unwrap(), Outcome::Release, &mut notes));
+        assert!(state.settle(grant.lease.unwrap(), Outcome::Release, 0, &mut notes));
         let again = state.fetch(0, true, true, &mut notes).unwrap();
         assert_eq!(again.message.is_none(), stored);
     }
@@ -428,4 +602,41 @@ fn consumers_of_a_higher_priority_come_first_while_they_have_credit() {
     assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("high"));
     assert!(rings.remove(first).is_some());
     assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("low"));
+}
+
+#[test]
+fn a_burst_of_expired_messages_goes_in_bounded_steps_and_nothing_else_is_handed_out_meanwhile() {
+    const BURST: u64 = 3 * STEP_ENTRIES_MAX as u64 + 7;
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
+    for seq in 0..=BURST {
+        let expires_ms = if seq < BURST { 5 } else { u64::MAX };
+        state.enqueue(Entry { expires_ms, ..entry(seq) }, 0).unwrap();
+    }
+    state.subscribe(0, ConsumerOptions { acknowledges: false, ..PREFETCH_10 }).unwrap();
+    for step in 1..=3 {
+        state.grant(10, false, &mut notes);
+        assert_eq!(notes.departed.len(), step * STEP_ENTRIES_MAX);
+        assert_eq!((notes.delivered.len(), state.next_ms()), (0, Some(super::state::AT_ONCE_MS)));
+    }
+    assert!(state.fetch(10, true, false, &mut notes).is_some(), "the one that lives");
+    assert_eq!((notes.departed.len() as u64, state.next_ms()), (BURST, None));
+}
+
+#[test]
+fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
+    let mut state = State::<usize>::new(Arc::default());
+    let mut notes = Notes::default();
+    for seq in 0..10_000 {
+        state.enqueue(entry(seq), 0).unwrap();
+    }
+    state.set_rules(Arc::new(Rules { length_max: Some(10), ..Rules::default() }));
+    let mut steps = 0;
+    while steps == 0 || state.next_ms().is_some() {
+        let before = notes.departed.len();
+        state.grant(0, false, &mut notes);
+        assert!(notes.departed.len() - before <= STEP_ENTRIES_MAX);
+        steps += 1;
+    }
+    assert_eq!((state.ready_len(), steps), (10, 3));
 }

@@ -38,7 +38,7 @@ async fn a_message_to_many_queues_is_stored_once() {
     settle(taken(&inbox), Outcome::Accept);
     assert_eq!(rig.stored(), 0);
     let unstored = rig.publish_with("amq.fanout", "", "y", TRANSIENT).unwrap();
-    assert_eq!(unstored, Published { routed: 3, durable: None });
+    assert_eq!(unstored, Published { routed: 3, refused: 0, durable: None });
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn messages_that_overtake_each_other_keep_their_own_bodies() {
     for (seq, body) in [(second, "second"), (first, "first")] {
         let message = plain("", "q", TRANSIENT, body.as_bytes());
         let arrival = crate::queue::Arrival { message: &message, now_ms: now_ms() };
-        assert!(queue.enqueue(arrival, seq, None, &mut Wakes::new()));
+        assert!(queue.enqueue(arrival, seq, None, false, &mut Wakes::new()));
     }
     assert_eq!(rig.bodies(&queue).await, ["first", "second"]);
 }

@@ -59,7 +59,7 @@ async fn an_exclusive_queue_is_its_connections_own_and_goes_with_it() {
     let deleted = rig.vhost.delete_queue("q", DeleteQueue::default(), others).await;
     assert!(matches!(deleted, Err(Error::Locked(_))));
     // Nothing of it would be looked for after a restart.
-    assert_eq!(rig.publish("", "q", "a").unwrap(), Published { routed: 1, durable: None });
+    assert_eq!(rig.publish("", "q", "a").unwrap(), Published { routed: 1, refused: 0, durable: None });
     drop(session);
     assert!(matches!(rig.vhost.queue("q", mine), Err(Error::NotFound(_))));
     assert_eq!(rig.publish("", "q", "b").unwrap().routed, 0);

@@ -46,7 +46,7 @@ async fn a_reply_goes_to_its_requester_and_nowhere_else_and_is_not_stored() {
     let (one, other) = (requester(&rig.vhost), requester(&rig.vhost));
     assert_ne!(one.address(), other.address());
     let published = rig.publish("", &one.address(), "reply").unwrap();
-    assert_eq!(published, Published { routed: 1, durable: None });
+    assert_eq!(published, Published { routed: 1, refused: 0, durable: None });
     assert_eq!((one.take(), other.take()), (vec!["reply".to_owned()], vec![]));
     // Only through the default exchange.
     assert_eq!(rig.publish("amq.direct", &one.address(), "reply").unwrap().routed, 0);

@@ -10,13 +10,15 @@ use super::route::{Queues, Route};
 use crate::error::Error;
 use crate::inbox::Wakes;
 use crate::message::{Message, Meta};
-use crate::queue::{Arrival, Lease, Queue};
+use crate::queue::{Admission, Arrival, Lease, Queue};
 
 /// What became of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
     /// How many queues took it.
     pub routed: usize,
+    /// How many queues had no room for it and did not take it: its publisher has to be told.
+    pub refused: usize,
     /// It is on stable storage once the journal's watermark has reached this; none where there was nothing to store.
     pub durable: Option<Ticket>,
 }
@@ -26,9 +28,28 @@ pub(super) struct Target<'a> {
     queue: &'a Arc<Queue>,
     seq: u64,
     stored: bool,
+    /// The message that it has promised room to, until that has come.
+    promised: Option<&'a Arc<Message>>,
 }
 
-pub(super) type Targets<'a> = SmallVec<[Target<'a>; 4]>;
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if let Some(message) = self.promised.take() {
+            self.queue.break_promise(message);
+        }
+    }
+}
+
+/// The queues that a message goes to.
+#[derive(Default)]
+pub(super) struct Targets<'a> {
+    taking: SmallVec<[Target<'a>; 4]>,
+    /// What the journal is told, of those that keep it.
+    pub(super) refs: Refs,
+    /// Queues that had no room.
+    pub(super) refused: usize,
+}
+
 pub(super) type Refs = SmallVec<[Ref; 4]>;
 
 impl VirtualHost {
@@ -46,25 +67,27 @@ impl VirtualHost {
     ) -> Result<Published, Error> {
         let mut walked = Queues::new();
         let queues = self.queues_of(route, message, &mut walked);
-        let (targets, refs) = targets_of(queues, message);
+        let mut targets = targets_of(queues, message);
         let mut first = None;
         let mut durable = None;
-        if !refs.is_empty() {
+        if !targets.refs.is_empty() {
             let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
             let mut prefix = Prefix::new();
             let (prefix, meta) = prefix.fill(message, &meta);
-            let record = Append { refs: &refs, meta, payload: &[prefix, message.data()] };
+            let record = Append { refs: &targets.refs, meta, payload: &[prefix, message.data()] };
             let appended = self.shared.journal.append(record)?;
             first = Some(appended.position);
             durable = Some(appended.ticket);
         }
         let arrival = Arrival { message, now_ms };
-        let routed = enqueue_all(&targets, arrival, first, wakes) + self.reply(route, message, wakes);
-        Ok(Published { routed, durable })
+        let refused = targets.refused;
+        let routed = enqueue_all(&mut targets, arrival, first, wakes) + self.reply(route, message, wakes);
+        Ok(Published { routed, refused, durable })
     }
 
     /// Carries out a transaction: everything in it is one record of the journal, so that after a crash all of it has
-    /// happened or nothing. For each publish, how many queues took it; and the ticket that all of it waits for.
+    /// happened or nothing. For each publish, how many queues it went to; and the ticket that all of it waits for. A queue
+    /// that has no room does not take its message, and as in RabbitMQ nobody is told.
     ///
     /// # Errors
     /// The disk is full, or the transaction is larger than a record can be: then nothing has happened.
@@ -77,21 +100,21 @@ impl VirtualHost {
         let mut walked: Vec<Queues> = transaction.publishes.iter().map(|_| Queues::new()).collect();
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         for ((route, message), walked) in transaction.publishes.iter().zip(&mut walked) {
-            let (targets, refs) = targets_of(self.queues_of(route, message, walked), message);
+            let targets = targets_of(self.queues_of(route, message, walked), message);
             let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
             let mut prefix = Prefix::new();
             prefix.fill(message, &meta);
-            prepared.push((targets, refs, prefix));
+            prepared.push((targets, prefix));
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
             .zip(&transaction.publishes)
-            .map(|((_, _, prefix), (_, message))| [prefix.prefix.as_slice(), message.data()])
+            .map(|((_, prefix), (_, message))| [prefix.prefix.as_slice(), message.data()])
             .collect();
         let mut record = gantry_storage::Transaction::default();
-        for ((_, refs, prefix), payload) in prepared.iter().zip(&payloads) {
-            if !refs.is_empty() {
-                record.appends.push(Append { refs, meta: &prefix.meta, payload });
+        for ((targets, prefix), payload) in prepared.iter().zip(&payloads) {
+            if !targets.refs.is_empty() {
+                record.appends.push(Append { refs: &targets.refs, meta: &prefix.meta, payload });
             }
         }
         for (queue, leases) in &transaction.accepts {
@@ -106,9 +129,9 @@ impl VirtualHost {
         }
         let mut appended = appended.into_iter();
         let mut routed = Vec::with_capacity(prepared.len());
-        for ((targets, refs, _), (route, message)) in prepared.iter().zip(&transaction.publishes) {
-            let first = if refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            let queues = enqueue_all(targets, Arrival { message, now_ms }, first, wakes);
+        for ((targets, _), (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
+            let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
+            let queues = targets.refused + enqueue_all(targets, Arrival { message, now_ms }, first, wakes);
             routed.push(queues + self.reply(route, message, wakes));
         }
         for (queue, leases) in &transaction.accepts {
@@ -151,36 +174,44 @@ impl Prefix {
 
     pub(super) fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
         message.stored_prefix(meta, &mut self.prefix);
-        self.meta = meta.encode(self.prefix.len());
+        self.meta = meta.encode(self.prefix.len(), message.head().len());
         (&self.prefix, &self.meta)
     }
 }
 
-pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &Message) -> (Targets<'a>, Refs) {
-    let mut targets = Targets::new();
-    let mut refs = Refs::new();
+/// Asks the queues for room and gives the message a place in each that has some.
+pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>) -> Targets<'a> {
+    let mut targets = Targets::default();
     for queue in queues {
+        let promised = match queue.admit(message) {
+            Admission::Open => None,
+            Admission::Promised => Some(message),
+            Admission::Refused => {
+                targets.refused += 1;
+                continue;
+            }
+        };
         let stored = queue.keeps(message);
         let seq = queue.next_seq();
         if stored {
-            refs.push(Ref { lane: queue.lane(), seq });
+            targets.refs.push(Ref { lane: queue.lane(), seq });
         }
-        targets.push(Target { queue, seq, stored });
+        targets.taking.push(Target { queue, seq, stored, promised });
     }
-    (targets, refs)
+    targets
 }
 
 /// Puts a message into its queues. `first` is the position of the first reference of the record; each queue that keeps the
-/// message has one, in the order of the targets.
+/// message has one, in the order of the targets. How many took it.
 pub(super) fn enqueue_all(
-    targets: &[Target<'_>],
+    targets: &mut Targets<'_>,
     arrival: Arrival<'_>,
     first: Option<Position>,
     wakes: &mut Wakes,
 ) -> usize {
     let mut slot = 0;
     let mut routed = 0;
-    for target in targets {
+    for target in &mut targets.taking {
         let stored = if target.stored {
             let position = first.map(|first| Position { slot: first.slot + slot, ..first });
             slot += 1;
@@ -188,7 +219,8 @@ pub(super) fn enqueue_all(
         } else {
             None
         };
-        routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, wakes));
+        let promised = target.promised.take().is_some();
+        routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, promised, wakes));
     }
     routed
 }

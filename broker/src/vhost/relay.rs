@@ -32,20 +32,20 @@ impl VirtualHost {
     pub(crate) fn relay(&self, parcels: &[Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<(), Error> {
         let mut prepared = Vec::with_capacity(parcels.len());
         for parcel in parcels {
-            let (targets, refs) = targets_of(&parcel.queues, &parcel.message);
+            let targets = targets_of(&parcel.queues, &parcel.message);
             let mut prefix = Prefix::new();
             prefix.fill(&parcel.message, &Meta { published_ms: now_ms, essentials: parcel.message.essentials() });
-            prepared.push((targets, refs, prefix));
+            prepared.push((targets, prefix));
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
             .zip(parcels)
-            .map(|((_, _, prefix), parcel)| [prefix.prefix.as_slice(), parcel.message.data()])
+            .map(|((_, prefix), parcel)| [prefix.prefix.as_slice(), parcel.message.data()])
             .collect();
         let mut record = gantry_storage::Transaction::default();
-        for ((_, refs, prefix), payload) in prepared.iter().zip(&payloads) {
-            if !refs.is_empty() {
-                record.appends.push(Append { refs, meta: &prefix.meta, payload });
+        for ((targets, prefix), payload) in prepared.iter().zip(&payloads) {
+            if !targets.refs.is_empty() {
+                record.appends.push(Append { refs: &targets.refs, meta: &prefix.meta, payload });
             }
         }
         record.settles.extend(parcels.iter().filter_map(|parcel| parcel.taken_from));
@@ -57,8 +57,8 @@ impl VirtualHost {
             self.shared.journal.settle(&record.settles)?;
         }
         let mut appended = appended.into_iter();
-        for ((targets, refs, _), parcel) in prepared.iter().zip(parcels) {
-            let first = if refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
+        for ((targets, _), parcel) in prepared.iter_mut().zip(parcels) {
+            let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
             enqueue_all(targets, Arrival { message: &parcel.message, now_ms }, first, wakes);
         }
         Ok(())

@@ -46,6 +46,8 @@ struct Unconfirmed {
     tag: u64,
     /// Nothing to wait for where it is zero.
     ticket: Ticket,
+    /// A queue had no room for it.
+    refused: bool,
 }
 
 /// Numbers the publishes of a channel and confirms them in order. The only producer of confirms: what needs no sync queues
@@ -63,37 +65,38 @@ pub(crate) struct Confirmed {
     pub(crate) tag: u64,
     /// How many.
     pub(crate) count: u64,
+    /// They were not taken.
+    pub(crate) refused: bool,
 }
 
 impl Confirms {
-    /// Numbers a publish that waits for `ticket`.
-    pub(crate) fn add(&mut self, ticket: Option<Ticket>) {
+    /// Numbers a publish that waits for `ticket`. `refused`: a queue had no room for it.
+    pub(crate) fn add(&mut self, ticket: Option<Ticket>, refused: bool) {
         self.last_tag += 1;
         let ticket = ticket.unwrap_or_default();
         match self.pending.back_mut() {
             // One sync covers both: one entry will do.
-            Some(last) if last.ticket >= ticket => last.tag = self.last_tag,
-            _ => self.pending.push_back(Unconfirmed { tag: self.last_tag, ticket }),
+            Some(last) if last.ticket >= ticket && last.refused == refused => last.tag = self.last_tag,
+            _ => self.pending.push_back(Unconfirmed { tag: self.last_tag, ticket, refused }),
         }
     }
 
-    /// What can be confirmed now.
+    /// What can be confirmed now with one frame; there may be more.
     pub(crate) fn take(&mut self, durable: Ticket, confirmed_to: &mut u64) -> Option<Confirmed> {
-        let mut tag = None;
+        let mut last: Option<Unconfirmed> = None;
         while let Some(first) = self.pending.front() {
-            if first.ticket > durable {
+            if first.ticket > durable || last.is_some_and(|last| last.refused != first.refused) {
                 break;
             }
-            tag = Some(first.tag);
-            self.pending.pop_front();
+            last = self.pending.pop_front();
         }
-        let tag = tag?;
+        let Unconfirmed { tag, refused, .. } = last?;
         if self.pending.is_empty() && self.pending.capacity() > 1024 {
             self.pending = VecDeque::new();
         }
         let count = tag - *confirmed_to;
         *confirmed_to = tag;
-        Some(Confirmed { tag, count })
+        Some(Confirmed { tag, count, refused })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -215,18 +218,38 @@ pub(crate) struct Stalled {
 mod tests {
     use super::*;
 
+    const fn acked(tag: u64, count: u64) -> Confirmed {
+        Confirmed { tag, count, refused: false }
+    }
+
     #[test]
     fn confirms_come_in_order_and_never_ahead_of_their_ticket() {
         let mut confirms = Confirms::default();
         let mut to = 0;
-        confirms.add(None);
-        assert_eq!(confirms.take(Ticket(0), &mut to), Some(Confirmed { tag: 1, count: 1 }));
-        confirms.add(Some(Ticket(5)));
-        confirms.add(None);
-        confirms.add(Some(Ticket(6)));
+        confirms.add(None, false);
+        assert_eq!(confirms.take(Ticket(0), &mut to), Some(acked(1, 1)));
+        confirms.add(Some(Ticket(5)), false);
+        confirms.add(None, false);
+        confirms.add(Some(Ticket(6)), false);
         assert_eq!(confirms.take(Ticket(4), &mut to), None);
-        assert_eq!(confirms.take(Ticket(5), &mut to), Some(Confirmed { tag: 3, count: 2 }));
-        assert_eq!(confirms.take(Ticket(9), &mut to), Some(Confirmed { tag: 4, count: 1 }));
+        assert_eq!(confirms.take(Ticket(5), &mut to), Some(acked(3, 2)));
+        assert_eq!(confirms.take(Ticket(9), &mut to), Some(acked(4, 1)));
+        assert!(confirms.is_empty());
+    }
+
+    #[test]
+    fn refusals_keep_their_place_among_confirms() {
+        let mut confirms = Confirms::default();
+        let mut to = 0;
+        confirms.add(Some(Ticket(5)), false);
+        confirms.add(None, true);
+        confirms.add(None, true);
+        confirms.add(Some(Ticket(6)), false);
+        assert_eq!(confirms.take(Ticket(4), &mut to), None, "a refusal does not overtake");
+        assert_eq!(confirms.take(Ticket(6), &mut to), Some(acked(1, 1)));
+        assert_eq!(confirms.take(Ticket(6), &mut to), Some(Confirmed { tag: 3, count: 2, refused: true }));
+        assert_eq!(confirms.take(Ticket(6), &mut to), Some(acked(4, 1)));
+        assert_eq!(confirms.take(Ticket(6), &mut to), None);
         assert!(confirms.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use gantry_broker::message::Edit;
+use gantry_broker::value::Value;
 use gantry_broker::{Essentials, Message, Properties as Neutral, Source};
 
 use crate::codec::{Properties, RawProperties, RawTable, ShortStr, table};
@@ -105,6 +106,19 @@ fn expiration_ms(text: &[u8]) -> Result<u64, InvalidExpiration> {
         Ok(ms) if ms > gantry_broker::queue::ARGUMENT_MS_MAX => invalid(format!("{{value_too_large,{ms}}}")),
         Ok(ms) => Ok(ms),
     }
+}
+
+/// What a queue has to say about one delivery of a message: headers that are set in the head that is sent.
+pub(crate) type Annotations = smallvec::SmallVec<[(&'static str, Value); 2]>;
+
+/// As [`with_head`], with what is said of this delivery only.
+pub(crate) fn with_annotated_head<R>(message: &Message, annotations: &Annotations, with: impl FnOnce(&[u8]) -> R) -> R {
+    if annotations.is_empty() {
+        return with_head(message, with);
+    }
+    let mut edited = BytesMut::new();
+    with_head(message, |head| SOURCE.edited(head, &Edit { set: annotations, ..Edit::default() }, &mut edited));
+    with(&edited)
 }
 
 /// Calls `with` with the property flags and values to send a message with: its own, where it came by this protocol.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use gantry_broker::value::Value;
 use gantry_broker::{Content, Delivery, Item, Message, Reply};
 
 use crate::channel::channel_of;
 use crate::codec::methods as m;
 use crate::codec::{Method, ReplyCode, ShortStr, ShortText, delivery};
-use crate::convert;
+use crate::convert::{self, Annotations};
 use crate::error::Failure;
 use crate::limits::OUTPUT_BYTES_HIGH;
 use crate::session::Client;
@@ -77,7 +78,8 @@ impl Client {
             self.release(Item::Delivery(granted));
             return self.resume_starved(channel);
         };
-        if !fits(&message, self.frame_bytes_max) {
+        let annotations = annotations(&granted);
+        if !fits(&message, &annotations, self.frame_bytes_max) {
             self.release(Item::Delivery(granted));
             self.fail_channel(channel, &does_not_fit());
             return;
@@ -91,7 +93,7 @@ impl Client {
         if let Some(lease) = granted.lease {
             open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed: true });
         }
-        self.send_content(channel, &message);
+        self.send_content(channel, &message, &annotations);
     }
 
     fn deliver_reply(&mut self, reply: &Reply) {
@@ -99,14 +101,15 @@ impl Client {
         // Who has cancelled or closed the channel meanwhile gets nothing more.
         let Some(open) = self.channels.get_mut(&channel) else { return };
         let Some(tag) = open.tags.get(&reply.token) else { return };
-        if !fits(&reply.message, self.frame_bytes_max) {
+        let annotations = Annotations::new();
+        if !fits(&reply.message, &annotations, self.frame_bytes_max) {
             return self.fail_channel(channel, &does_not_fit());
         }
         open.last_delivery_tag += 1;
         let Some(consumer_tag) = ShortStr::new(tag.as_bytes()) else { return };
         let (exchange, key) = address(&reply.message);
         delivery::encode_deliver(self.out.tail(), channel, consumer_tag, open.last_delivery_tag, false, exchange, key);
-        self.send_content(channel, &reply.message);
+        self.send_content(channel, &reply.message, &annotations);
     }
 
     /// A queue was deleted under its consumer.
@@ -126,7 +129,8 @@ impl Client {
     pub(crate) fn send_get_ok(&mut self, channel: u16, granted: Delivery, message_count: usize) {
         let Content::Loaded(message) = &granted.content else { return self.release(Item::Delivery(granted)) };
         let message = Arc::clone(message);
-        if !fits(&message, self.frame_bytes_max) {
+        let annotations = annotations(&granted);
+        if !fits(&message, &annotations, self.frame_bytes_max) {
             self.release(Item::Delivery(granted));
             self.fail_channel(channel, &does_not_fit());
             return;
@@ -140,7 +144,7 @@ impl Client {
         if let Some(lease) = granted.lease {
             open.unacked.push(Unacked { tag, queue: granted.queue, lease, consumed: false });
         }
-        self.send_content(channel, &message);
+        self.send_content(channel, &message, &annotations);
     }
 }
 
@@ -149,10 +153,22 @@ fn does_not_fit() -> Failure {
     Failure::new(ReplyCode::ContentTooLarge, text)
 }
 
+/// What is said of this delivery and not of the message.
+fn annotations(granted: &Delivery) -> Annotations {
+    let mut annotations = Annotations::new();
+    if granted.attempts > 0 && granted.queue.tells_attempts() {
+        // Whatever this protocol can say of a delivery counts as failed: a message has failed as often as somebody had it.
+        let attempts = Value::I64(i64::from(granted.attempts));
+        annotations.push(("x-delivery-count", attempts.clone()));
+        annotations.push(("x-acquired-count", attempts));
+    }
+    annotations
+}
+
 /// Properties cannot be split over frames.
-fn fits(message: &Message, frame_bytes_max: u32) -> bool {
+fn fits(message: &Message, annotations: &Annotations, frame_bytes_max: u32) -> bool {
     // Converted properties are far below any frame unless they carry headers; these are measured.
-    let head_bytes = convert::with_head(message, <[u8]>::len);
+    let head_bytes = convert::with_annotated_head(message, annotations, <[u8]>::len);
     head_bytes + HEADER_OVERHEAD_BYTES <= frame_bytes_max as usize
 }
 

@@ -11,7 +11,7 @@ use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tokens, T
 use crate::codec::methods as m;
 use crate::codec::properties::CLASS_BASIC;
 use crate::codec::{ContentHeader, Frame, FrameKind, Method, RawProperties, ReplyCode, ShortStr, ShortText, delivery};
-use crate::convert::{self, SOURCE};
+use crate::convert::{self, Annotations, SOURCE};
 use crate::copies::Copies;
 use crate::error::Failure;
 use crate::handshake::{Agreed, Capabilities};
@@ -418,10 +418,11 @@ impl Client {
             }
             Err(error) => return Err(error.into()),
         };
-        if published.routed == 0 && *mandatory {
+        let refused = published.refused > 0;
+        if published.routed == 0 && !refused && *mandatory {
             self.give_back(*channel, message);
         }
-        self.note_confirm(*channel, published.durable);
+        self.note_confirm(*channel, published.durable, refused);
         Ok(())
     }
 
@@ -434,9 +435,9 @@ impl Client {
         }
     }
 
-    fn note_confirm(&mut self, channel: u16, ticket: Option<Ticket>) {
+    fn note_confirm(&mut self, channel: u16, ticket: Option<Ticket>, refused: bool) {
         if let Some(Channel { mode: Mode::Confirm { confirms, .. }, .. }) = self.channels.get_mut(&channel) {
-            confirms.add(ticket);
+            confirms.add(ticket, refused);
             self.unconfirmed.insert(channel);
         }
     }
@@ -454,15 +455,15 @@ impl Client {
         if let (Some(exchange), Some(routing_key)) = (exchange, routing_key) {
             let (code, text) = (ReplyCode::NoRoute.code(), ShortText::cut(ReplyCode::NoRoute.name()));
             delivery::encode_return(self.out.tail(), channel, code, text, exchange, routing_key);
-            self.send_content(channel, message);
+            self.send_content(channel, message, &Annotations::new());
         }
     }
 
-    /// Appends content header and body of a message.
-    pub(crate) fn send_content(&mut self, channel: u16, message: &Message) {
+    /// Appends content header and body of a message. `annotations` are headers that are said with this delivery only.
+    pub(crate) fn send_content(&mut self, channel: u16, message: &Message, annotations: &Annotations) {
         let body = message.body();
         let tail = self.out.tail();
-        convert::with_head(message, |head| {
+        convert::with_annotated_head(message, annotations, |head| {
             delivery::encode_content_header(tail, channel, CLASS_BASIC, body.len() as u64, RawProperties::new(head));
         });
         self.out.body(channel, body, || message.body_shared(), self.frame_bytes_max);
@@ -489,9 +490,15 @@ impl Client {
             let Some(Channel { mode: Mode::Confirm { confirms, confirmed_to }, .. }) = channels.get_mut(channel) else {
                 return false;
             };
-            if let Some(Confirmed { tag, count }) = confirms.take(durable, confirmed_to) {
-                delivery::encode_ack(out.tail(), *channel, tag, count > 1);
-                Stats::add(&stats.confirmed, count);
+            while let Some(Confirmed { tag, count, refused }) = confirms.take(durable, confirmed_to) {
+                let multiple = count > 1;
+                if refused {
+                    let nack = m::BasicNack { delivery_tag: tag, multiple, requeue: true };
+                    Method::from(nack).encode_frame(*channel, out.tail());
+                } else {
+                    delivery::encode_ack(out.tail(), *channel, tag, multiple);
+                    Stats::add(&stats.confirmed, count);
+                }
             }
             !confirms.is_empty()
         });

@@ -125,8 +125,14 @@ impl Client {
     }
 
     pub(super) fn nack(&mut self, channel: u16, tag: u64, multiple: bool, requeue: bool) -> Result<(), Failure> {
-        let outcome = if requeue { Outcome::Retry } else { Outcome::Reject };
+        let outcome = if requeue { Outcome::Return } else { Outcome::Reject };
         self.acknowledge(channel, tag, multiple, outcome)
+    }
+
+    /// RabbitMQ 4.3 takes a reject for a failure, and a nack for a message that was returned.
+    pub(super) fn reject(&mut self, channel: u16, tag: u64, requeue: bool) -> Result<(), Failure> {
+        let outcome = if requeue { Outcome::Retry } else { Outcome::Reject };
+        self.acknowledge(channel, tag, false, outcome)
     }
 
     fn acknowledge(&mut self, channel: u16, tag: u64, multiple: bool, outcome: Outcome) -> Result<(), Failure> {

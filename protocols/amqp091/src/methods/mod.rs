@@ -54,7 +54,7 @@ impl Client {
             Method::BasicConsume(consume) => self.consume(channel, consume).await?,
             Method::BasicCancel(cancel) => self.cancel(channel, cancel).await,
             Method::BasicGet(get) => self.get(channel, get).await?,
-            Method::BasicReject(reject) => self.nack(channel, reject.delivery_tag, false, reject.requeue)?,
+            Method::BasicReject(reject) => self.reject(channel, reject.delivery_tag, reject.requeue)?,
             Method::BasicNack(nack) => self.nack(channel, nack.delivery_tag, nack.multiple, nack.requeue)?,
             Method::BasicRecover(recover) => self.recover(channel, recover.requeue, true)?,
             Method::BasicRecoverAsync(recover) => self.recover(channel, recover.requeue, false)?,

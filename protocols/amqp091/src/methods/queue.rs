@@ -2,7 +2,8 @@
 
 use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
-use gantry_broker::{DeleteQueue, Kind, Pending, QueueName, QueueOptions};
+use gantry_broker::value::Value;
+use gantry_broker::{DeleteQueue, Error, Kind, Pending, QueueName, QueueOptions};
 
 use super::exchange::without_line_ends;
 use crate::codec::methods as m;
@@ -42,6 +43,7 @@ impl Client {
                 exclusive: declare.exclusive,
                 arguments: declare.arguments.decode()?,
             };
+            self.check_dead_letter(&given, &options)?;
             if given.is_empty() {
                 // RabbitMQ asks for the right to the name that it made; patterns cannot tell one such name from another.
                 self.session.check(Access::Configure, Kind::Queue, GENERATED_NAME_SAMPLE)?;
@@ -62,6 +64,21 @@ impl Client {
             consumer_count: count(status.consumers),
         };
         self.answer_when_durable(channel, m::QueueDeclare::IDS, pending, (!declare.no_wait).then_some(ok));
+        Ok(())
+    }
+
+    /// Messages of a new queue will be read from it and written to its dead-letter exchange on the user's behalf. The right
+    /// to the name comes first, as in RabbitMQ.
+    fn check_dead_letter(&mut self, name: &str, options: &QueueOptions) -> Result<(), Failure> {
+        let Some(exchange) = options.arguments.get("x-dead-letter-exchange").and_then(Value::as_str) else {
+            return Ok(());
+        };
+        let name = if name.is_empty() { GENERATED_NAME_SAMPLE } else { name };
+        self.session.check(Access::Configure, Kind::Queue, name)?;
+        if let Err(Error::NotFound(_)) = self.session.vhost().queue(name, self.session.connection()) {
+            self.session.check(Access::Read, Kind::Queue, name)?;
+            self.session.check(Access::Write, Kind::Exchange, exchange)?;
+        }
         Ok(())
     }
 

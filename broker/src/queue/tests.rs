@@ -504,10 +504,10 @@ fn run(rules: &Rules, found: &[(Publish, u32)], steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_queue_does_what_its_model_does(steps in prop::collection::vec(step(), 1..250)) {
+    fn a_queue_does_what_its_model_does(steps in prop::collection::vec(step(), 1..160)) {
         run(&Rules::default(), &[], steps);
     }
 
@@ -515,7 +515,7 @@ proptest! {
     fn a_queue_with_any_rules_does_what_its_model_does(
         rules in rules(),
         found in prop::collection::vec((publish(), 0..3u32), 0..10),
-        steps in prop::collection::vec(step(), 1..250),
+        steps in prop::collection::vec(step(), 1..160),
     ) {
         run(&rules, &found, steps);
     }

@@ -182,11 +182,21 @@ impl Carrier {
                 left.unroutable.push(letter);
                 continue;
             }
-            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, queues });
+            let waits_for_room = letter.to.at_least_once;
+            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, queues, waits_for_room });
             carried.push(letter);
         }
         match vhost.relay(&parcels, now_ms, &mut Wakes::new()) {
-            Ok(()) => true,
+            Ok(staying) => {
+                // Whether there is room now is asked again after a while; others go on meanwhile.
+                let mut index = 0;
+                carried.retain(|_| {
+                    index += 1;
+                    staying.binary_search(&(index - 1)).is_ok()
+                });
+                left.stalled.append(&mut carried);
+                true
+            }
             Err(Error::Full) => {
                 left.stalled.extend(carried);
                 false

@@ -37,8 +37,7 @@ pub use self::lease::{Lease, Outcome};
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
 pub use self::rules::ARGUMENT_MS_MAX;
-use self::rules::Overflow;
-pub(crate) use self::rules::{DeadLetter, Effective, Rules};
+pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules};
 pub use self::state::QueueCounters;
 use self::state::{AT_ONCE_MS, Discarded, Effects, Grant, STEP_ENTRIES_MAX, State};
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
@@ -242,8 +241,9 @@ impl Queue {
     }
 
     /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
-    /// message's place in its count are one step, so that no two publishers get the same room.
-    pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>) -> Admission {
+    /// message's place in its count are one step, so that no two publishers get the same room. `dead_letters`: a message that
+    /// is refused goes where the rules say.
+    pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>, dead_letters: bool) -> Admission {
         if !self.may_refuse.load(Ordering::Relaxed) {
             return Admission::Open;
         }
@@ -254,7 +254,8 @@ impl Queue {
         }
         let rules = Arc::clone(state.rules());
         drop(state);
-        if rules.overflow == Overflow::RejectPublishDeadLetter
+        if dead_letters
+            && rules.overflow == Overflow::RejectPublishDeadLetter
             && let Some(to) = &rules.dead_letter
         {
             let letter = Letter { queue: Arc::clone(self), entry, why: Departure::Overflowed, to: Arc::clone(to) };
@@ -411,15 +412,17 @@ impl Queue {
 
     /// Removes a consumer. True where the queue has to go with it: then it takes nothing any more.
     pub(crate) fn unsubscribe(self: &Arc<Self>, id: ConsumerId) -> bool {
-        let mut state = self.state.lock();
-        let removed = state.unsubscribe(id);
-        let goes = removed
-            && self.options.auto_delete
-            && !self.shared.is_closing()
-            && state.seal(SealIf { unused: true, empty: false }).is_ok();
-        // Under the lock, or a tick could see an unused queue and not since when.
-        self.touch();
-        drop(state);
+        // Another one may get its turn: where only one gets everything, this is how it does.
+        let (removed, goes) = self.with_grant(&mut Wakes::new(), |state, _| {
+            let removed = state.unsubscribe(id);
+            let goes = removed
+                && self.options.auto_delete
+                && !self.shared.is_closing()
+                && state.seal(SealIf { unused: true, empty: false }).is_ok();
+            // Under the lock, or a tick could see an unused queue and not since when.
+            self.touch();
+            (removed, goes)
+        });
         if removed && !goes {
             self.start_expiry();
         }

@@ -3,6 +3,7 @@
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
 //! * [`dead_letters`]: from queue to queue.
 //! * [`recovery`]: what is there after a stop and after a crash.
+//! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
 mod dead_letters;
@@ -10,6 +11,7 @@ mod flow;
 mod names;
 mod recovery;
 mod replies;
+mod rules;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -67,7 +67,7 @@ impl VirtualHost {
     ) -> Result<Published, Error> {
         let mut walked = Queues::new();
         let queues = self.queues_of(route, message, &mut walked);
-        let mut targets = targets_of(queues, message);
+        let mut targets = targets_of(queues, message, true);
         let mut first = None;
         let mut durable = None;
         if !targets.refs.is_empty() {
@@ -100,7 +100,7 @@ impl VirtualHost {
         let mut walked: Vec<Queues> = transaction.publishes.iter().map(|_| Queues::new()).collect();
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         for ((route, message), walked) in transaction.publishes.iter().zip(&mut walked) {
-            let targets = targets_of(self.queues_of(route, message, walked), message);
+            let targets = targets_of(self.queues_of(route, message, walked), message, true);
             let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
             let mut prefix = Prefix::new();
             prefix.fill(message, &meta);
@@ -179,11 +179,19 @@ impl Prefix {
     }
 }
 
-/// Asks the queues for room and gives the message a place in each that has some.
-pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>) -> Targets<'a> {
+impl Targets<'_> {
+    /// No queue takes it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taking.is_empty()
+    }
+}
+
+/// Asks the queues for room and gives the message a place in each that has some. `dead_letters`: what a queue does not take
+/// goes where its rules say.
+pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_letters: bool) -> Targets<'a> {
     let mut targets = Targets::default();
     for queue in queues {
-        let promised = match queue.admit(message) {
+        let promised = match queue.admit(message, dead_letters) {
             Admission::Open => None,
             Admission::Promised => Some(message),
             Admission::Refused => {

@@ -21,18 +21,24 @@ pub(crate) struct Parcel {
     pub(crate) message: Arc<Message>,
     /// The queues that it goes to; where there are none, it ends here.
     pub(crate) queues: Queues,
+    /// It stays where it is while all of those are full; otherwise it is lost to them.
+    pub(crate) waits_for_room: bool,
 }
 
 impl VirtualHost {
     /// Carries parcels: after a crash each is in the queue that it comes from or in those that it goes to, never in both and
-    /// never in none.
+    /// never in none. Which of them, by their place, stay where they are for want of room.
     ///
     /// # Errors
     /// The disk is full: then nothing has happened. The journal has failed.
-    pub(crate) fn relay(&self, parcels: &[Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<(), Error> {
+    pub(crate) fn relay(&self, parcels: &[Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<Vec<usize>, Error> {
         let mut prepared = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
-            let targets = targets_of(&parcel.queues, &parcel.message);
+        let mut staying = Vec::new();
+        for (index, parcel) in parcels.iter().enumerate() {
+            let targets = targets_of(&parcel.queues, &parcel.message, !parcel.waits_for_room);
+            if parcel.waits_for_room && targets.refused > 0 && targets.is_empty() {
+                staying.push(index);
+            }
             let mut prefix = Prefix::new();
             prefix.fill(&parcel.message, &Meta { published_ms: now_ms, essentials: parcel.message.essentials() });
             prepared.push((targets, prefix));
@@ -48,7 +54,8 @@ impl VirtualHost {
                 record.appends.push(Append { refs: &targets.refs, meta: &prefix.meta, payload });
             }
         }
-        record.settles.extend(parcels.iter().filter_map(|parcel| parcel.taken_from));
+        let leaving = parcels.iter().enumerate().filter(|(index, _)| staying.binary_search(index).is_err());
+        record.settles.extend(leaving.filter_map(|(_, parcel)| parcel.taken_from));
         let mut appended = Vec::new();
         if !record.appends.is_empty() {
             appended = self.shared.journal.transact(&record)?.0;
@@ -61,6 +68,6 @@ impl VirtualHost {
             let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
             enqueue_all(targets, Arrival { message: &parcel.message, now_ms }, first, wakes);
         }
-        Ok(())
+        Ok(staying)
     }
 }

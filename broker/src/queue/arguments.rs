@@ -251,3 +251,6 @@ impl<'a> Arguments<'a> {
         Ok(min_ms.map(|min_ms| RetryDelay { min_ms, max_ms: max_ms.unwrap_or(min_ms).max(min_ms), which }))
     }
 }
+
+#[cfg(test)]
+mod tests;

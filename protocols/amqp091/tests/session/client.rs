@@ -167,6 +167,28 @@ impl Client {
         assert!(matches!(self.next().await.method(), Some(Method::QueueDeclareOk(_))));
     }
 
+    /// Declares a queue; the code and text that the channel was closed with where that was refused, and a new channel.
+    pub(crate) async fn declare_with(
+        &mut self,
+        queue: &str,
+        durable: bool,
+        arguments: &Table,
+    ) -> Result<(), (u16, String)> {
+        let mut encoded = BytesMut::new();
+        table::encode_table(arguments, &mut encoded).expect("is small");
+        let arguments = gantry_amqp091::codec::RawTable::new(&encoded);
+        let queue = ShortText::cut(queue);
+        self.send(1, m::QueueDeclare { queue, durable, arguments, ..Default::default() }).await;
+        let refused = match self.next().await.method() {
+            Some(Method::QueueDeclareOk(_)) => return Ok(()),
+            Some(Method::ChannelClose(close)) => (close.reply_code, close.reply_text.as_str().to_owned()),
+            other => panic!("{other:?}"),
+        };
+        self.send(1, m::ChannelCloseOk {}).await;
+        self.open(1).await;
+        Err(refused)
+    }
+
     /// How many messages wait in a queue, and how many consumers it has.
     pub(crate) async fn count(&mut self, queue: &str) -> (u32, u32) {
         self.send(1, m::QueueDeclare { queue: ShortText::cut(queue), passive: true, ..Default::default() }).await;

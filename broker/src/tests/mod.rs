@@ -10,6 +10,7 @@ mod flow;
 mod names;
 mod recovery;
 mod replies;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

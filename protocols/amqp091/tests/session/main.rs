@@ -5,3 +5,4 @@ mod closing;
 mod consuming;
 mod publishing;
 mod replies;
+mod streams;

@@ -153,7 +153,7 @@ fn a_quorum_queue_is_durable_shared_and_has_other_defaults() {
     let rules = rules(&[quorum()]).unwrap();
     assert_eq!((rules.delivery_limit, rules.priority_max, rules.tells_attempts), (Some(20), 31, true));
     for (argument, limit) in [(-1, None), (0, Some(0)), (100, Some(100))] {
-        let limited = super::tests::rules(&[quorum(), ("x-delivery-limit", int(argument))]).unwrap();
+        let limited = self::rules(&[quorum(), ("x-delivery-limit", int(argument))]).unwrap();
         assert_eq!(limited.delivery_limit, limit);
     }
     for name in CLASSIC_ONLY {
@@ -216,7 +216,7 @@ fn what_is_dropped_for_want_of_room_is_not_kept_elsewhere_for_ever() {
     };
     let (full, reject) = (("x-max-length", int(1)), ("x-overflow", text("reject-publish")));
     assert!(kept(&[]));
-    assert!(!kept(&[full.clone()]));
+    assert!(!kept(std::slice::from_ref(&full)));
     assert!(kept(&[full, reject]));
 }
 

@@ -582,6 +582,10 @@ impl Queue {
             // Under the lock, or it could stay as an earlier change left it.
             self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);
             self.tells_attempts.store(rules.tells_attempts, Ordering::Relaxed);
+            if rules.expires_ms != state.rules().expires_ms {
+                // The time that it has been unused before does not count against it.
+                self.touch();
+            }
             state.set_rules(rules);
         });
         self.start_expiry();

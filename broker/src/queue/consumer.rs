@@ -96,6 +96,8 @@ struct Alone {
     takes_over: bool,
     /// There is one, and the active one gets nothing more.
     hands_over: bool,
+    /// The active one has left, and so many of its messages are still on their way back: the next one gets them in order.
+    leaving: Option<(ConsumerId, u32)>,
 }
 
 impl<O> Default for Consumers<O> {
@@ -144,7 +146,7 @@ impl<O> Consumers<O> {
             return;
         }
         let active = self.alone.take().and_then(|alone| alone.active);
-        self.alone = alone.then_some(Alone { active, takes_over, hands_over: false });
+        self.alone = alone.then_some(Alone { active, takes_over, hands_over: false, leaving: None });
         self.rings.clear();
         let mut ids: Vec<_> = self.ids().collect();
         ids.sort_unstable_by_key(|id| id.generation);
@@ -166,7 +168,7 @@ impl<O> Consumers<O> {
 
     /// Finds out who is to be the active one: of the highest priority, and of those the one that came first.
     fn elect(&mut self) {
-        let Some(Alone { active, takes_over, .. }) = self.alone else { return };
+        let Some(Alone { active, takes_over, leaving: None, .. }) = self.alone else { return };
         let best = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?))).max_by_key(
             |(_, consumer)| (consumer.lapsed == 0, consumer.options.priority, std::cmp::Reverse(consumer.generation)),
         );
@@ -219,7 +221,15 @@ impl<O> Consumers<O> {
         self.refill(id);
     }
 
-    pub(super) fn remove(&mut self, id: ConsumerId) -> Option<Consumer<O>> {
+    fn end_leaving(&mut self) {
+        if let Some(alone) = &mut self.alone {
+            alone.leaving = None;
+        }
+        self.elect();
+    }
+
+    /// Removes a consumer. `leaves`: what it has will be given back at once; otherwise it may keep that.
+    pub(super) fn remove(&mut self, id: ConsumerId, leaves: bool) -> Option<Consumer<O>> {
         self.get_mut(id)?;
         self.len -= 1;
         // Its index may still stand in the ring, where it must not give its turn to the next one in this slot.
@@ -235,6 +245,13 @@ impl<O> Consumers<O> {
         }
         while self.slots.last().is_some_and(Option::is_none) {
             self.slots.pop();
+        }
+        if let (Some(alone), Some(removed)) = (&mut self.alone, &removed)
+            && alone.active == Some(id)
+        {
+            alone.active = None;
+            alone.hands_over = false;
+            alone.leaving = (leaves && removed.held > 0).then_some((id, removed.held));
         }
         self.elect();
         removed
@@ -265,6 +282,15 @@ impl<O> Consumers<O> {
 
     /// Gives credit back after an outcome.
     pub(super) fn refill(&mut self, id: ConsumerId) {
+        if let Some(Alone { leaving: Some((left, held)), .. }) = &mut self.alone
+            && *left == id
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.end_leaving();
+            }
+            return;
+        }
         if let Some(consumer) = self.get_mut(id) {
             if consumer.available < u32::MAX - 1 {
                 consumer.available += 1;

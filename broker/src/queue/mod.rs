@@ -471,15 +471,16 @@ impl Queue {
         self.with_grant(wakes, |state, _| state.subscribe(outlet, options))
     }
 
-    /// Removes a consumer. True where the queue has to go with it: then it takes nothing any more.
-    pub(crate) fn unsubscribe(self: &Arc<Self>, id: ConsumerId) -> bool {
+    /// Removes a consumer. `leaves`: the outcomes of what it has follow at once. True where the queue has to go with it: then
+    /// it takes nothing any more.
+    pub(crate) fn unsubscribe(self: &Arc<Self>, id: ConsumerId, leaves: bool) -> bool {
         if let Some(stream) = &self.stream {
             stream.unsubscribe(self, id);
             return false;
         }
         // Another one may get its turn: where only one gets everything, this is how it does.
         let (removed, goes) = self.with_grant(&mut Wakes::new(), |state, _| {
-            let removed = state.unsubscribe(id);
+            let removed = state.unsubscribe(id, leaves);
             let goes = removed
                 && self.options.auto_delete
                 && !self.shared.is_closing()
@@ -582,6 +583,10 @@ impl Queue {
             // Under the lock, or it could stay as an earlier change left it.
             self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);
             self.tells_attempts.store(rules.tells_attempts, Ordering::Relaxed);
+            if rules.expires_ms != state.rules().expires_ms {
+                // The time that it has been unused before does not count against it.
+                self.touch();
+            }
             state.set_rules(rules);
         });
         self.start_expiry();

@@ -76,6 +76,8 @@ pub(super) struct Model {
     /// Who gets everything, where only one does.
     pub(super) active: Option<usize>,
     pub(super) hands_over: bool,
+    /// The active one has left, and so many of its messages have not come back.
+    pub(super) leaving: Option<(usize, u32)>,
     pub(super) closed: bool,
     /// Messages that have left, and why; none where that was their delivery.
     pub(super) gone: Vec<(u64, Option<Departure>)>,
@@ -91,6 +93,7 @@ impl Model {
             self.active = None;
         }
         self.hands_over = false;
+        self.leaving = None;
         self.turn.clear();
         let names: Vec<_> = self.consumers.iter().map(|consumer| consumer.name).collect();
         for name in names {
@@ -174,7 +177,7 @@ impl Model {
 
     /// The active one stays until it goes, lets its time run out, or hands over to one of a higher priority.
     fn elect(&mut self) {
-        if !self.rules.single_active {
+        if !self.rules.single_active || self.leaving.is_some() {
             return;
         }
         let best = |consumer: &&Consumer| (Reverse(consumer.late == 0), Reverse(consumer.priority));
@@ -225,11 +228,14 @@ impl Model {
         true
     }
 
-    pub(super) fn unsubscribe(&mut self, name: usize) {
+    pub(super) fn unsubscribe(&mut self, name: usize, leaves: bool) {
+        let held = self.consumer(name).map_or(0, |consumer| consumer.held);
         self.consumers.retain(|consumer| consumer.name != name);
         self.turn.retain(|other| *other != name);
         if self.active == Some(name) {
             self.active = None;
+            self.hands_over = false;
+            self.leaving = (leaves && held > 0).then_some((name, held));
         }
         self.elect();
     }
@@ -239,6 +245,16 @@ impl Model {
     }
 
     fn refill(&mut self, name: usize) {
+        if let Some((left, held)) = &mut self.leaving
+            && *left == name
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.leaving = None;
+                self.elect();
+            }
+            return;
+        }
         if let Some(consumer) = self.consumer(name) {
             consumer.held -= 1;
             if self.hands_over {

@@ -43,6 +43,19 @@ impl QueueType {
     }
 }
 
+/// Arguments that are not compared, because they say nothing about a queue of this type.
+const fn not_compared(kind: QueueType) -> &'static [&'static str] {
+    match kind {
+        QueueType::Classic => &[
+            "x-max-in-memory-bytes",
+            "x-max-in-memory-length",
+            "x-queue-leader-locator",
+            "x-quorum-initial-group-size",
+        ],
+        QueueType::Quorum => &["x-queue-master-locator", "x-queue-mode", "x-queue-version"],
+    }
+}
+
 /// Arguments whose value must be the same when a queue is declared once more, in the order in which RabbitMQ compares them.
 /// Others may differ: what means nothing here, or came with a version that compares it no more.
 const COMPARED: &[&str] = &[
@@ -102,7 +115,8 @@ impl QueueOptions {
                 return differs(property, Differing::Flag { received, current });
             }
         }
-        for name in COMPARED {
+        let not_compared = not_compared(self.queue_type());
+        for name in COMPARED.iter().filter(|name| !not_compared.contains(name)) {
             let (received, current) = (again.arguments.get(name), self.arguments.get(name));
             if !same_argument(name, received, current) {
                 let (received, current) = (received.cloned(), current.cloned());

@@ -364,6 +364,8 @@ impl<O> State<O> {
         }
         let entry = self.ready.pop_first()?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
+        // Whoever fetches is told how many are left, and those are not.
+        self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if !acknowledges {
             return Some(Self::end(&mut self.counters, entry));
         }
@@ -495,9 +497,10 @@ impl<O> State<O> {
         Ok(self.consumers.insert(outlet, options))
     }
 
-    /// Removes a consumer; its leases stay until their outcome is said. False where it was not there.
-    pub(crate) fn unsubscribe(&mut self, id: ConsumerId) -> bool {
-        self.consumers.remove(id).is_some()
+    /// Removes a consumer; its leases stay until their outcome is said, which is at once where it `leaves`. False where it was
+    /// not there.
+    pub(crate) fn unsubscribe(&mut self, id: ConsumerId, leaves: bool) -> bool {
+        self.consumers.remove(id, leaves).is_some()
     }
 
     /// The consumer has room again. [`State::grant`] is due afterwards.

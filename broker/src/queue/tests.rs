@@ -72,7 +72,10 @@ enum Step {
         options: ConsumerOptions,
         room: usize,
     },
-    Unsubscribe(Index),
+    Unsubscribe {
+        who: Index,
+        leaves: bool,
+    },
     Resume {
         who: Index,
         room: usize,
@@ -161,7 +164,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => publish().prop_map(Step::Begin),
         10 => (any::<Index>(), prop::bool::weighted(0.8)).prop_map(|(which, comes)| Step::Finish { which, comes }),
         8 => (options(), 0..20usize).prop_map(|(options, room)| Step::Subscribe { options, room }),
-        4 => any::<Index>().prop_map(Step::Unsubscribe),
+        4 => (any::<Index>(), any::<bool>()).prop_map(|(who, leaves)| Step::Unsubscribe { who, leaves }),
         12 => (any::<Index>(), 0..10usize).prop_map(|(who, room)| Step::Resume { who, room }),
         40 => (any::<Index>(), outcome()).prop_map(|(which, outcome)| Step::Settle { which, outcome }),
         4 => any::<Index>().prop_map(Step::SettleAgain),
@@ -286,12 +289,12 @@ impl Pair {
                     Err(SubscribeError::InExclusiveUse) => assert!(!self.model.closed),
                 }
             }
-            Step::Unsubscribe(who) => {
+            Step::Unsubscribe { who, leaves } => {
                 let Some(name) = self.some_consumer(who) else { return };
                 let id = self.ids[&name];
-                assert!(self.state.unsubscribe(id));
-                assert!(!self.state.unsubscribe(id), "a second time there is nobody");
-                self.model.unsubscribe(name);
+                assert!(self.state.unsubscribe(id, leaves));
+                assert!(!self.state.unsubscribe(id, leaves), "a second time there is nobody");
+                self.model.unsubscribe(name, leaves);
             }
             Step::Resume { who, room } => {
                 let Some(name) = self.some_consumer(who) else { return };
@@ -333,6 +336,8 @@ impl Pair {
                 let expected = (!self.model.waiting.is_empty()).then(|| self.model.waiting.remove(0));
                 let granted = self.state.fetch(self.now_ms, acknowledges, false, &mut self.notes);
                 assert_eq!(granted.is_some(), expected.is_some());
+                self.model.expire(self.now_ms + 1);
+                assert_eq!(self.state.ready_len(), self.model.waiting.len() + self.model.later.len());
                 if let (Some(granted), Some(item)) = (granted, expected) {
                     assert_eq!((granted.bytes, granted.attempts), (item.bytes + 4, item.attempts));
                     assert_eq!(granted.redelivered, item.redelivered);
@@ -598,9 +603,9 @@ fn consumers_of_a_higher_priority_come_first_while_they_have_credit() {
     assert_eq!(next(&["low"]), Some("low"));
     rings.refill(other);
     rings.refill(first);
-    assert!(rings.remove(other).is_some());
+    assert!(rings.remove(other, false).is_some());
     assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("high"));
-    assert!(rings.remove(first).is_some());
+    assert!(rings.remove(first, false).is_some());
     assert_eq!(rings.next(|_| true).map(|(_, consumer)| consumer.outlet), Some("low"));
 }
 

@@ -271,10 +271,29 @@ async fn one_consumer_gets_everything_until_it_goes() {
     assert_eq!((held.len(), taken(&inboxes[1]).len()), (1, 0));
     first.cancel();
     settle(held, Outcome::Retry);
-    assert_eq!(rig.read(&mut taken(&inboxes[1])).await, ["1", "2", "0"], "the order of failing over");
+    assert_eq!(rig.read(&mut taken(&inboxes[1])).await, ["1", "2", "0"], "a cancelled one may keep what it has");
     let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: true, priority: 0 };
     let refused = rig.vhost.subscribe(&queue, outlet(&inboxes[0], 7), options, &mut Wakes::new());
     assert!(matches!(refused, Err(Error::InExclusiveUse(_))));
+}
+
+#[tokio::test]
+async fn whoever_follows_a_consumer_that_leaves_gets_its_messages_first() {
+    let rig = Rig::new(PLENTY);
+    let mut arguments = Table::new();
+    arguments.push("x-single-active-consumer", true);
+    let queue = rig.queue("q", QueueOptions { arguments, ..durable() }).await;
+    let inboxes = [(); 2].map(|()| Inbox::new(1 << 20));
+    let first = rig.subscribe(&queue, &inboxes[0], Credit::Window(2)).unwrap();
+    rig.subscribe(&queue, &inboxes[1], Credit::Unlimited).unwrap();
+    for n in 0..4 {
+        rig.publish("", "q", &n.to_string()).unwrap();
+    }
+    let held = taken(&inboxes[0]);
+    first.leave();
+    assert!(taken(&inboxes[1]).is_empty(), "two are still on their way back");
+    settle(held, Outcome::Retry);
+    assert_eq!(rig.read(&mut taken(&inboxes[1])).await, ["0", "1", "2", "3"]);
 }
 
 #[tokio::test]

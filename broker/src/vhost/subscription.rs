@@ -73,7 +73,17 @@ impl Subscription {
     /// Ends it: nothing more is put into its inbox. Its leases stay until their outcomes are said. An auto-delete queue goes
     /// with its last consumer.
     pub fn cancel(self) {
-        if self.queue.unsubscribe(self.id) {
+        self.end(false);
+    }
+
+    /// As [`Subscription::cancel`], where everything that the consumer has is given back right afterwards: whoever follows a
+    /// single active consumer gets it in order.
+    pub fn leave(self) {
+        self.end(true);
+    }
+
+    fn end(self, leaves: bool) {
+        if self.queue.unsubscribe(self.id, leaves) {
             self.vhost.drop_queue(&self.queue);
         }
     }

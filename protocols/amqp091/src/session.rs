@@ -179,7 +179,7 @@ impl Client {
         let Some(open) = self.channels.get_mut(&channel) else { return };
         let ended = std::mem::replace(open, Channel::new());
         for (_, consumer) in ended.consumers {
-            consumer.subscription.cancel();
+            consumer.subscription.leave();
         }
         let mut unacked = ended.unacked;
         let mut back: Vec<(Arc<Queue>, Vec<Lease>)> = Vec::new();

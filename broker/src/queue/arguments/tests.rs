@@ -150,10 +150,10 @@ fn only_known_words_are_taken() {
 
 #[test]
 fn a_quorum_queue_is_durable_shared_and_has_other_defaults() {
-    let rules = rules(&[quorum()]).unwrap();
-    assert_eq!((rules.delivery_limit, rules.priority_max, rules.tells_attempts), (Some(20), 31, true));
+    let usual = rules(&[quorum()]).unwrap();
+    assert_eq!((usual.delivery_limit, usual.priority_max, usual.tells_attempts), (Some(20), 31, true));
     for (argument, limit) in [(-1, None), (0, Some(0)), (100, Some(100))] {
-        let limited = self::rules(&[quorum(), ("x-delivery-limit", int(argument))]).unwrap();
+        let limited = rules(&[quorum(), ("x-delivery-limit", int(argument))]).unwrap();
         assert_eq!(limited.delivery_limit, limit);
     }
     for name in CLASSIC_ONLY {

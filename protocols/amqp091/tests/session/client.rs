@@ -13,7 +13,7 @@ use gantry_amqp091::{Amqp091, Limits, SOURCE, Stats};
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{Broker, BrokerOptions, Found, Sources};
-use gantry_storage::{Faults, MemoryJournal, MemoryTable};
+use gantry_storage::{Change, Faults, MemoryJournal, MemoryTable, Table as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -37,11 +37,25 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::on(limits, MemoryTable::new())
+    }
+
+    /// A server where the user may configure, write and read what these patterns match, and nothing else.
+    pub(crate) fn with_rights(configure: &str, write: &str, read: &str) -> Self {
+        let table = Arc::new(MemoryTable::new());
+        let journal = Arc::new(MemoryJournal::new(Faults::default()));
+        Broker::open(BrokerOptions::default(), journal, table.clone(), Found::default()).expect("opens");
+        let row = format!(r#"["guest","/",{{"configure":"{configure}","write":"{write}","read":"{read}"}}]"#);
+        let put = Change::Put { space: "permissions", key: b"guest\0/".to_vec(), value: row.into_bytes() };
+        table.commit(vec![put], Box::new(|result| result.expect("memory takes it")));
+        Self::on(Limits::default(), table.reopen())
+    }
+
+    fn on(limits: Limits, table: MemoryTable) -> Self {
         let faults = Faults::default();
         let journal = Arc::new(MemoryJournal::new(faults.clone()));
         let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), ..BrokerOptions::default() };
-        let broker =
-            Broker::open(options, journal.clone(), Arc::new(MemoryTable::new()), Found::default()).expect("opens");
+        let broker = Broker::open(options, journal.clone(), Arc::new(table), Found::default()).expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
         let protocol = Arc::new(Amqp091::new(broker, limits, Arc::new(Stats::default())));
         Self { journal, faults, stop, protocol, shutdown }

@@ -209,3 +209,19 @@ async fn arguments_are_refused_in_rabbitmqs_words() {
         assert_eq!(refused, Err((406, text)));
     }
 }
+
+#[tokio::test]
+async fn a_dead_letter_exchange_takes_the_right_to_read_the_queue_and_to_write_to_the_exchange() {
+    let to = |exchange: &str| arguments(&[("x-dead-letter-exchange", exchange.into())]);
+    let refused = |what: &str| Err((403, format!("ACCESS_REFUSED - access to {what} refused for user 'guest'")));
+    let server = Server::with_rights(".*", "^mine$", "^q$");
+    let mut client = server.client().await;
+    client.declare_with("q", false, &to("mine")).await.expect("may do both");
+    client.declare_with("q", false, &to("mine")).await.expect("is there");
+    let unreadable = client.declare_with("other", false, &to("mine")).await;
+    assert_eq!(unreadable, refused("queue 'other' in vhost '/'"));
+    let server = Server::with_rights(".*", "^mine$", ".*");
+    let mut client = server.client().await;
+    assert_eq!(client.declare_with("q", false, &to("theirs")).await, refused("exchange 'theirs' in vhost '/'"));
+    client.declare_with("q", false, &Table::new()).await.expect("nothing was declared before");
+}

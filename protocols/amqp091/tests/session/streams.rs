@@ -74,8 +74,7 @@ async fn each_message_says_its_offset_and_each_outcome_gives_credit() {
         assert!(!others.iter().any(|received| matches!(received.method(), Some(Method::BasicDeliver(_)))));
         client.send(1, say(last)).await;
     }
-    client.settle().await;
-    assert_eq!(client.count("s").await.0, 20);
+    assert_eq!(server.client().await.count("s").await.0, 20);
 }
 
 #[tokio::test]

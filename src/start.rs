@@ -8,7 +8,7 @@ use std::time::Duration;
 use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
 use gantry_broker::rights::Login;
 use gantry_broker::{Broker, BrokerOptions, Found};
-use gantry_storage::{DataDir, EmbeddedJournal, EmbeddedTable, JournalOptions};
+use gantry_storage::{DataDir, EmbeddedJournal, EmbeddedLogs, EmbeddedTable, JournalOptions, LogsOptions};
 use tokio::time::timeout;
 
 use crate::config::Config;
@@ -72,6 +72,8 @@ fn open(config: &Config) -> Result<Opened, String> {
     let mut found = Found::default();
     let journal = EmbeddedJournal::open(&data_dir.journal(), options, &mut found).map_err(|error| error.to_string())?;
     let table = EmbeddedTable::open(&data_dir.tables()).map_err(|error| error.to_string())?;
+    let options = LogsOptions { on_fatal: Some(Arc::new(end_at_once)), ..LogsOptions::default() };
+    let logs = EmbeddedLogs::new(&data_dir.logs(), options);
     let watermark_bytes = config.limits.memory_watermark_bytes;
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let options = BrokerOptions {
@@ -82,6 +84,7 @@ fn open(config: &Config) -> Result<Opened, String> {
         default_vhost: config.users.default_vhost.clone(),
         login: Login { loopback_users: config.users.loopback_users.iter().cloned().collect() },
         sources: sources(),
+        logs: Arc::new(logs),
         ..BrokerOptions::default()
     };
     let broker = Broker::open(options, Arc::new(journal), Arc::new(table), found).map_err(|error| error.to_string())?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gantry_storage::{Change, Journal, Recovered, Recovery, Table, Ticket};
+use gantry_storage::{Change, Journal, Logs, MemoryLogs, Recovered, Recovery, Table, Ticket};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use crate::rights::{Denied, Login, Permission, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
 use crate::shared::Shared;
+use crate::stream;
 use crate::vhost::{Rows, VirtualHost};
 
 const VHOSTS: &str = "vhosts";
@@ -47,6 +48,8 @@ pub struct BrokerOptions {
     pub login: Login,
     /// The protocols that stored messages may have come by.
     pub sources: Sources,
+    /// Where streams are kept. In memory, if nothing is said: then what is in a stream goes with the process.
+    pub logs: Arc<dyn Logs>,
 }
 
 impl Default for BrokerOptions {
@@ -60,6 +63,7 @@ impl Default for BrokerOptions {
             default_vhost: "/".to_owned(),
             login: Login::default(),
             sources: Sources::default(),
+            logs: Arc::new(MemoryLogs::default()),
         }
     }
 }
@@ -172,7 +176,8 @@ impl Broker {
         let run = next_run(&*table)?;
         let rights = RightsStore::load(&*table, options.login.clone())?;
         let sources = options.sources.clone();
-        let shared = Shared::new(journal, table, sources, run, options.memory_watermark_bytes);
+        let logs = Arc::clone(&options.logs);
+        let shared = Shared::new(journal, table, logs, sources, run, options.memory_watermark_bytes);
         let broker = Arc::new(Self {
             shared,
             options,
@@ -187,6 +192,8 @@ impl Broker {
             tokio::spawn(Self::run_timer(Arc::clone(&broker))),
             tokio::spawn(Self::watch_alarms(Arc::clone(&broker))),
             tokio::spawn(outbox::run(Arc::clone(&broker))),
+            tokio::spawn(stream::follow(Arc::clone(&broker))),
+            tokio::spawn(stream::run(Arc::clone(&broker))),
         ];
         broker.tasks.lock().extend(tasks);
         Ok(broker)
@@ -206,13 +213,24 @@ impl Broker {
             self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options)?;
         }
         let mut messages = 0;
+        let mut logs = self.shared.streams.logs.list()?;
         for row in rows.queues {
             let queue = self.vhost_named(&row.vhost)?.restore_queue(&row.name, row.lane, row.options)?;
-            let Some(lane) = found.lanes.remove(&row.lane) else { continue };
+            let lane = found.lanes.remove(&row.lane);
+            if queue.is_stream() {
+                logs.retain(|log| *log != row.lane);
+            } else if lane.is_none() {
+                continue;
+            }
+            let lane = lane.unwrap_or_default();
             if let Some(error) = lane.unreadable {
                 return Err(Error::Storage(format!("messages of queue '{}': {error}", row.name)));
             }
             messages += lane.entries.len();
+            if queue.is_stream() {
+                queue.restore_stream(lane.entries)?;
+                continue;
+            }
             let delivered_to = if found.crashed { None } else { Some(lane.noted.unwrap_or(0)) };
             queue.restore(delivered_to, lane.entries);
         }
@@ -224,6 +242,10 @@ impl Broker {
                 Err(Error::NotFound(missing)) => tracing::warn!(%missing, "a binding has lost one of its ends"),
                 restored => restored?,
             }
+        }
+        // Streams that are gone.
+        for log in logs {
+            self.shared.streams.logs.delete(log)?;
         }
         // Queues that are gone, and messages that were stored for the sake of memory only.
         let mut orphans = 0;
@@ -415,6 +437,7 @@ impl Broker {
             task.abort();
         }
         outbox::drain(self);
+        self.shared.streams.drain(&self.shared);
         for vhost in self.vhosts.read().values() {
             for queue in vhost.queues() {
                 queue.note_delivered();

@@ -218,3 +218,12 @@ impl fmt::Display for ArgumentProblem {
         }
     }
 }
+
+impl From<gantry_storage::LogError> for Error {
+    fn from(error: gantry_storage::LogError) -> Self {
+        match error {
+            gantry_storage::LogError::Full => Self::Full,
+            error => Self::Storage(error.to_string()),
+        }
+    }
+}

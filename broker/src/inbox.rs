@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::message::Message;
 use crate::queue::{Lease, Queue, Stored};
+use crate::stream::{RUN_BYTES_MAX, Run};
 
 /// A message on its way to a consumer or to whoever fetched it.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// How often it failed before; 0 for a first delivery.
     pub attempts: u32,
+    /// Its place in the stream that it comes from; none where it comes from a queue.
+    pub offset: Option<u64>,
 }
 
 /// Where the message of a delivery is.
@@ -66,8 +69,17 @@ pub enum Item {
     Delivery(Delivery),
     /// A reply.
     Reply(Reply),
+    /// Messages of a stream that are still to be read: `Broker::load` puts deliveries in its place.
+    Run(Run),
     /// The consumer with this token is no more: its queue was deleted.
     Cancelled(u64),
+}
+
+impl Item {
+    /// Whether it has to be read before it can be sent: see `Broker::load`.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Delivery(Delivery { content: Content::Stored(_), .. }))
+    }
 }
 
 /// The inbox of a connection.
@@ -142,6 +154,7 @@ impl Inbox {
         let bytes = match &item {
             Item::Delivery(delivery) => delivery.content.bytes() as usize + DELIVERY_OVERHEAD_BYTES,
             Item::Reply(reply) => reply.message.bytes() as usize + DELIVERY_OVERHEAD_BYTES,
+            Item::Run(_) => RUN_BYTES_MAX,
             Item::Cancelled(_) => 0,
         };
         let mut items = self.items.lock();

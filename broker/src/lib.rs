@@ -11,6 +11,7 @@
 //! | [`value`] | typed values of headers and arguments |
 //! | [`exchange`] | matchers: from key and headers to destinations |
 //! | [`queue`] | the queue as a state machine, and the lock around it |
+//! | [`stream`] | queues that are read and never emptied |
 //! | [`vhost`] | the names: declaring, binding, routing, publishing, consuming |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
 //! | [`replies`] | replies that go from one connection to another without a queue |
@@ -34,13 +35,14 @@ pub mod rights;
 mod rights_store;
 pub mod session;
 mod shared;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
 pub mod value;
 pub mod vhost;
 
-pub use gantry_storage::Ticket;
+pub use gantry_storage::{LogFilter, Ticket};
 
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
 pub use self::error::{Error, Kind, Resource};
@@ -49,6 +51,7 @@ pub use self::message::{Address, Essentials, Message, Properties, Source, Source
 pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
 pub use self::replies::ReplyConsumer;
 pub use self::session::Session;
+pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
     DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, Transaction,
     VirtualHost,

@@ -9,11 +9,12 @@ use crate::inbox::{Content, Delivery, Item, Wakes};
 use crate::message::Message;
 use crate::queue::{End, Outcome, Stored};
 use crate::shared::Shared;
+use crate::stream::{Run, RunRead, RunReading};
 
 /// What the journal keeps of a message beside head and body, usually: a guess that saves a second read.
 pub(crate) const PREFIX_BYTES_USUAL: u32 = 128;
 
-/// Reads the stored messages among `items`, all at once, away from the threads that serve connections. What cannot be read
+/// Reads what is stored among `items`, all at once, away from the threads that serve connections. What cannot be read
 /// is taken out: a queue that was deleted meanwhile has taken its messages with it; damage is logged and the message given up.
 /// The tokens of such deliveries that wanted an outcome.
 pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) -> Vec<u64> {
@@ -26,14 +27,18 @@ pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) -> Vec<u64
             payload_bytes: stored.bytes.saturating_add(PREFIX_BYTES_USUAL),
         })
         .collect();
-    if readings.is_empty() {
+    let runs: Vec<RunReading> = items.iter().filter_map(run_of).map(Run::reading).collect();
+    if readings.is_empty() && runs.is_empty() {
         return lost;
     }
-    let journal = Arc::clone(&shared.journal);
-    let read = tokio::task::spawn_blocking(move || journal.read(&readings)).await;
-    let Ok(read) = read else {
+    let (journal, sources) = (Arc::clone(&shared.journal), shared.sources.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let read = if readings.is_empty() { Vec::new() } else { journal.read(&readings) };
+        (read, runs.iter().map(|run| run.read(&sources)).collect::<Vec<_>>())
+    });
+    let Ok((read, runs)) = read.await else {
         // The runtime is going down; nobody will send these.
-        items.retain_mut(|item| stored_of(item).is_none());
+        items.retain(|item| !item.is_stored());
         return lost;
     };
     // What nobody will settle by an outcome is settled here, now that it has been read.
@@ -62,7 +67,33 @@ pub(crate) async fn load(shared: &Arc<Shared>, items: &mut Vec<Item>) -> Vec<u64
             None => false,
         }
     });
+    if !runs.is_empty() {
+        put_runs(items, runs);
+    }
     lost
+}
+
+/// Puts what was read of streams in the place of what was granted.
+fn put_runs(items: &mut Vec<Item>, runs: Vec<RunRead>) {
+    let mut wakes = Wakes::new();
+    let mut runs = runs.into_iter();
+    for item in std::mem::take(items) {
+        match item {
+            Item::Run(run) => {
+                if let Some(read) = runs.next() {
+                    run.finish(read, items, &mut wakes);
+                }
+            }
+            item => items.push(item),
+        }
+    }
+}
+
+fn run_of(item: &Item) -> Option<&Run> {
+    match item {
+        Item::Run(run) => Some(run),
+        _ => None,
+    }
 }
 
 fn stored_of(item: &mut Item) -> Option<&mut Stored> {

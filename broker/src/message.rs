@@ -70,6 +70,11 @@ pub trait Source: Send + Sync {
     /// Decodes a head. The bytes were valid when the message came in.
     fn properties(&self, head: &[u8]) -> Properties;
 
+    /// One of the headers of a head, decoded alone where that is possible.
+    fn header(&self, head: &[u8], name: &str) -> Option<Value> {
+        self.properties(head).headers?.get(name).cloned()
+    }
+
     /// Appends a head that differs from this one by what `edit` says.
     fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut);
 }
@@ -214,7 +219,16 @@ impl Message {
     }
 
     /// Makes the message again from what was stored.
-    pub(crate) fn restore(sources: &Sources, mut stored: Bytes) -> Result<Arc<Self>, Unreadable> {
+    pub(crate) fn restore(sources: &Sources, stored: Bytes) -> Result<Arc<Self>, Unreadable> {
+        Self::restore_beside(sources, stored, None)
+    }
+
+    /// As [`Message::restore`], for one of many: it shares the address of its neighbour where that is the same.
+    pub(crate) fn restore_beside(
+        sources: &Sources,
+        mut stored: Bytes,
+        neighbour: Option<&Arc<Address>>,
+    ) -> Result<Arc<Self>, Unreadable> {
         fn take(bytes: &mut Bytes, n: usize) -> Result<Bytes, Unreadable> {
             if bytes.len() < n { Err(Unreadable("it ends too early")) } else { Ok(bytes.split_to(n)) }
         }
@@ -233,16 +247,19 @@ impl Message {
         let _ = stored.split_to(stored.len() - rest_bytes);
         let exchange = take_sized(&mut stored)?;
         let exchange = std::str::from_utf8(&exchange).map_err(|_| Unreadable("its exchange is not UTF-8"))?;
-        let exchange = Arc::from(exchange);
         let key = take_sized(&mut stored)?;
-        // The key would otherwise keep what the body was read with in memory.
-        let routing_key = Bytes::copy_from_slice(&key);
+        let is_same = |address: &&Arc<Address>| *address.exchange == *exchange && address.routing_key == key;
+        let address = match neighbour.filter(is_same) {
+            Some(address) => Arc::clone(address),
+            // The key would otherwise keep what the body was read with in memory.
+            None => Arc::new(Address { exchange: Arc::from(exchange), routing_key: Bytes::copy_from_slice(&key) }),
+        };
         let size = take(&mut stored, 4)?;
         let head_bytes = u32::from_be_bytes([size[0], size[1], size[2], size[3]]);
         if stored.len() < head_bytes as usize {
             return Err(Unreadable("its head ends too early"));
         }
-        Ok(Self::new(source, Arc::new(Address { exchange, routing_key }), essentials, head_bytes, stored))
+        Ok(Self::new(source, address, essentials, head_bytes, stored))
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{Journal, Table};
+use gantry_storage::{Journal, Logs, Table};
 
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
 use crate::replies::Replies;
+use crate::stream::Streams;
 use crate::timer::Timer;
 
 /// What all parts of one broker share.
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer,
     pub(crate) outbox: Outbox,
     pub(crate) replies: Replies,
+    pub(crate) streams: Streams,
     /// Above so many bytes in memory, bodies that are stored leave it.
     pub(crate) memory_watermark_bytes: usize,
     /// Numbers for connections.
@@ -31,6 +33,7 @@ impl Shared {
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
         table: Arc<dyn Table>,
+        logs: Arc<dyn Logs>,
         sources: Sources,
         run: u32,
         memory_watermark_bytes: usize,
@@ -42,6 +45,7 @@ impl Shared {
             timer: Timer::default(),
             outbox: Outbox::default(),
             replies: Replies::default(),
+            streams: Streams::new(logs),
             memory_watermark_bytes,
             ids: AtomicU64::new(1),
             lanes: AtomicU64::new(u64::from(run) << 32),

@@ -25,18 +25,18 @@ const CLASSIC_ONLY: &[&str] = &["x-queue-mode", "x-queue-version", "x-queue-mast
 const LOCATORS: &[&str] = &["client-local", "balanced", "random", "least-leaders", "min-masters"];
 
 /// What a queue was declared with, and what policies say of it.
-pub(super) struct Arguments<'a> {
+pub(crate) struct Arguments<'a> {
     resource: &'a Resource,
     arguments: &'a Table,
     policy: &'a Effective,
 }
 
 impl<'a> Arguments<'a> {
-    pub(super) fn new(resource: &'a Resource, arguments: &'a Table, policy: &'a Effective) -> Self {
+    pub(crate) fn new(resource: &'a Resource, arguments: &'a Table, policy: &'a Effective) -> Self {
         Self { resource, arguments, policy }
     }
 
-    fn invalid(&self, name: &str, value: &Value, problem: ArgumentProblem) -> Error {
+    pub(crate) fn invalid(&self, name: &str, value: &Value, problem: ArgumentProblem) -> Error {
         let (resource, name) = (self.resource.clone(), name.to_owned());
         Error::InvalidArgument { resource, name, value: Box::new(value.clone()), problem }
     }
@@ -55,7 +55,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The argument, if it is an integer of at least 0. One that does not fit counts as the largest.
-    fn natural(&self, name: &str, zero_is_fine: bool) -> Result<Option<(u64, &'a Value)>, Error> {
+    pub(crate) fn natural(&self, name: &str, zero_is_fine: bool) -> Result<Option<(u64, &'a Value)>, Error> {
         match self.integer(name)? {
             Some((number, value)) if number < 0 => Err(self.invalid(name, value, ArgumentProblem::Negative)),
             Some((0, value)) if !zero_is_fine => Err(self.invalid(name, value, ArgumentProblem::Zero)),
@@ -65,7 +65,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The argument, if it is text.
-    fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
         let Some(value) = self.arguments.get(name) else { return Ok(None) };
         match value.as_str() {
             Some(text) => Ok(Some(text)),
@@ -74,7 +74,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// What policies say instead of an argument: the policy and the operator policy.
-    fn policies(&self, name: &str) -> [Option<&'a Value>; 2] {
+    pub(crate) fn policies(&self, name: &str) -> [Option<&'a Value>; 2] {
         let key = name.strip_prefix("x-").unwrap_or(name);
         [self.policy.policy.get(key), self.policy.operator.get(key)]
     }
@@ -92,7 +92,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// A number of at least 0: the smallest of what is said.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
         let argument = self.natural(name, true)?.map(|(number, _)| number);
         Ok(self.least(name, argument))
     }
@@ -116,7 +116,7 @@ impl<'a> Arguments<'a> {
         match self.text(NAME)? {
             Some("classic") | None => Ok(QueueType::Classic),
             Some("quorum") => Ok(QueueType::Quorum),
-            Some("stream") => Err(self.invalid(NAME, value, ArgumentProblem::Unsupported)),
+            Some("stream") => Ok(QueueType::Stream),
             Some(other) => self.words(NAME, value, &format!("\"unsupported queue type '{other}'\"")),
         }
     }
@@ -127,6 +127,8 @@ impl<'a> Arguments<'a> {
         let elsewhere = match kind {
             QueueType::Classic => [STREAM_ONLY, &[]],
             QueueType::Quorum => [STREAM_ONLY, CLASSIC_ONLY],
+            // Its arguments are checked elsewhere.
+            QueueType::Stream => return Ok(()),
         };
         for name in elsewhere.into_iter().flatten() {
             if let Some(value) = self.arguments.get(name) {
@@ -144,11 +146,7 @@ impl<'a> Arguments<'a> {
             return self.words("x-queue-version", value, &format!("\"unsupported queue version '{version}'\""));
         }
         for name in ["x-queue-master-locator", "x-queue-leader-locator"] {
-            if let Some(locator) = self.text(name)?
-                && !LOCATORS.contains(&locator)
-            {
-                return self.refuse(name, "invalid_queue_locator_arg");
-            }
+            self.check_locator(name)?;
         }
         for name in ["x-quorum-initial-group-size", "x-quorum-target-group-size"] {
             self.natural(name, false)?;
@@ -159,7 +157,22 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    fn refuse<T>(&self, name: &str, words: &str) -> Result<T, Error> {
+    /// Where the leader of a queue is to be put.
+    pub(crate) fn check_locator(&self, name: &str) -> Result<(), Error> {
+        match self.text(name)? {
+            Some(locator) if !LOCATORS.contains(&locator) => self.refuse(name, "invalid_queue_locator_arg"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A number that policies say, where the argument does not: the operator policy's comes first.
+    pub(crate) fn policy_number(&self, name: &str) -> Option<u64> {
+        let [policy, operator] = self.policies(name);
+        let number = operator.or(policy).and_then(Value::as_integer)?;
+        u64::try_from(number).ok()
+    }
+
+    pub(crate) fn refuse<T>(&self, name: &str, words: &str) -> Result<T, Error> {
         self.words(name, self.arguments.get(name).unwrap_or(&Value::Null), words)
     }
 
@@ -214,7 +227,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// `x-single-active-consumer`.
-    pub(super) fn single_active(&self) -> Result<bool, Error> {
+    pub(crate) fn single_active(&self) -> Result<bool, Error> {
         const NAME: &str = "x-single-active-consumer";
         if let Some(value) = self.arguments.get(NAME) {
             return value.as_bool().ok_or_else(|| self.invalid(NAME, value, ArgumentProblem::UnacceptableType));

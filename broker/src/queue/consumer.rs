@@ -11,6 +11,18 @@ pub struct ConsumerId {
     generation: u32,
 }
 
+impl ConsumerId {
+    /// A reader of a stream.
+    pub(crate) const fn of_reader(number: u32) -> Self {
+        Self { index: number, generation: 0 }
+    }
+
+    /// The number of a reader of a stream.
+    pub(crate) const fn reader(self) -> u32 {
+        self.index
+    }
+}
+
 /// How many messages a consumer is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credit {

@@ -16,6 +16,18 @@ pub struct Lease {
     number: u64,
 }
 
+impl Lease {
+    /// That of a reader of a stream: it has nothing but credit to give back.
+    pub(crate) const fn of_reader(reader: u32, offset: u64) -> Self {
+        Self { index: reader, number: offset }
+    }
+
+    /// The reader of a stream that it was made for.
+    pub(crate) const fn reader(self) -> u32 {
+        self.index
+    }
+}
+
 /// What is said of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

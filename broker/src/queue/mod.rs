@@ -26,10 +26,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{Append, Mark, Note, Position, Recovered, Ref};
+use gantry_storage::{Append, Mark, Note, Position, Recovered, Ref, Ticket};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+pub(crate) use self::arguments::Arguments;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
@@ -37,14 +38,16 @@ pub use self::lease::{Lease, Outcome};
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
 pub use self::rules::ARGUMENT_MS_MAX;
-pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules};
+pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules, check_replicated};
 pub use self::state::QueueCounters;
 use self::state::{AT_ONCE_MS, Discarded, Effects, Grant, STEP_ENTRIES_MAX, State};
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
+use crate::error::Error;
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::outbox::Letter;
 use crate::shared::Shared;
+use crate::stream::Stream;
 
 /// A queue.
 pub struct Queue {
@@ -60,6 +63,8 @@ pub struct Queue {
     may_refuse: AtomicBool,
     /// Consumers are told how often a message has failed.
     tells_attempts: AtomicBool,
+    /// Where it is a stream, its messages and readers are here, and the state is empty.
+    stream: Option<Box<Stream>>,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
     /// It is on stable storage where it survives: messages can be routed to it.
@@ -125,6 +130,21 @@ impl Restored {
     pub(crate) fn position(&self) -> Position {
         self.position
     }
+
+    /// Its place in its queue.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Bytes of head and body.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// When it was published, in milliseconds since the epoch of Unix.
+    pub(crate) fn published_ms(&self) -> u64 {
+        self.meta.published_ms
+    }
 }
 
 /// Where a message is, on its way into queues.
@@ -132,6 +152,8 @@ impl Restored {
 pub(crate) struct Arrival<'a> {
     pub(crate) message: &'a Arc<Message>,
     pub(crate) now_ms: u64,
+    /// What its record of the journal waits for, if there is one.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// Whether a queue takes a message.
@@ -164,6 +186,7 @@ impl Queue {
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),
+            stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
             state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
             visible: AtomicBool::new(false),
@@ -211,8 +234,26 @@ impl Queue {
         self.lane
     }
 
+    /// What makes it a stream, if it is one.
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_deref()
+    }
+
+    /// Whether it is a stream: nobody takes anything out of it.
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// What all parts of the broker share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What it holds, now.
     pub fn status(&self) -> QueueStatus {
+        if let Some(stream) = &self.stream {
+            return stream.status();
+        }
         let state = self.state.lock();
         let (ready_bytes, unacked_bytes) = state.bytes();
         QueueStatus {
@@ -230,9 +271,9 @@ impl Queue {
         self.seq.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether a stored message would be found again after a restart.
+    /// Whether a stored message would be found again after a restart. A stream keeps all of them.
     pub(crate) fn keeps(&self, message: &Message) -> bool {
-        self.survives() && message.essentials().durable
+        self.survives() && (message.essentials().durable || self.is_stream())
     }
 
     /// Whether it is there after a restart. An exclusive one goes with its connection, whatever was asked for.
@@ -242,8 +283,11 @@ impl Queue {
 
     /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
     /// message's place in its count are one step, so that no two publishers get the same room. `dead_letters`: a message that
-    /// is refused goes where the rules say.
+    /// is refused goes where the rules say. A stream takes every message, and has to hear of those that do not come after all.
     pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>, dead_letters: bool) -> Admission {
+        if self.is_stream() {
+            return Admission::Promised;
+        }
         if !self.may_refuse.load(Ordering::Relaxed) {
             return Admission::Open;
         }
@@ -264,8 +308,11 @@ impl Queue {
         Admission::Refused
     }
 
-    /// The message that was promised room does not come.
-    pub(crate) fn break_promise(&self, message: &Arc<Message>) {
+    /// The message that was promised room does not come to its place.
+    pub(crate) fn break_promise(self: &Arc<Self>, message: &Arc<Message>, seq: u64) {
+        if let Some(stream) = &self.stream {
+            return stream.give_up(self, seq);
+        }
         let body_bytes = Entry::new(0, Arc::clone(message), u64::MAX).body_bytes();
         self.state.lock().keep_promise(body_bytes);
     }
@@ -280,7 +327,10 @@ impl Queue {
         promised: bool,
         wakes: &mut Wakes,
     ) -> bool {
-        let Arrival { message, now_ms } = arrival;
+        if let Some(stream) = &self.stream {
+            return stream.enqueue(self, arrival, seq, stored, wakes);
+        }
+        let Arrival { message, now_ms, .. } = arrival;
         let mut entry = Entry::new(seq, Arc::clone(message), expiry_ms(message.essentials().ttl_ms, now_ms));
         entry.position = stored.map_or(Place::NONE, Place::from);
         let scarce = self.shared.memory_is_scarce();
@@ -381,6 +431,17 @@ impl Queue {
         }
     }
 
+    /// As [`Queue::restore`], for a stream. Blocks.
+    ///
+    /// # Errors
+    /// Its log cannot be opened.
+    pub(crate) fn restore_stream(self: &Arc<Self>, entries: Vec<Restored>) -> Result<(), Error> {
+        if let Some(stream) = &self.stream {
+            self.seq.store(stream.restore(self, entries)?, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Has the journal remember how far it has been delivered; for an orderly stop.
     pub(crate) fn note_delivered(&self) {
         let delivered_to = self.state.lock().delivered_to();
@@ -412,6 +473,10 @@ impl Queue {
 
     /// Removes a consumer. True where the queue has to go with it: then it takes nothing any more.
     pub(crate) fn unsubscribe(self: &Arc<Self>, id: ConsumerId) -> bool {
+        if let Some(stream) = &self.stream {
+            stream.unsubscribe(self, id);
+            return false;
+        }
         // Another one may get its turn: where only one gets everything, this is how it does.
         let (removed, goes) = self.with_grant(&mut Wakes::new(), |state, _| {
             let removed = state.unsubscribe(id);
@@ -431,11 +496,17 @@ impl Queue {
 
     /// The consumer has room again.
     pub(crate) fn resume(self: &Arc<Self>, id: ConsumerId, wakes: &mut Wakes) {
+        if let Some(stream) = &self.stream {
+            return stream.resume(self, id, wakes);
+        }
         self.with_grant(wakes, |state, _| state.resume(id));
     }
 
     /// Says outcomes of deliveries.
     pub fn settle(self: &Arc<Self>, leases: &[Lease], outcome: Outcome, wakes: &mut Wakes) {
+        if let Some(stream) = &self.stream {
+            return stream.settle(self, leases, outcome, wakes);
+        }
         self.with_grant(wakes, |state, effects| {
             for lease in leases {
                 state.settle(*lease, outcome, effects.now_ms, effects);
@@ -445,6 +516,9 @@ impl Queue {
 
     /// Says outcomes whose settlement the journal has already been given, as part of a transaction.
     pub(crate) fn settle_committed(self: &Arc<Self>, leases: &[Lease], wakes: &mut Wakes) {
+        if let Some(stream) = &self.stream {
+            return stream.settle(self, leases, Outcome::Accept, wakes);
+        }
         self.with_grant(wakes, |state, effects| {
             effects.unsettled = true;
             for lease in leases {
@@ -514,12 +588,23 @@ impl Queue {
     }
 
     /// Has the queue take nothing any more, if it may go; [`Queue::close`] follows.
+    ///
+    /// As in RabbitMQ, a stream goes whatever the conditions are.
     pub(crate) fn seal(&self, conditions: SealIf) -> Result<(), NotSealed> {
+        if let Some(stream) = &self.stream {
+            stream.seal();
+            return Ok(());
+        }
         self.state.lock().seal(conditions)
     }
 
     /// The end of the queue. How many messages waited.
     pub(crate) fn close(self: &Arc<Self>, wakes: &mut Wakes) -> usize {
+        if let Some(stream) = &self.stream {
+            stream.close(self, wakes);
+            self.shared.timer.forget(self);
+            return 0;
+        }
         let mut state = self.state.lock();
         let (outlets, waiting, discarded) = state.close();
         for outlet in outlets {
@@ -536,6 +621,9 @@ impl Queue {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        if let Some(stream) = &self.stream {
+            return stream.is_closed();
+        }
         self.state.lock().is_closed()
     }
 
@@ -547,6 +635,12 @@ impl Queue {
     /// Looks at what time has brought. True where the queue has been unused for too long and has to go: then it takes nothing
     /// any more.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
+        if let Some(stream) = &self.stream {
+            if let Some(period_ms) = stream.look_for_old(self) {
+                self.wake_at(now_ms().saturating_add(period_ms));
+            }
+            return false;
+        }
         let now_ms = self.with_grant(&mut Wakes::new(), |state, effects| {
             state.lapse(effects.now_ms, effects);
             state.shrink();
@@ -567,8 +661,14 @@ impl Queue {
         false
     }
 
-    /// Starts the clock of `x-expires`. It does not run while there are consumers.
+    /// Starts the clock of `x-expires`, which does not run while there are consumers, or that of a stream's `x-max-age`.
     pub(crate) fn start_expiry(self: &Arc<Self>) {
+        if let Some(stream) = &self.stream {
+            if let Some(period_ms) = stream.retention_period_ms() {
+                self.wake_at(now_ms().saturating_add(period_ms));
+            }
+            return;
+        }
         let expires_ms = self.state.lock().rules().expires_ms;
         if let Some(expires_ms) = expires_ms {
             self.wake_at(self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms));
@@ -603,6 +703,7 @@ impl Queue {
             content,
             redelivered: grant.redelivered,
             attempts: grant.attempts,
+            offset: None,
         }
     }
 

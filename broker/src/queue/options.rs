@@ -20,7 +20,7 @@ pub struct QueueOptions {
     pub arguments: Table,
 }
 
-/// What kind of queue a client asks for. Here it is one engine with other defaults.
+/// What kind of queue a client asks for. Classic and quorum queues are one engine here, with other defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
     /// `x-queue-type` of `classic`, or none.
@@ -28,6 +28,8 @@ pub enum QueueType {
     Classic,
     /// `x-queue-type` of `quorum`.
     Quorum,
+    /// `x-queue-type` of `stream`.
+    Stream,
 }
 
 impl QueueType {
@@ -36,6 +38,7 @@ impl QueueType {
         match self {
             Self::Classic => "rabbit_classic_queue",
             Self::Quorum => "rabbit_quorum_queue",
+            Self::Stream => "rabbit_stream_queue",
         }
     }
 }
@@ -51,6 +54,8 @@ const COMPARED: &[&str] = &[
     "x-delayed-retry-type",
     "x-delivery-limit",
     "x-expires",
+    "x-initial-cluster-size",
+    "x-max-age",
     "x-max-in-memory-bytes",
     "x-max-in-memory-length",
     "x-max-length",
@@ -65,6 +70,8 @@ const COMPARED: &[&str] = &[
     "x-queue-version",
     "x-quorum-initial-group-size",
     "x-single-active-consumer",
+    "x-stream-filter-size-bytes",
+    "x-stream-max-segment-size-bytes",
 ];
 
 impl QueueOptions {
@@ -72,6 +79,7 @@ impl QueueOptions {
     pub fn queue_type(&self) -> QueueType {
         match self.arguments.get("x-queue-type").and_then(Value::as_str) {
             Some("quorum") => QueueType::Quorum,
+            Some("stream") => QueueType::Stream,
             _ => QueueType::Classic,
         }
     }

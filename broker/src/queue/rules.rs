@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::arguments::Arguments;
 use super::options::{QueueOptions, QueueType};
 use crate::error::{Error, Resource};
+use crate::stream::StreamRules;
 use crate::value::Table;
 
 /// Longest time that an argument or a message may ask for, in milliseconds: ten years, as in RabbitMQ.
@@ -48,6 +49,8 @@ pub(crate) struct Rules {
     pub(crate) lease_ms: Option<u64>,
     /// `x-delayed-retry-*`: how long a message that failed waits until it is tried again.
     pub(crate) retry_delay: Option<RetryDelay>,
+    /// It is a stream, and none of the others means anything.
+    pub(crate) stream: Option<StreamRules>,
 }
 
 /// Where messages go that were rejected, expired, did not fit or failed too often.
@@ -120,6 +123,10 @@ impl Rules {
     pub(crate) fn of(resource: &Resource, options: &QueueOptions, policy: &Effective) -> Result<Self, Error> {
         let arguments = Arguments::new(resource, &options.arguments, policy);
         let kind = arguments.queue_type()?;
+        if kind == QueueType::Stream {
+            let stream = StreamRules::of(resource, options, policy)?;
+            return Ok(Self { stream: Some(stream), ..Self::default() });
+        }
         arguments.check_meaningless(kind)?;
         let is_quorum = kind == QueueType::Quorum;
         let (length_max, bytes_max) = (arguments.number("x-max-length")?, arguments.number("x-max-length-bytes")?);
@@ -150,9 +157,10 @@ impl Rules {
             tells_attempts: is_quorum || delivery_limit.is_some(),
             lease_ms: arguments.duration("x-consumer-timeout", false)?,
             retry_delay: arguments.retry_delay()?,
+            stream: None,
         };
         if is_quorum {
-            check_quorum(resource, options)?;
+            check_replicated(resource, options)?;
         }
         Ok(rules)
     }
@@ -168,8 +176,8 @@ impl Rules {
     }
 }
 
-/// What a quorum queue cannot be, as in RabbitMQ.
-fn check_quorum(resource: &Resource, options: &QueueOptions) -> Result<(), Error> {
+/// What quorum queues and streams cannot be, as in RabbitMQ.
+pub(crate) fn check_replicated(resource: &Resource, options: &QueueOptions) -> Result<(), Error> {
     let wrong = if options.auto_delete {
         "auto-delete"
     } else if options.exclusive {

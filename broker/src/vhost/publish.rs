@@ -28,14 +28,14 @@ pub(super) struct Target<'a> {
     queue: &'a Arc<Queue>,
     seq: u64,
     stored: bool,
-    /// The message that it has promised room to, until that has come.
+    /// The message that it has promised room to, or waits for at its place, until that has come.
     promised: Option<&'a Arc<Message>>,
 }
 
 impl Drop for Target<'_> {
     fn drop(&mut self) {
         if let Some(message) = self.promised.take() {
-            self.queue.break_promise(message);
+            self.queue.break_promise(message, self.seq);
         }
     }
 }
@@ -79,7 +79,7 @@ impl VirtualHost {
             first = Some(appended.position);
             durable = Some(appended.ticket);
         }
-        let arrival = Arrival { message, now_ms };
+        let arrival = Arrival { message, now_ms, ticket: durable };
         let refused = targets.refused;
         let routed = enqueue_all(&mut targets, arrival, first, wakes) + self.reply(route, message, wakes);
         Ok(Published { routed, refused, durable })
@@ -131,7 +131,8 @@ impl VirtualHost {
         let mut routed = Vec::with_capacity(prepared.len());
         for ((targets, _), (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
             let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            let queues = targets.refused + enqueue_all(targets, Arrival { message, now_ms }, first, wakes);
+            let queues =
+                targets.refused + enqueue_all(targets, Arrival { message, now_ms, ticket: durable }, first, wakes);
             routed.push(queues + self.reply(route, message, wakes));
         }
         for (queue, leases) in &transaction.accepts {

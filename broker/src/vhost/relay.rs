@@ -56,9 +56,10 @@ impl VirtualHost {
         }
         let leaving = parcels.iter().enumerate().filter(|(index, _)| staying.binary_search(index).is_err());
         record.settles.extend(leaving.filter_map(|(_, parcel)| parcel.taken_from));
-        let mut appended = Vec::new();
+        let (mut appended, mut durable) = (Vec::new(), None);
         if !record.appends.is_empty() {
-            appended = self.shared.journal.transact(&record)?.0;
+            let (all, ticket) = self.shared.journal.transact(&record)?;
+            (appended, durable) = (all, Some(ticket));
         } else if !record.settles.is_empty() {
             // Nothing needs room: a full disk is no reason to wait.
             self.shared.journal.settle(&record.settles)?;
@@ -66,7 +67,7 @@ impl VirtualHost {
         let mut appended = appended.into_iter();
         for ((targets, _), parcel) in prepared.iter_mut().zip(parcels) {
             let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            enqueue_all(targets, Arrival { message: &parcel.message, now_ms }, first, wakes);
+            enqueue_all(targets, Arrival { message: &parcel.message, now_ms, ticket: durable }, first, wakes);
         }
         Ok(staying)
     }

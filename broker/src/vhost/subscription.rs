@@ -6,6 +6,7 @@ use super::VirtualHost;
 use crate::error::Error;
 use crate::inbox::{Outlet, Wakes};
 use crate::queue::{ConsumerId, ConsumerOptions, Queue, SubscribeError, resource};
+use crate::stream::ReaderOptions;
 
 /// A consumer of a queue, as its session holds it. Dropping it does not cancel: a session says what becomes of its leases
 /// first.
@@ -35,6 +36,25 @@ impl VirtualHost {
                 SubscribeError::Closed => Error::NotFound(resource),
             }
         })?;
+        Ok(Subscription { queue: Arc::clone(queue), id, vhost: Arc::clone(self) })
+    }
+}
+
+impl VirtualHost {
+    /// Starts to read a stream. Deliveries come to the outlet's inbox, whose connection has to load them; the outlet's shared
+    /// credit should be none: a stream's messages are granted by its own prefetch.
+    ///
+    /// # Errors
+    /// The queue is no stream, or has just been deleted; a time cannot be looked up.
+    pub async fn read(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        outlet: Outlet,
+        options: ReaderOptions,
+        wakes: &mut Wakes,
+    ) -> Result<Subscription, Error> {
+        let id = queue.read_from(outlet, options, wakes).await?;
+        let id = id.ok_or_else(|| Error::NotFound(resource(queue.name(), queue.vhost())))?;
         Ok(Subscription { queue: Arc::clone(queue), id, vhost: Arc::clone(self) })
     }
 }

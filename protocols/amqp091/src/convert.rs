@@ -5,6 +5,7 @@ use gantry_broker::message::Edit;
 use gantry_broker::value::Value;
 use gantry_broker::{Essentials, Message, Properties as Neutral, Source};
 
+use crate::codec::table::RawValue;
 use crate::codec::{Properties, RawProperties, RawTable, ShortStr, table};
 
 /// AMQP 0-9-1 as a source of messages: the head is the property flags and values of the content header.
@@ -36,6 +37,14 @@ impl Source for Amqp091Source {
             app_id: text(properties.app_id),
             timestamp_s: properties.timestamp,
             headers: properties.headers.and_then(|headers| headers.decode().ok()),
+        }
+    }
+
+    fn header(&self, head: &[u8], name: &str) -> Option<Value> {
+        let headers = RawProperties::new(head).parse().ok()?.headers?;
+        match headers.get(name.as_bytes()).ok()?? {
+            RawValue::Text(text) => Some(Value::Text(text.into())),
+            _ => headers.decode().ok()?.remove(name),
         }
     }
 
@@ -111,14 +120,45 @@ fn expiration_ms(text: &[u8]) -> Result<u64, InvalidExpiration> {
 /// What a queue has to say about one delivery of a message: headers that are set in the head that is sent.
 pub(crate) type Annotations = smallvec::SmallVec<[(&'static str, Value); 2]>;
 
+/// What an annotation adds to a head at most, in bytes, beside its name: those that there are have numbers.
+const ANNOTATION_BYTES_MAX: usize = 16;
+
+/// What annotations add to a head at most, in bytes.
+pub(crate) fn annotation_bytes_max(annotations: &Annotations) -> usize {
+    annotations.iter().map(|(name, _)| name.len() + ANNOTATION_BYTES_MAX).sum()
+}
+
 /// As [`with_head`], with what is said of this delivery only.
 pub(crate) fn with_annotated_head<R>(message: &Message, annotations: &Annotations, with: impl FnOnce(&[u8]) -> R) -> R {
     if annotations.is_empty() {
         return with_head(message, with);
     }
     let mut edited = BytesMut::new();
-    with_head(message, |head| SOURCE.edited(head, &Edit { set: annotations, ..Edit::default() }, &mut edited));
+    with_head(message, |head| {
+        if append_headers(head, annotations, &mut edited).is_none() {
+            edited.clear();
+            SOURCE.edited(head, &Edit { set: annotations, ..Edit::default() }, &mut edited);
+        }
+    });
     with(&edited)
+}
+
+/// Appends a head with further headers, without decoding those that there are. None where one of them is there already.
+fn append_headers(head: &[u8], annotations: &Annotations, out: &mut BytesMut) -> Option<()> {
+    let properties = RawProperties::new(head).parse().ok()?;
+    let headers = properties.headers.unwrap_or(RawTable::EMPTY);
+    let added_bytes = annotation_bytes_max(annotations);
+    let mut contents = BytesMut::with_capacity(headers.as_bytes().len() + added_bytes);
+    contents.extend_from_slice(headers.as_bytes());
+    for (name, value) in annotations {
+        if headers.get(name.as_bytes()) != Ok(None) {
+            return None;
+        }
+        table::encode_entry(name, value, &mut contents).ok()?;
+    }
+    out.reserve(head.len() + added_bytes);
+    Properties { headers: Some(RawTable::new(&contents)), ..properties }.encode(out);
+    Some(())
 }
 
 /// Calls `with` with the property flags and values to send a message with: its own, where it came by this protocol.
@@ -162,6 +202,43 @@ pub(crate) fn with_head<R>(message: &Message, with: impl FnOnce(&[u8]) -> R) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_annotation_joins_the_headers_or_takes_the_place_of_one() {
+        let annotations: Annotations = smallvec::smallvec![("x-stream-offset", Value::I64(7))];
+        let mut plain = gantry_broker::value::Table::new();
+        plain.push("a", 1_i64);
+        let mut taken = plain.clone();
+        taken.push("x-stream-offset", "the client's own");
+        for (headers, appended) in [(None, true), (Some(&plain), true), (Some(&taken), false)] {
+            let mut contents = BytesMut::new();
+            if let Some(headers) = headers {
+                table::encode_table(headers, &mut contents).unwrap();
+            }
+            let properties = Properties {
+                headers: headers.map(|_| RawTable::new(&contents)),
+                priority: Some(3),
+                app_id: ShortStr::new(b"app"),
+                ..Properties::default()
+            };
+            let mut head = BytesMut::new();
+            properties.encode(&mut head);
+            assert_eq!(append_headers(&head, &annotations, &mut BytesMut::new()).is_some(), appended);
+            let address = gantry_broker::Address { exchange: "".into(), routing_key: Bytes::new() };
+            let essentials = Essentials::default();
+            let message = Message::new(&SOURCE, address.into(), essentials, head.len() as u32, head.freeze());
+            let length = with_head(&message, <[u8]>::len);
+            with_annotated_head(&message, &annotations, |edited| {
+                assert!(edited.len() <= length + 4 + annotation_bytes_max(&annotations));
+                let found = RawProperties::new(edited).validate().unwrap();
+                assert_eq!((found.priority, found.app_id), (properties.priority, properties.app_id));
+                let mut expected = headers.cloned().unwrap_or_default();
+                expected.set("x-stream-offset", Value::I64(7));
+                assert_eq!(found.headers.unwrap().decode().unwrap(), expected);
+            });
+            assert_eq!(SOURCE.header(message.head(), "a"), headers.map(|_| Value::I64(1)));
+        }
+    }
 
     #[test]
     fn expirations_are_read_and_refused_in_rabbitmqs_words() {

@@ -28,8 +28,7 @@ impl Client {
     /// Sends what waits in the inbox, however much waits to be written: no more than the inbox holds.
     pub(crate) async fn deliver_all(&mut self) {
         self.inbox.take(&mut self.taken);
-        let is_stored = |item: &Item| matches!(item, Item::Delivery(Delivery { content: Content::Stored(_), .. }));
-        if self.taken.iter().any(is_stored) {
+        if self.taken.iter().any(Item::is_stored) {
             let broker = Arc::clone(self.session.broker());
             for token in Box::pin(broker.load(&mut self.taken)).await {
                 let channel = channel_of(token);
@@ -44,6 +43,8 @@ impl Client {
             match item {
                 Item::Delivery(delivery) => self.deliver_one(delivery),
                 Item::Reply(reply) => self.deliver_reply(&reply),
+                // `load` leaves none.
+                Item::Run(_) => {}
                 Item::Cancelled(token) => self.cancelled(token),
             }
         }
@@ -72,7 +73,7 @@ impl Client {
         let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
         let Some(tag) = open.tags.get(&granted.token) else {
             // The consumer was cancelled while this was on its way; its share of the channel's credit comes back.
-            if granted.lease.is_some() {
+            if granted.lease.is_some() && granted.offset.is_none() {
                 open.credit.add(1);
             }
             self.release(Item::Delivery(granted));
@@ -91,7 +92,9 @@ impl Client {
         let out = self.out.tail();
         delivery::encode_deliver(out, channel, consumer_tag, delivery_tag, granted.redelivered, exchange, routing_key);
         if let Some(lease) = granted.lease {
-            open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed: true });
+            // A stream grants by the reader's own prefetch, and takes nothing of what the channel's consumers share.
+            let consumed = granted.offset.is_none();
+            open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed });
         }
         self.send_content(channel, &message, &annotations);
     }
@@ -156,6 +159,9 @@ fn does_not_fit() -> Failure {
 /// What is said of this delivery and not of the message.
 fn annotations(granted: &Delivery) -> Annotations {
     let mut annotations = Annotations::new();
+    if let Some(offset) = granted.offset {
+        annotations.push(("x-stream-offset", Value::I64(offset as i64)));
+    }
     if granted.attempts > 0 && granted.queue.tells_attempts() {
         // Whatever this protocol can say of a delivery counts as failed: a message has failed as often as somebody had it.
         let attempts = Value::I64(i64::from(granted.attempts));
@@ -167,9 +173,15 @@ fn annotations(granted: &Delivery) -> Annotations {
 
 /// Properties cannot be split over frames.
 fn fits(message: &Message, annotations: &Annotations, frame_bytes_max: u32) -> bool {
+    let fits = |head_bytes: usize| head_bytes + HEADER_OVERHEAD_BYTES <= frame_bytes_max as usize;
     // Converted properties are far below any frame unless they carry headers; these are measured.
-    let head_bytes = convert::with_annotated_head(message, annotations, <[u8]>::len);
-    head_bytes + HEADER_OVERHEAD_BYTES <= frame_bytes_max as usize
+    let head_bytes = convert::with_head(message, <[u8]>::len);
+    if annotations.is_empty() {
+        return fits(head_bytes);
+    }
+    // Close to the limit it is worth knowing exactly; four bytes are the length of headers where there were none.
+    fits(head_bytes + 4 + convert::annotation_bytes_max(annotations))
+        || fits(convert::with_annotated_head(message, annotations, <[u8]>::len))
 }
 
 /// Exchange and routing key as short strings. Other protocols may have longer ones, which are cut.

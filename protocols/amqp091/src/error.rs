@@ -107,6 +107,10 @@ impl From<Error> for Failure {
                     ArgumentProblem::UnacceptableType if name == "x-dead-letter-exchange" => {
                         format!("invalid type '{}' for arg '{name}' in {resource}", value.type_name())
                     }
+                    ArgumentProblem::TooLarge { .. } if name == "x-stream-max-segment-size-bytes" => {
+                        format!("Exceeded max value for {name}")
+                    }
+                    ArgumentProblem::Other(words) if name == "x-stream-filter-size-bytes" => words,
                     ArgumentProblem::NotOfType(kind) => {
                         format!("invalid arg '{name}' for {resource} of queue type {kind}")
                     }

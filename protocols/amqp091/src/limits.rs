@@ -60,3 +60,6 @@ pub(crate) const TX_PUBLISHES_MAX: usize = 1 << 20;
 
 /// How long a client has to answer connection.close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Values that a reader of a stream may select messages by: each message is compared with all of them.
+pub(crate) const FILTER_VALUES_MAX: usize = 256;

@@ -315,6 +315,13 @@ pub fn encode_table(table: &Table, out: &mut BytesMut) -> Result<(), EncodeTable
     write_table(table, out, NESTING_MAX).inspect_err(|_| out.truncate(start))
 }
 
+/// Appends one entry of a table. What was appended before it failed stays.
+pub fn encode_entry(name: &str, value: &Value, out: &mut BytesMut) -> Result<(), EncodeTableError> {
+    out.put_u8(u8::try_from(name.len()).map_err(|_| EncodeTableError::NameTooLong)?);
+    out.put_slice(name.as_bytes());
+    write_value(value, out, NESTING_MAX - 1)
+}
+
 fn write_table(table: &Table, out: &mut BytesMut, levels: usize) -> Result<(), EncodeTableError> {
     let levels = levels.checked_sub(1).ok_or(EncodeTableError::TooDeep)?;
     for (name, value) in table {

@@ -7,6 +7,7 @@ use gantry_broker::rights::Access;
 use gantry_broker::value::Table;
 use gantry_broker::{ConsumerOptions, Credit, Item, Kind, Lease, Outcome, Outlet, Queue};
 
+use super::streams::not_of_streams;
 use crate::channel::{Consumer, Mode};
 use crate::codec::methods as m;
 use crate::codec::{ReplyCode, ShortText};
@@ -39,12 +40,12 @@ impl Client {
         let name = self.queue_name(channel, consume.queue.as_str())?;
         self.session.check(Access::Read, Kind::Queue, &name)?;
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        if queue.is_stream() {
+            return self.consume_stream(channel, consume, &queue).await;
+        }
         let priority = priority(&name, self.session.vhost().name(), &consume.arguments.decode()?)?;
         let inbox = Arc::clone(&self.inbox);
-        if self.channels.values().map(|open| open.consumers.len()).sum::<usize>() >= CONSUMERS_MAX {
-            let text = format!("reached maximum ({CONSUMERS_MAX}) of consumers per connection");
-            return Err(Failure::new(ReplyCode::NotAllowed, text));
-        }
+        self.check_consumers_max()?;
         let Some(open) = self.open_channel(channel)? else { return Ok(()) };
         let tag = match consume.consumer_tag.as_str() {
             "" => generated_tag(channel, open.consumers.len()),
@@ -72,6 +73,15 @@ impl Client {
             self.send(channel, m::BasicConsumeOk { consumer_tag: ShortText::cut(&tag) });
         }
         Ok(())
+    }
+
+    /// Refuses one consumer too many.
+    pub(super) fn check_consumers_max(&self) -> Result<(), Failure> {
+        if self.channels.values().map(|open| open.consumers.len()).sum::<usize>() < CONSUMERS_MAX {
+            return Ok(());
+        }
+        let text = format!("reached maximum ({CONSUMERS_MAX}) of consumers per connection");
+        Err(Failure::new(ReplyCode::NotAllowed, text))
     }
 
     pub(super) async fn cancel(&mut self, channel: u16, cancel: &m::BasicCancel<'_>) {
@@ -104,6 +114,9 @@ impl Client {
         let name = self.queue_name(channel, get.queue.as_str())?;
         self.session.check(Access::Read, Kind::Queue, &name)?;
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        if queue.is_stream() {
+            return Err(not_of_streams("basic.get", &queue));
+        }
         loop {
             let Some((delivery, waiting)) = queue.fetch(0, !get.no_ack) else {
                 self.send(channel, m::BasicGetEmpty::default());

@@ -7,6 +7,7 @@ mod definitions;
 mod exchange;
 mod queue;
 mod replies;
+mod streams;
 mod transaction;
 
 pub(crate) use self::definitions::Definitions;

@@ -3,9 +3,10 @@
 use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
 use gantry_broker::value::Value;
-use gantry_broker::{DeleteQueue, Error, Kind, Pending, QueueName, QueueOptions};
+use gantry_broker::{DeleteQueue, Error, Kind, Pending, QueueName, QueueOptions, QueueType};
 
 use super::exchange::without_line_ends;
+use super::streams::not_of_streams;
 use crate::codec::methods as m;
 use crate::codec::{RawTable, ReplyCode, ShortText};
 use crate::error::Failure;
@@ -43,6 +44,10 @@ impl Client {
                 exclusive: declare.exclusive,
                 arguments: declare.arguments.decode()?,
             };
+            if given.is_empty() && options.queue_type() != QueueType::Classic {
+                let text = format!("Cannot declare a server-named queue for type {}", options.queue_type().name());
+                return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+            }
             self.check_dead_letter(&given, &options)?;
             if given.is_empty() {
                 // RabbitMQ asks for the right to the name that it made; patterns cannot tell one such name from another.
@@ -128,6 +133,9 @@ impl Client {
         let name = self.queue_name(channel, purge.queue.as_str())?;
         self.session.check(Access::Read, Kind::Queue, &name)?;
         let queue = self.session.vhost().queue(&name, self.session.connection())?;
+        if queue.is_stream() {
+            return Err(not_of_streams("queue.purge", &queue));
+        }
         let purged = queue.purge();
         if !purge.no_wait {
             self.send(channel, m::QueuePurgeOk { message_count: u32::try_from(purged).unwrap_or(u32::MAX) });

@@ -95,6 +95,15 @@ impl Streams {
         }
     }
 
+    /// Forgets all streams: who was in a list would keep the storage open after the broker is gone.
+    pub(crate) fn abandon(&self) {
+        self.waiting.lock().clear();
+        self.work.lock().clear();
+        let mut copier = self.copier.lock();
+        copier.unsynced.clear();
+        copier.stalled.clear();
+    }
+
     /// Copies what there is, and syncs it; for an orderly stop. What cannot be copied stays in the journal. Blocks.
     pub(crate) fn drain(&self, shared: &Shared) {
         self.advance();

@@ -109,13 +109,13 @@ impl RecentMessages {
         self.messages.range(indexes)
     }
 
-    /// Lets go of the first ones below `written` until no more than so many bytes are left.
-    pub(super) fn trim(&mut self, written: u64, bytes_max: u64) {
-        while self.bytes > bytes_max
-            && let Some(first) = self.messages.front().filter(|first| first.offset < written)
+    /// Lets go of those below `first`, and then of the first ones below `written` until no more than so many bytes are left.
+    pub(super) fn trim(&mut self, first: u64, written: u64, bytes_max: u64) {
+        while let Some(front) = self.messages.front()
+            && (front.offset < first || front.offset < written && self.bytes > bytes_max)
         {
-            self.from = first.offset + 1;
-            self.bytes -= u64::from(first.message.bytes()) + OVERHEAD_BYTES;
+            self.from = front.offset + 1;
+            self.bytes -= u64::from(front.message.bytes()) + OVERHEAD_BYTES;
             self.messages.pop_front();
         }
         if self.messages.is_empty() && self.messages.capacity() > 1024 {

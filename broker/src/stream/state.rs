@@ -203,10 +203,11 @@ impl<O> State<O> {
             .collect()
     }
 
-    /// What is in the log now. No more than so many bytes stay in memory of what is there.
+    /// What is in the log now. What has gone from there goes from memory, and no more than so many bytes stay of what is there.
     pub(super) fn copied(&mut self, range: LogRange, recent_bytes_max: u64) {
         self.log = range;
-        self.recent.trim(range.next, recent_bytes_max);
+        let first = if range.records > 0 { range.first } else { 0 };
+        self.recent.trim(first, range.next, recent_bytes_max);
     }
 
     /// The offset that comes next.

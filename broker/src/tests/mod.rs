@@ -12,6 +12,7 @@ mod names;
 mod recovery;
 mod replies;
 mod rules;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,3 +6,4 @@ mod consuming;
 mod publishing;
 mod replies;
 mod rules;
+mod streams;

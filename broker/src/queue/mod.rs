@@ -578,6 +578,9 @@ impl Queue {
     /// Gives it other rules, which hold at once for what is in it.
     #[allow(dead_code, reason = "whatever changes policies calls it")]
     pub(crate) fn set_rules(self: &Arc<Self>, rules: Arc<Rules>) {
+        if let Some(stream) = &rules.stream {
+            return self.set_retention(stream.retention);
+        }
         self.with_grant(&mut Wakes::new(), |state, _| {
             // Under the lock, or it could stay as an earlier change left it.
             self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);

@@ -74,7 +74,7 @@ async fn each_message_says_its_offset_and_each_outcome_gives_credit() {
         assert!(!others.iter().any(|received| matches!(received.method(), Some(Method::BasicDeliver(_)))));
         client.send(1, say(last)).await;
     }
-    assert_eq!(client.count("s").await.0, 20);
+    assert_eq!(server.client().await.count("s").await.0, 20);
 }
 
 #[tokio::test]
@@ -109,7 +109,8 @@ async fn refused(client: &mut Client) -> (u16, String) {
 async fn what_a_stream_does_not_do_is_refused_in_rabbitmqs_words() {
     let server = Server::new(Limits::default());
     declare(&mut server.client().await).await;
-    let not = |what: &str| (540, format!("NOT_IMPLEMENTED - {what} not supported by stream queues queue 's' in vhost '/'"));
+    let not =
+        |what: &str| (540, format!("NOT_IMPLEMENTED - {what} not supported by stream queues queue 's' in vhost '/'"));
     let queue = ShortText::cut("s");
 
     let mut client = server.client().await;

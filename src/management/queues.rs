@@ -37,6 +37,7 @@ fn declared(queue: &Arc<Queue>) -> Map<String, Value> {
     let kind = match options.queue_type() {
         QueueType::Classic => "classic",
         QueueType::Quorum => "quorum",
+        QueueType::Stream => "stream",
     };
     let mut row = Map::new();
     let mut add = |name: &str, value: Value| row.insert(name.to_owned(), value);

@@ -44,6 +44,33 @@ const NOT_QUORUM: &[&str] = &[
     "single-active-consumer",
 ];
 
+/// Settings that streams do not have. As in RabbitMQ, a policy with one of them is not for streams, whatever it says.
+const NOT_STREAM: &[&str] = &[
+    "dead-letter-exchange",
+    "dead-letter-routing-key",
+    "dead-letter-strategy",
+    "delayed-retry-max",
+    "delayed-retry-min",
+    "delayed-retry-type",
+    "delivery-limit",
+    "expires",
+    "ha-mode",
+    "ha-params",
+    "ha-promote-on-failure",
+    "ha-promote-on-shutdown",
+    "ha-sync-batch-size",
+    "ha-sync-mode",
+    "max-in-memory-bytes",
+    "max-in-memory-length",
+    "max-length",
+    "max-priority",
+    "message-ttl",
+    "overflow",
+    "queue-master-locator",
+    "queue-mode",
+    "queue-version",
+];
+
 /// Policies that apply to one queue or exchange.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched {
@@ -218,6 +245,10 @@ impl Policy {
             (Target::Queue(QueueType::Classic), ApplyTo::ClassicQueues) => !has(STREAM_ONLY),
             (Target::Queue(QueueType::Quorum), ApplyTo::All | ApplyTo::Queues) => !has(STREAM_ONLY) && !has(NOT_QUORUM),
             (Target::Queue(QueueType::Quorum), ApplyTo::QuorumQueues) => !has(STREAM_ONLY),
+            (Target::Queue(QueueType::Stream), ApplyTo::All | ApplyTo::Queues | ApplyTo::Streams) => !has(NOT_STREAM),
+            (Target::Queue(QueueType::Stream), ApplyTo::Exchanges | ApplyTo::ClassicQueues | ApplyTo::QuorumQueues) => {
+                false
+            }
             (Target::Queue(QueueType::Classic), ApplyTo::Exchanges | ApplyTo::QuorumQueues | ApplyTo::Streams) => false,
             (Target::Queue(QueueType::Quorum), ApplyTo::Exchanges | ApplyTo::ClassicQueues | ApplyTo::Streams) => false,
         }

@@ -55,30 +55,32 @@ fn a_policy_is_for_what_it_says_and_for_types_of_queues_that_have_all_its_settin
     let limit: &[_] = &[("max-length", Value::I64(1)), ("delivery-limit", Value::I64(1))];
     let mirrored: &[_] = &[("ha-mode", "all".into())];
     let aged: &[_] = &[("max-age", "1h".into())];
-    // Settings and apply-to; whether it is for classic queues, for quorum queues, for exchanges.
+    // Settings and apply-to; whether it is for classic queues, for quorum queues, for streams, for exchanges.
     let cases = [
-        (length, All, true, true, true),
-        (length, Queues, true, true, false),
-        (length, Exchanges, false, false, true),
-        (length, ClassicQueues, true, false, false),
-        (length, QuorumQueues, false, true, false),
-        (length, Streams, false, false, false),
-        (limit, All, false, true, true),
-        (limit, Queues, false, true, false),
-        (limit, ClassicQueues, true, false, false),
-        (mirrored, Queues, true, false, false),
-        (mirrored, QuorumQueues, false, true, false),
-        (aged, Queues, false, false, false),
+        (length, All, true, true, false, true),
+        (length, Queues, true, true, false, false),
+        (length, Exchanges, false, false, false, true),
+        (length, ClassicQueues, true, false, false, false),
+        (length, QuorumQueues, false, true, false, false),
+        (length, Streams, false, false, false, false),
+        (limit, All, false, true, false, true),
+        (limit, Queues, false, true, false, false),
+        (limit, ClassicQueues, true, false, false, false),
+        (mirrored, Queues, true, false, false, false),
+        (mirrored, QuorumQueues, false, true, false, false),
+        (aged, Queues, false, false, true, false),
+        (aged, Streams, false, false, true, false),
     ];
-    for (settings, apply_to, classic, quorum, exchange) in cases {
+    for (settings, apply_to, classic, quorum, stream, exchange) in cases {
         let policies = Policies::default().with(PolicyKind::User, policy("p", "", 0, apply_to, settings)).unwrap();
         let is = |matched: Matched| matched.policy.is_some();
         let found = (
             is(policies.for_queue("q", &of_type("classic"), None)),
             is(policies.for_queue("q", &of_type("quorum"), None)),
+            is(policies.for_queue("q", &of_type("stream"), None)),
             is(policies.for_exchange("x", None)),
         );
-        assert_eq!(found, (classic, quorum, exchange), "{settings:?} {apply_to:?}");
+        assert_eq!(found, (classic, quorum, stream, exchange), "{settings:?} {apply_to:?}");
         assert!(!is(policies.for_exchange("", None)));
     }
 }

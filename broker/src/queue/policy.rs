@@ -29,7 +29,10 @@ impl Queue {
                 if rules.expires_ms != self.state.lock().rules().expires_ms {
                     self.touch();
                 }
-                self.set_rules(Arc::new(rules));
+                match rules.stream {
+                    Some(stream) => self.set_retention(stream.retention),
+                    None => self.set_rules(Arc::new(rules)),
+                }
             }
             // Arguments have been checked when it was declared, definitions when they were set.
             Err(error) => tracing::error!(queue = %self.name, %error, "policies cannot be applied"),

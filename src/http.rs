@@ -1,16 +1,24 @@
 //! HTTP as a protocol like any other: its connections come from the same listeners, with the same TLS, bounds and shutdown.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
 use gantry_broker::protocol::{Connection, Protocol};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 
 /// What a request may take in memory before it is known what it asks for.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a request comes from: one of its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Serves a router.
 pub(crate) struct Http {
@@ -34,7 +42,11 @@ impl Protocol for Http {
 
     async fn serve(&self, connection: Connection) {
         let Connection { stream, peer, mut shutdown, .. } = connection;
-        let service = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.call(request)
+        });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)

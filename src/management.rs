@@ -1,4 +1,25 @@
-//! The management listener: health for now.
+//! The management listener: health, and as much of RabbitMQ's HTTP API as there is.
+//!
+//! | file | |
+//! | --- | --- |
+//! | this one | health, and what is put together |
+//! | `api` | which path is what, and the state that all of it shares |
+//! | `auth` | who calls, and what the tags of a user allow |
+//! | `request` | names in paths, bodies |
+//! | `answer` | answers, and RabbitMQ's words for errors |
+//! | `json`, `term` | values of the broker as JSON, and in the words of Erlang that error texts are made of |
+//! | `policies`, `queues` | the resources |
+
+mod answer;
+mod api;
+mod auth;
+mod json;
+mod policies;
+mod queues;
+mod request;
+mod term;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -8,6 +29,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
+pub(crate) use self::api::Api;
 
 /// How far the program is. Shared by the one who starts it and those who are asked.
 #[derive(Clone, Default)]
@@ -42,12 +65,13 @@ impl Health {
 }
 
 /// What the management listener answers.
-pub(crate) fn router(health: Health) -> Router {
+pub(crate) fn router(health: Health, api: Api) -> Router {
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .fallback(not_found)
         .with_state(health)
+        .merge(api::routes(api))
+        .fallback(answer::not_found)
 }
 
 async fn live() -> Response {
@@ -60,11 +84,6 @@ async fn ready(State(health): State<Health>) -> Response {
         Stage::Ready => json(StatusCode::OK, r#"{"status":"ok"}"#),
         Stage::Stopping => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#),
     }
-}
-
-/// The answer of RabbitMQ's management API.
-async fn not_found() -> Response {
-    json(StatusCode::NOT_FOUND, r#"{"error":"Object Not Found","reason":"Not Found"}"#)
 }
 
 fn json(status: StatusCode, body: &'static str) -> Response {

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::http::Http;
 use crate::listener::{Bound, Listener, Service};
-use crate::management::{self, Health, Stage};
+use crate::management::{self, Api, Health, Stage};
 use crate::metrics::{self, Metrics};
 use crate::process::{self, Started};
 use crate::protocols::{Entry, PROTOCOLS, Parts, sources};
@@ -146,7 +146,7 @@ pub(crate) async fn start_with(
     let http_connections = Connections::new(config.limits.http_connections_max);
     let (stop, shutdown) = ShutdownTrigger::new();
     let (cut, cut_handle) = ShutdownTrigger::new();
-    let health = Health::default();
+    let (health, api) = (Health::default(), Api::default());
     let metrics = Metrics::new(started, connections.clone());
     let mut serving = Serving { addresses: Vec::new(), tls, shutdown, cut: cut_handle };
 
@@ -154,7 +154,7 @@ pub(crate) async fn start_with(
     for listener in http {
         let protocol: Arc<dyn Protocol> = match listener.config().plain_name {
             METRICS => Arc::new(Http::new(METRICS, metrics::router(metrics.clone()), handshake_timeout)),
-            _ => Arc::new(Http::new(MANAGEMENT, management::router(health.clone()), handshake_timeout)),
+            _ => Arc::new(Http::new(MANAGEMENT, management::router(health.clone(), api.clone()), handshake_timeout)),
         };
         serving.add(listener, protocol, &http_connections)?;
     }
@@ -164,6 +164,7 @@ pub(crate) async fn start_with(
     let Opened { parts, source, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
     metrics.set_broker(source);
+    api.set_broker(Arc::clone(&parts.broker));
 
     let protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();
     for listener in bound {

@@ -209,6 +209,9 @@ impl Broker {
             self.add_vhost(&name)?;
         }
         let rows = Rows::load(&*self.shared.table)?;
+        for row in rows.policies {
+            self.vhost_named(&row.vhost)?.restore_policy(row.kind, row.policy);
+        }
         for row in rows.exchanges {
             self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options)?;
         }
@@ -287,6 +290,54 @@ impl Broker {
         let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name))?;
         self.vhosts.write().insert(name, vhost);
         Ok(())
+    }
+
+    /// The virtual host of this name.
+    pub fn vhost(&self, name: &str) -> Option<Arc<VirtualHost>> {
+        self.vhosts.read().get(name).cloned()
+    }
+
+    /// All virtual hosts, in no order.
+    pub fn vhosts(&self) -> Vec<Arc<VirtualHost>> {
+        self.vhosts.read().values().cloned().collect()
+    }
+
+    /// Whether a user has permissions in a virtual host, whichever they are.
+    pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
+        self.rights.permission(user, vhost).is_some()
+    }
+
+    /// Sets a user, in place of the one of its name. Returns when it is on stable storage.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub async fn set_user(&self, user: User) -> Result<(), Error> {
+        let row = self.rights.put_user(user)?;
+        self.commit(row).await
+    }
+
+    /// Sets what a user may do in a virtual host. Returns when it is on stable storage.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub async fn set_permission(&self, user: &str, vhost: &str, permission: Permission) -> Result<(), Error> {
+        let row = self.rights.put_permission(user, vhost, permission)?;
+        self.commit(row).await
+    }
+
+    async fn commit(&self, row: Change) -> Result<(), Error> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.shared.table.commit(
+            vec![row],
+            Box::new(move |result| {
+                // Whoever asked may have gone.
+                let _ = sender.send(result);
+            }),
+        );
+        match receiver.await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Error::Storage("the table was closed".to_owned())),
+        }
     }
 
     fn vhost_named(&self, name: &str) -> Result<Arc<VirtualHost>, Error> {

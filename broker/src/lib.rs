@@ -13,6 +13,7 @@
 //! | [`queue`] | the queue as a state machine, and the lock around it |
 //! | [`stream`] | queues that are read and never emptied |
 //! | [`vhost`] | the names: declaring, binding, routing, publishing, consuming |
+//! | [`policy`] | rules for all queues and exchanges whose names match |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
 //! | [`replies`] | replies that go from one connection to another without a queue |
 //! | [`rights`] | users, passwords, permissions |
@@ -28,6 +29,7 @@ pub mod inbox;
 mod load;
 pub mod message;
 mod outbox;
+pub mod policy;
 pub mod protocol;
 pub mod queue;
 pub mod replies;
@@ -48,6 +50,7 @@ pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals
 pub use self::error::{Error, Kind, Resource};
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
+pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
 pub use self::replies::ReplyConsumer;
 pub use self::session::Session;

@@ -35,3 +35,28 @@ fn pika_blocked() {
     client::run_plain(command);
     broker.assert_sound();
 }
+
+/// Runs a program that asks the management API, too.
+fn with_management(program: &str) {
+    let mut broker = Broker::settings().keeps_port().listener("management").start();
+    let mut command = client::python(program);
+    if broker.is_external() {
+        // Somebody else's broker has its API where the environment says.
+        if std::env::var_os("MANAGEMENT_URL").is_none() {
+            return;
+        }
+    } else {
+        command.env("MANAGEMENT_URL", format!("http://{}", broker.address_of("management")));
+    }
+    client::run(command, &mut broker);
+}
+
+#[test]
+fn management_policies() {
+    with_management("management_policies.py");
+}
+
+#[test]
+fn rules_policies() {
+    with_management("rules_policies.py");
+}

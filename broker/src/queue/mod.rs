@@ -5,6 +5,7 @@
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
+//! * [`policy`]: the policies that it is under.
 //! * this file: the lock, the journal, the wake-ups.
 
 mod arguments;
@@ -16,6 +17,7 @@ mod lease;
 #[cfg(test)]
 mod model;
 mod options;
+mod policy;
 mod ready;
 mod rules;
 mod state;
@@ -46,6 +48,7 @@ use crate::error::Error;
 use crate::inbox::{Content, Delivery, Item, Outlet, Wakes};
 use crate::message::{Message, Meta, Unreadable, now_ms};
 use crate::outbox::Letter;
+use crate::policy::Applied;
 use crate::shared::Shared;
 use crate::stream::Stream;
 
@@ -57,6 +60,8 @@ pub struct Queue {
     options: QueueOptions,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
+    /// The policies that its rules come from.
+    applied: Mutex<Applied>,
     seq: AtomicU64,
     state: Mutex<State<Outlet>>,
     /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
@@ -183,6 +188,7 @@ impl Queue {
             vhost,
             options,
             owner,
+            applied: Mutex::default(),
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),

@@ -4,11 +4,13 @@
 //! * [`dead_letters`]: from queue to queue.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
+//! * [`policies`]: who is under them, and since when.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
 mod dead_letters;
 mod flow;
 mod names;
+mod policies;
 mod recovery;
 mod replies;
 mod rules;

@@ -455,6 +455,30 @@ async fn the_oldest_segments_go_when_there_are_too_many_bytes_and_when_they_are_
 }
 
 #[tokio::test]
+async fn a_policy_changes_what_a_stream_lets_go_of_while_it_lives() {
+    let streams = Streams::new(PLENTY);
+    let queue = streams.stream(&[("x-stream-max-segment-size-bytes", Value::I32(4096))]).await;
+    streams.publish(0..2000);
+    streams.copied().await;
+    assert_eq!(queue.status().ready, 2000);
+    let policy = |name: &str, settings: &[(&str, Value)]| crate::Policy {
+        name: name.to_owned(),
+        pattern: crate::rights::Pattern::new("^s$").unwrap(),
+        apply_to: crate::ApplyTo::Queues,
+        priority: 1,
+        definition: settings.iter().cloned().collect(),
+    };
+    // Streams have no such limit, and the whole policy is not for them.
+    let other = policy("other", &[("max-length", Value::I64(1)), ("max-length-bytes", Value::I64(1))]);
+    streams.rig.vhost.set_policy(crate::PolicyKind::User, other).await.unwrap();
+    assert_eq!((queue.applied().policy(), queue.status().ready), (None, 2000));
+    let limit = policy("limit", &[("max-length-bytes", Value::I64(10_000))]);
+    streams.rig.vhost.set_policy(crate::PolicyKind::User, limit).await.unwrap();
+    assert_eq!(queue.applied().policy(), Some("limit"));
+    until("the oldest are gone", || queue.status().ready < 600).await;
+}
+
+#[tokio::test]
 async fn a_log_that_has_no_room_is_caught_up_with_later() {
     let streams = Streams::new(PLENTY);
     streams.stream(&[]).await;

@@ -4,11 +4,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ArgumentProblem, Differing, Error, Kind, Resource};
 use crate::exchange::{ExchangeKind, Matcher};
+use crate::policy::{Applied, Policies};
 use crate::queue::Queue;
 use crate::value::Table;
 
@@ -33,7 +35,10 @@ pub struct Exchange {
     pub(super) vhost: Arc<str>,
     pub(super) options: ExchangeOptions,
     /// Where what cannot be routed goes.
-    pub(super) alternate: Option<Arc<str>>,
+    alternate: Option<Arc<str>>,
+    /// The same, as a policy has it.
+    policy_alternate: ArcSwapOption<Arc<str>>,
+    applied: Mutex<Applied>,
     /// It comes with the broker.
     pub(super) predeclared: bool,
     pub(super) matcher: RwLock<Matcher<Destination>>,
@@ -61,7 +66,8 @@ impl Exchange {
             },
         };
         let matcher = RwLock::new(Matcher::new(options.kind));
-        Ok(Arc::new(Self { name, vhost, options, alternate, predeclared, matcher }))
+        let (policy_alternate, applied) = (ArcSwapOption::empty(), Mutex::default());
+        Ok(Arc::new(Self { name, vhost, options, alternate, policy_alternate, applied, predeclared, matcher }))
     }
 
     /// Its name; empty for the default exchange.
@@ -74,9 +80,25 @@ impl Exchange {
         &self.options
     }
 
-    /// The exchange for what it cannot route.
-    pub fn alternate(&self) -> Option<&Arc<str>> {
-        self.alternate.as_ref()
+    /// The exchange for what it cannot route: by its arguments or, without one, by policy.
+    pub fn alternate(&self) -> Option<Arc<str>> {
+        self.alternate.clone().or_else(|| self.policy_alternate.load().as_deref().cloned())
+    }
+
+    /// The policies that apply to it.
+    pub fn applied(&self) -> Applied {
+        self.applied.lock().clone()
+    }
+
+    /// Does as the policies say. True where what it cannot route goes elsewhere now.
+    pub(super) fn follow(&self, policies: &Policies) -> bool {
+        let mut applied = self.applied.lock();
+        if !applied.follow(policies, |before| policies.for_exchange(&self.name, before)) {
+            return false;
+        }
+        let alternate = applied.setting("alternate-exchange").and_then(|value| value.as_str().map(Arc::<str>::from));
+        self.policy_alternate.store(alternate.map(Arc::new));
+        true
     }
 
     pub(super) fn resource(&self) -> Resource {

@@ -54,6 +54,7 @@ impl VirtualHost {
                     return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
                 }
                 let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
+                exchange.follow(&topology.policies);
                 let committed = if exchange.options.durable {
                     self.commit(vec![rows::put_exchange(&exchange)?])
                 } else {
@@ -69,7 +70,9 @@ impl VirtualHost {
 
     pub(crate) fn restore_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {
         let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
-        self.topology.write().exchanges.insert(Arc::clone(&exchange.name), exchange);
+        let mut topology = self.topology.write();
+        exchange.follow(&topology.policies);
+        topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
         Ok(())
     }
 

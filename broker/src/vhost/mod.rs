@@ -1,7 +1,7 @@
 //! A virtual host: one namespace of exchanges, queues and bindings.
 //!
 //! * [`exchange`]: exchanges and destinations; [`route`]: from a key to queues, and the publishers' caches of it.
-//! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting.
+//! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
 //! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
 //! * [`rows`]: what is kept of all this in the table.
 //!
@@ -10,6 +10,7 @@
 mod bindings;
 mod exchange;
 mod exchanges;
+mod policies;
 mod publish;
 mod queues;
 mod relay;
@@ -38,6 +39,7 @@ pub(crate) use self::rows::Rows;
 pub use self::subscription::Subscription;
 use crate::error::Error;
 use crate::exchange::ExchangeKind;
+use crate::policy::Policies;
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::value::Table;
@@ -51,6 +53,7 @@ pub(crate) struct Topology {
     /// them then comes behind them, but nothing is routed to them yet: a message to a queue that is gone after a crash would be
     /// confirmed and lost.
     declaring: HashMap<Arc<str>, Declaring>,
+    policies: Arc<Policies>,
     /// Which exchanges have bindings to a destination.
     bound_from: HashMap<Destination, HashSet<Arc<str>>>,
     /// Exclusive queues by the connection that they belong to.

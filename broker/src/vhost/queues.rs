@@ -10,7 +10,8 @@ use super::exchange::Destination;
 use super::{Awaited, Declaring, Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::inbox::Wakes;
-use crate::queue::{Effective, NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
+use crate::policy::Applied;
+use crate::queue::{NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
 
 /// What a queue is to be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ impl VirtualHost {
         self.find_queue(&self.topology.read(), name, connection)
     }
 
+    /// The queue of this name, whoever it belongs to: to look at it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn queue_of_anyone(&self, name: &str) -> Result<Arc<Queue>, Error> {
+        let topology = self.topology.read();
+        topology.queues.get(name).cloned().ok_or_else(|| Error::NotFound(self.queue_resource(name)))
+    }
+
     /// Declares a queue, or checks that it is what is declared. Returns when a durable one is on stable storage.
     ///
     /// # Errors
@@ -107,7 +117,8 @@ impl VirtualHost {
                 Arc::from(name)
             }
         };
-        let rules = Rules::of(&self.queue_resource(&name), &options, &Effective::default())?;
+        let applied = Applied::new(&topology.policies, topology.policies.for_queue(&name, &options, None));
+        let rules = Rules::of(&self.queue_resource(&name), &options, &applied.effective())?;
         let owner = options.exclusive.then_some(connection);
         let queue = Queue::new(
             Arc::clone(&self.shared),
@@ -118,6 +129,7 @@ impl VirtualHost {
             rules,
             owner,
         );
+        queue.adopt(applied);
         if !queue.survives() {
             self.insert_queue(&mut topology, &queue);
             return Ok((queue, Pending::nothing()));
@@ -156,16 +168,21 @@ impl VirtualHost {
         if let Some(owner) = queue.owner() {
             topology.exclusive.entry(owner).or_default().push(Arc::clone(queue));
         }
+        // They may have changed while its row was on its way to the disk.
+        queue.follow(&topology.policies);
         queue.set_visible();
         queue.start_expiry();
         self.changed();
     }
 
     pub(crate) fn restore_queue(&self, name: &str, lane: u64, options: QueueOptions) -> Result<Arc<Queue>, Error> {
-        let rules = Rules::of(&self.queue_resource(name), &options, &Effective::default())?;
+        let mut topology = self.topology.write();
+        let applied = Applied::new(&topology.policies, topology.policies.for_queue(name, &options, None));
+        let rules = Rules::of(&self.queue_resource(name), &options, &applied.effective())?;
         let vhost = Arc::clone(&self.name);
         let queue = Queue::new(Arc::clone(&self.shared), lane, Arc::from(name), vhost, options, rules, None);
-        self.insert_queue(&mut self.topology.write(), &queue);
+        queue.adopt(applied);
+        self.insert_queue(&mut topology, &queue);
         Ok(queue)
     }
 

@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
                 });
             }
             if !matched
-                && let Some(alternate) = exchange.alternate.as_ref().and_then(|name| self.topology.exchanges.get(name))
+                && let Some(alternate) = exchange.alternate().and_then(|name| self.topology.exchanges.get(&name))
             {
                 todo.push(Arc::clone(alternate));
             }

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use crate::error::Error;
+use crate::policy::{Policy, PolicyKind};
 use crate::queue::{Queue, QueueOptions};
 use crate::value::Table;
 
 const EXCHANGES: &str = "exchanges";
 const QUEUES: &str = "queues";
 const BINDINGS: &str = "bindings";
+const POLICIES: &str = "policies";
 
 /// A durable exchange.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,9 +46,18 @@ pub(crate) struct DurableBindingRow {
     pub(crate) arguments: Table,
 }
 
+/// A policy.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PolicyRow {
+    pub(crate) vhost: String,
+    pub(crate) kind: PolicyKind,
+    pub(crate) policy: Policy,
+}
+
 /// Every row there is.
 #[derive(Debug)]
 pub(crate) struct Rows {
+    pub(crate) policies: Vec<PolicyRow>,
     pub(crate) exchanges: Vec<ExchangeRow>,
     pub(crate) queues: Vec<QueueRow>,
     pub(crate) bindings: Vec<DurableBindingRow>,
@@ -54,7 +65,12 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn load(table: &dyn gantry_storage::Table) -> Result<Self, Error> {
-        Ok(Self { exchanges: read(table, EXCHANGES)?, queues: read(table, QUEUES)?, bindings: read(table, BINDINGS)? })
+        Ok(Self {
+            policies: read(table, POLICIES)?,
+            exchanges: read(table, EXCHANGES)?,
+            queues: read(table, QUEUES)?,
+            bindings: read(table, BINDINGS)?,
+        })
     }
 }
 
@@ -112,6 +128,23 @@ pub(super) fn put_queue(queue: &Queue) -> Result<Change, Error> {
 
 pub(super) fn delete_queue(queue: &Queue) -> Change {
     Change::Delete { space: QUEUES, key: exchange_key(queue.vhost(), queue.name()) }
+}
+
+pub(super) fn put_policy(vhost: &Arc<str>, kind: PolicyKind, policy: &Policy) -> Result<Change, Error> {
+    let row = PolicyRow { vhost: vhost.to_string(), kind, policy: policy.clone() };
+    put(POLICIES, policy_key(vhost, kind, &policy.name), &row)
+}
+
+pub(super) fn delete_policy(vhost: &Arc<str>, kind: PolicyKind, name: &str) -> Change {
+    Change::Delete { space: POLICIES, key: policy_key(vhost, kind, name) }
+}
+
+fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
+    let kind: &[u8] = match kind {
+        PolicyKind::User => b"u",
+        PolicyKind::Operator => b"o",
+    };
+    key(&[vhost.as_bytes(), kind, name.as_bytes()])
 }
 
 /// A binding as its row names it.

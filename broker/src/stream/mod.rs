@@ -147,35 +147,35 @@ impl Stream {
             place: stored.map_or(Place::NONE, Place::from),
             ticket: arrival.ticket.unwrap_or_default(),
         };
-        let arrived = self.state.lock().arrive(offset, Some(recent));
-        if !arrived {
-            if let Some(position) = stored {
-                queue.forget_stored(&[position]);
-            }
-            return false;
+        if self.arrive(queue, offset, Some(recent), wakes) {
+            return true;
         }
-        self.wait_for_journal(queue, wakes);
-        true
+        if let Some(position) = stored {
+            queue.forget_stored(&[position]);
+        }
+        false
     }
 
     /// No message will come for this offset.
     pub(crate) fn give_up(&self, queue: &Arc<Queue>, offset: u64) {
-        if self.state.lock().arrive(offset, None) {
-            self.wait_for_journal(queue, &mut Wakes::new());
-        }
+        self.arrive(queue, offset, None, &mut Wakes::new());
     }
 
-    /// Has the stream looked at when the journal gets on, and looks at once at what needs no waiting.
-    fn wait_for_journal(&self, queue: &Arc<Queue>, wakes: &mut Wakes) {
+    /// Takes note of what became of an offset. Has the stream looked at when the journal gets on, and looks at once at what
+    /// needs no waiting. False where the stream was deleted.
+    fn arrive(&self, queue: &Arc<Queue>, offset: u64, recent: Option<Recent>, wakes: &mut Wakes) -> bool {
+        let mut state = self.state.lock();
+        let arrived = state.arrive(offset, recent);
+        let waits_for = state.waits_for();
+        drop(state);
         // First this and then the watermark: whoever moves that looks here afterwards.
         if !self.waits.swap(true, Ordering::SeqCst) {
             queue.shared().streams.wait(queue);
         }
-        let durable = queue.shared().journal.durable();
-        let is_due = self.state.lock().waits_for().is_some_and(|ticket| ticket <= durable);
-        if is_due {
+        if waits_for.is_some_and(|ticket| ticket <= queue.shared().journal.durable()) {
             self.advance(queue, wakes);
         }
+        arrived
     }
 
     /// The journal has got on: what is durable now can be read.

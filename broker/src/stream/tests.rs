@@ -109,7 +109,7 @@ fn run(steps: Vec<Step>, single_active: bool) {
     let mut arrived: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     let (mut taken, mut next, mut ticket, mut durable) = (Vec::new(), 0, 0, 0);
     let mut log: Vec<u64> = Vec::new();
-    let mut log_next = 0;
+    let (mut log_next, mut names) = (0, 0);
     for step in steps {
         let mut asked = Asked::default();
         let nth = |readers: &BTreeMap<usize, Known>, n: usize| readers.keys().nth(n % readers.len().max(1)).copied();
@@ -152,7 +152,8 @@ fn run(steps: Vec<Step>, single_active: bool) {
                     let tags = wants.iter().flatten().map(|tag| Bytes::from_static(tag)).collect();
                     Arc::new(LogFilter { tags, untagged: wants.contains(&None) })
                 });
-                let name = readers.keys().next_back().map_or(0, |last| last + 1);
+                let name = names;
+                names += 1;
                 let number = state.subscribe(Reader::new(name, prefetch, from, filter)).unwrap();
                 readers.insert(name, Known { number, from, wants, prefetch, held: 0, got: Vec::new(), starved: false });
                 state.grant(number, &mut asked);

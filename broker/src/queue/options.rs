@@ -53,6 +53,7 @@ const fn not_compared(kind: QueueType) -> &'static [&'static str] {
             "x-quorum-initial-group-size",
         ],
         QueueType::Quorum => &["x-queue-master-locator", "x-queue-mode", "x-queue-version"],
+        QueueType::Stream => &[],
     }
 }
 

@@ -53,14 +53,7 @@ const fn not_compared(kind: QueueType) -> &'static [&'static str] {
             "x-quorum-initial-group-size",
         ],
         QueueType::Quorum => &["x-queue-master-locator", "x-queue-mode", "x-queue-version"],
-        QueueType::Stream => &[
-            "x-max-in-memory-bytes",
-            "x-max-in-memory-length",
-            "x-queue-master-locator",
-            "x-queue-mode",
-            "x-queue-version",
-            "x-quorum-initial-group-size",
-        ],
+        QueueType::Stream => &[],
     }
 }
 

@@ -11,7 +11,7 @@ use super::answer::Refusal;
 use super::api::Api;
 
 /// Longest body that is read, in bytes.
-pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The names in a path, decoded: of a virtual host, and of something in it.
 pub(super) struct Names<const COUNT: usize>(pub(super) [String; COUNT]);

@@ -25,8 +25,8 @@ pub(crate) use self::list::{Matched, Policies};
 use crate::rights::Pattern;
 use crate::value::Table;
 
-/// Policies of either kind that a virtual host can have.
-pub const POLICIES_MAX: usize = 4096;
+/// Policies of either kind that a virtual host can have. Each may hold a pattern that takes some hundred KiB compiled.
+pub const POLICIES_MAX: usize = 1024;
 
 /// Who speaks: the users of a virtual host, or whoever runs the broker and sets them limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

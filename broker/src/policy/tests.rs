@@ -119,6 +119,18 @@ fn a_newer_list_is_followed_and_an_older_one_is_not() {
     assert!(!applied.follow(&third, |before| third.for_queue("q", &classic, before)));
 }
 
+#[test]
+fn there_are_so_many_policies_and_no_more_and_one_can_still_be_set_again() {
+    let mut policies = Policies::default();
+    for index in 0..POLICIES_MAX {
+        policies = policies.with(PolicyKind::User, limited(&index.to_string(), 1)).unwrap();
+    }
+    assert!(policies.with(PolicyKind::User, limited("more", 1)).is_none());
+    let again = policies.with(PolicyKind::User, limited("7", 2)).unwrap();
+    assert_eq!(again.of(PolicyKind::User).len(), POLICIES_MAX);
+    assert!(policies.with(PolicyKind::Operator, limited("more", 1)).is_some());
+}
+
 fn problem(kind: PolicyKind, settings: &[(&str, Value)]) -> Option<String> {
     let problem = definition::check(kind, &definition(settings)).err()?;
     let about = match &problem.about {

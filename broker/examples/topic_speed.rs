@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use gantry_broker::exchange::{ExchangeKind, Matcher};
+use gantry_broker::exchange::{Matcher, Routing};
 use gantry_broker::value::Table;
 
 const BINDINGS: u32 = 100_000;
@@ -45,7 +45,7 @@ fn main() {
 
 fn run(name: &str, bindings: u32, pattern: impl Fn(u32) -> String, key: impl Fn(u32) -> String) {
     let none = Table::new();
-    let mut matcher = Matcher::new(ExchangeKind::Topic);
+    let mut matcher = Matcher::new(Routing::Topic);
     let before = Instant::now();
     for n in 0..bindings {
         matcher.insert(pattern(n).as_bytes(), &none, n).expect("a topic exchange takes any binding");

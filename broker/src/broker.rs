@@ -9,7 +9,9 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::delays;
 use crate::error::{Error, Kind, Resource};
+use crate::events::{self, EVENT_EXCHANGE};
 use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, resident_bytes};
@@ -194,6 +196,8 @@ impl Broker {
             tokio::spawn(outbox::run(Arc::clone(&broker))),
             tokio::spawn(stream::follow(Arc::clone(&broker))),
             tokio::spawn(stream::run(Arc::clone(&broker))),
+            tokio::spawn(delays::run(Arc::clone(&broker))),
+            tokio::spawn(events::run(Arc::clone(&broker))),
         ];
         broker.tasks.lock().extend(tasks);
         Ok(broker)
@@ -212,11 +216,17 @@ impl Broker {
         for row in rows.policies {
             self.vhost_named(&row.vhost)?.restore_policy(row.kind, row.policy);
         }
-        for row in rows.exchanges {
-            self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options)?;
-        }
         let mut messages = 0;
         let mut logs = self.shared.streams.logs.list()?;
+        for row in rows.exchanges {
+            let exchange = self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options, row.lane)?;
+            let Some(lane) = row.lane.and_then(|lane| found.lanes.remove(&lane)) else { continue };
+            if let Some(error) = lane.unreadable {
+                return Err(Error::Storage(format!("messages of exchange '{}': {error}", row.name)));
+            }
+            messages += lane.entries.len();
+            exchange.restore(&self.shared, lane.entries);
+        }
         for row in rows.queues {
             let queue = self.vhost_named(&row.vhost)?.restore_queue(&row.name, row.lane, row.options)?;
             let lane = found.lanes.remove(&row.lane);
@@ -287,7 +297,12 @@ impl Broker {
 
     fn add_vhost(&self, name: &str) -> Result<(), Error> {
         let name: Arc<str> = Arc::from(name);
-        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name))?;
+        let is_default = *name == *self.options.default_vhost;
+        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name), is_default)?;
+        vhost.restore_tracing()?;
+        if is_default {
+            self.shared.events.go_to(&vhost.exchange(EVENT_EXCHANGE)?);
+        }
         self.vhosts.write().insert(name, vhost);
         Ok(())
     }
@@ -353,6 +368,16 @@ impl Broker {
     /// A number that changes when anything is declared, bound or deleted.
     pub(crate) fn topology_epoch(&self) -> u64 {
         self.vhosts.read().values().fold(0, |sum, vhost| sum.wrapping_add(vhost.epoch()))
+    }
+
+    /// Tells of something that happened, if anybody hears of it; see [`events`]. What happens to queues, exchanges and bindings
+    /// is told already.
+    pub fn tell(&self, event: &'static str, headers: impl FnOnce(&mut crate::value::Table)) {
+        self.shared.events.tell(event, headers);
+    }
+
+    pub(crate) fn vhost_by_name(&self, name: &str) -> Option<Arc<VirtualHost>> {
+        self.vhosts.read().get(name).cloned()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -464,10 +489,18 @@ impl Broker {
                 let changed = *alarms != now;
                 if changed {
                     tracing::warn!(memory = now.memory, disk = now.disk, "alarms changed");
+                    self.tell_alarm("memory", alarms.memory, now.memory);
+                    self.tell_alarm("disk", alarms.disk, now.disk);
                     *alarms = now;
                 }
                 changed
             });
+        }
+    }
+
+    fn tell_alarm(&self, source: &'static str, before: bool, now: bool) {
+        if before != now {
+            self.tell(if now { "alarm.set" } else { "alarm.cleared" }, |said| said.push("source", source));
         }
     }
 

@@ -20,14 +20,18 @@
 //! | [`session`] | a client that has logged in |
 //! | [`broker`] | all of it, opened on its storage |
 //! | [`protocol`] | the seam to the program that accepts connections |
+//! | [`events`] | what is told of it as messages |
 //! | [`error`] | what happened, and to what |
 
 pub mod broker;
+mod delays;
 pub mod error;
+pub mod events;
 pub mod exchange;
 pub mod inbox;
 mod load;
 pub mod message;
+mod native;
 mod outbox;
 pub mod policy;
 pub mod protocol;
@@ -56,6 +60,6 @@ pub use self::replies::ReplyConsumer;
 pub use self::session::Session;
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
-    DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, Transaction,
-    VirtualHost,
+    DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, TracedBy,
+    Transaction, VirtualHost,
 };

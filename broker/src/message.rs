@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::native::NATIVE;
 use crate::value::{Table, Value};
 
 /// Bytes of heads and bodies of all messages that are in memory now, wherever they wait. One number for the process, as
@@ -102,7 +103,8 @@ impl Sources {
     }
 
     fn find(&self, id: u8) -> Option<&'static dyn Source> {
-        self.0.iter().copied().find(|source| source.id() == id)
+        // The broker's own messages may be stored whatever protocols there are.
+        self.0.iter().copied().chain([&NATIVE as &dyn Source]).find(|source| source.id() == id)
     }
 }
 
@@ -296,7 +298,15 @@ pub(crate) struct Meta {
     pub(crate) published_ms: u64,
     /// What the broker knows of it.
     pub(crate) essentials: Essentials,
+    /// When a delayed exchange routes it, in milliseconds since the epoch of Unix.
+    pub(crate) due_ms: Option<u64>,
+    /// Stands for its deduplication header, where some queue looks at that.
+    pub(crate) duplicate_key: Option<u64>,
 }
+
+/// What may follow the essentials, each behind its tag.
+const META_DUE: u8 = 1;
+const META_DUPLICATE: u8 = 2;
 
 const ESSENTIALS_DURABLE: u8 = 1;
 const ESSENTIALS_TTL: u8 = 2;
@@ -342,6 +352,11 @@ impl Essentials {
 }
 
 impl Meta {
+    /// Of a message that goes to queues, and asks for nothing special there.
+    pub(crate) fn new(published_ms: u64, essentials: Essentials) -> Self {
+        Self { published_ms, essentials, due_ms: None, duplicate_key: None }
+    }
+
     /// `prefix_bytes` is what stands before head and body in the payload: recovery tells the one from the other by it.
     /// `head_bytes` is the length of the head; more than 65,535 are kept as so many.
     pub(crate) fn encode(&self, prefix_bytes: usize, head_bytes: usize) -> SmallVec<[u8; 24]> {
@@ -351,6 +366,14 @@ impl Meta {
         out.extend_from_slice(&(prefix_bytes as u32).to_be_bytes()[1..]);
         out.extend_from_slice(&u16::try_from(head_bytes).unwrap_or(u16::MAX).to_be_bytes());
         self.essentials.encode(&mut out);
+        if let Some(due_ms) = self.due_ms {
+            out.push(META_DUE);
+            out.extend_from_slice(&due_ms.to_be_bytes()[2..]);
+        }
+        if let Some(key) = self.duplicate_key {
+            out.push(META_DUPLICATE);
+            out.extend_from_slice(&key.to_be_bytes());
+        }
         out
     }
 
@@ -359,8 +382,15 @@ impl Meta {
         let published_ms = number(take(&mut meta, 6)?);
         let prefix_bytes = number(take(&mut meta, 3)?) as u32;
         let head_bytes = number(take(&mut meta, 2)?) as u16;
-        let essentials = Essentials::decode(&mut meta)?;
-        Ok((Self { published_ms, essentials }, Lengths { prefix_bytes, head_bytes }))
+        let mut decoded = Self::new(published_ms, Essentials::decode(&mut meta)?);
+        while !meta.is_empty() {
+            match take(&mut meta, 1)?[0] {
+                META_DUE => decoded.due_ms = Some(number(take(&mut meta, 6)?)),
+                META_DUPLICATE => decoded.duplicate_key = Some(number(take(&mut meta, 8)?)),
+                _ => return Err(Unreadable("its meta data is of another version")),
+            }
+        }
+        Ok((decoded, Lengths { prefix_bytes, head_bytes }))
     }
 }
 
@@ -414,7 +444,7 @@ pub(crate) mod tests {
         let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000) };
         let message = plain("logs", "a.b", essentials, b"body");
         let mut prefix = SmallVec::new();
-        message.stored_prefix(&Meta { published_ms: 0, essentials }, &mut prefix);
+        message.stored_prefix(&Meta::new(0, essentials), &mut prefix);
         let mut stored = prefix.to_vec();
         stored.extend_from_slice(message.data());
         let sources = Sources::new(vec![&Plain]);
@@ -433,14 +463,17 @@ pub(crate) mod tests {
     fn meta_data_round_trips() {
         for ttl_ms in [None, Some(0), Some(u64::MAX)] {
             for priority in [0, 1, 255] {
-                let meta = Meta {
-                    published_ms: 1_790_000_000_123,
-                    essentials: Essentials { durable: true, priority, ttl_ms },
-                };
-                let encoded = meta.encode(70, 1 << 20);
-                let lengths = Lengths { prefix_bytes: 70, head_bytes: u16::MAX };
-                assert_eq!(Meta::decode(&encoded).unwrap(), (meta, lengths));
-                assert!(Meta::decode(&encoded[..encoded.len() - 1]).is_err());
+                for (due_ms, duplicate_key) in
+                    [(None, None), (Some(1_790_000_000_456), Some(u64::MAX)), (None, Some(0))]
+                {
+                    let essentials = Essentials { durable: true, priority, ttl_ms };
+                    let meta = Meta { published_ms: 1_790_000_000_123, essentials, due_ms, duplicate_key };
+                    let encoded = meta.encode(70, 1 << 20);
+                    assert!(encoded.len() <= gantry_storage::journal::META_BYTES_MAX);
+                    let lengths = Lengths { prefix_bytes: 70, head_bytes: u16::MAX };
+                    assert_eq!(Meta::decode(&encoded).unwrap(), (meta, lengths));
+                    assert!(Meta::decode(&encoded[..encoded.len() - 1]).is_err());
+                }
             }
         }
     }

@@ -177,16 +177,16 @@ impl Carrier {
         let mut carried = Vec::with_capacity(batch.len());
         for letter in batch {
             let Some(message) = &letter.entry.message else { continue };
-            let (message, queues) = burial::bury(&vhost, routes, &letter, message, now_ms);
-            if queues.is_empty() && letter.to.at_least_once {
+            let (message, reached) = burial::bury(&vhost, routes, &letter, message, now_ms);
+            if reached.is_nowhere() && letter.to.at_least_once {
                 left.unroutable.push(letter);
                 continue;
             }
             let waits_for_room = letter.to.at_least_once;
-            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, queues, waits_for_room });
+            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, reached, waits_for_room });
             carried.push(letter);
         }
-        match vhost.relay(&parcels, now_ms, &mut Wakes::new()) {
+        match vhost.relay(&mut parcels, now_ms, &mut Wakes::new()) {
             Ok(staying) => {
                 // Whether there is room now is asked again after a while; others go on meanwhile.
                 let mut index = 0;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::broker::Broker;
 use crate::error::{Error, Kind, Resource};
+use crate::events::PERFORMED_BY;
 use crate::rights::{Access, AccessCache, User};
+use crate::value::Table;
 use crate::vhost::VirtualHost;
 
 /// A client that has logged in. Dropping it deletes its exclusive queues.
@@ -21,7 +23,8 @@ pub struct Session {
 impl Session {
     pub(crate) fn new(broker: Arc<Broker>, vhost: Arc<VirtualHost>, user: Arc<User>) -> Self {
         let connection = broker.shared().next_id();
-        let user_name = Arc::from(user.name.as_str());
+        let user_name: Arc<str> = Arc::from(user.name.as_str());
+        broker.shared().set_user(connection, Some(&user_name));
         Self { broker, vhost, user, user_name, connection, access: AccessCache::new() }
     }
 
@@ -43,6 +46,14 @@ impl Session {
     /// The number that exclusive queues know their connection by.
     pub fn connection(&self) -> u64 {
         self.connection
+    }
+
+    /// Tells of something that this client did, if anybody hears of it; see [`crate::events`].
+    pub fn tell(&self, event: &'static str, headers: impl FnOnce(&mut Table)) {
+        self.broker.tell(event, |said| {
+            said.push(PERFORMED_BY, &*self.user_name);
+            headers(said);
+        });
     }
 
     /// Whether this may be done to a queue or an exchange. The default exchange is asked for by its empty name.
@@ -83,5 +94,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.vhost.connection_closed(self.connection);
+        self.broker.shared().set_user(self.connection, None);
     }
 }

@@ -4,9 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gantry_storage::{Journal, Logs, Table};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 
+use crate::delays::DelayLane;
+use crate::events::Events;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
+use crate::queue::Queue;
 use crate::replies::Replies;
 use crate::stream::Streams;
 use crate::timer::Timer;
@@ -16,8 +21,14 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) table: Arc<dyn Table>,
     pub(crate) sources: Sources,
-    pub(crate) timer: Timer,
+    /// For queues.
+    pub(crate) timer: Timer<Queue>,
+    /// For delayed exchanges.
+    pub(crate) delays: Timer<DelayLane>,
     pub(crate) outbox: Outbox,
+    pub(crate) events: Events,
+    /// Who has which connection.
+    users: Mutex<HashMap<u64, Arc<str>>>,
     pub(crate) replies: Replies,
     pub(crate) streams: Streams,
     /// Above so many bytes in memory, bodies that are stored leave it.
@@ -43,7 +54,10 @@ impl Shared {
             table,
             sources,
             timer: Timer::default(),
+            delays: Timer::default(),
             outbox: Outbox::default(),
+            events: Events::default(),
+            users: Mutex::default(),
             replies: Replies::default(),
             streams: Streams::new(logs),
             memory_watermark_bytes,
@@ -56,6 +70,20 @@ impl Shared {
     /// A number that nothing else in this process has.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes whose connection it is; none when it is gone.
+    pub(crate) fn set_user(&self, connection: u64, user: Option<&Arc<str>>) {
+        let mut users = self.users.lock();
+        match user {
+            Some(user) => users.insert(connection, Arc::clone(user)),
+            None => users.remove(&connection),
+        };
+    }
+
+    /// Whose connection it is.
+    pub(crate) fn user_of(&self, connection: u64) -> Option<Arc<str>> {
+        self.users.lock().get(&connection).cloned()
     }
 
     /// A lane that nothing else ever had on this data folder.

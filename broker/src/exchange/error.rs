@@ -2,15 +2,26 @@
 
 use std::fmt;
 
+use super::hash::{BUCKETS_MAX, WEIGHT_MAX};
 use crate::value::{Table, Text, Value};
 
-/// A binding that a headers exchange does not take. The texts are those of RabbitMQ, which clients' logs and tests know.
+/// A binding that an exchange does not take. The texts are those of RabbitMQ, which clients' logs and tests know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BindError {
     /// `x-match` is text, but not one of the four.
     MatchValue(Text),
     /// `x-match` is no text.
     MatchType(Value),
+    /// The binding key of a consistent hash is no number.
+    WeightNoInteger(Box<[u8]>),
+    /// The binding key of a consistent hash is not positive.
+    WeightTooSmall,
+    /// The binding key of a consistent hash is above [`WEIGHT_MAX`](super::WEIGHT_MAX).
+    WeightTooLarge,
+    /// All weights of the exchange together would be above [`BUCKETS_MAX`](super::BUCKETS_MAX).
+    TooManyBuckets,
+    /// A local random exchange has bindings without a key only.
+    KeyNotEmpty(Box<[u8]>),
 }
 
 impl std::error::Error for BindError {}
@@ -23,6 +34,13 @@ impl fmt::Display for BindError {
                 "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
                 Bytes(text.as_bytes())
             ),
+            Self::WeightNoInteger(key) => write!(f, "The binding key must be an integer: {}", Bytes(key)),
+            Self::WeightTooSmall => f.write_str("The binding key must be greater than 0"),
+            Self::WeightTooLarge => write!(f, "The binding key must be at most {WEIGHT_MAX}"),
+            Self::TooManyBuckets => write!(f, "The binding keys of an exchange must be at most {BUCKETS_MAX} together"),
+            Self::KeyNotEmpty(key) => {
+                write!(f, "Non empty binding '{}' key not permitted", String::from_utf8_lossy(key))
+            }
             Self::MatchType(value) => {
                 write!(f, "Invalid x-match field type {} (value {}); expected longstr", value.type_name(), Term(value))
             }
@@ -31,7 +49,7 @@ impl fmt::Display for BindError {
 }
 
 /// A value as RabbitMQ prints it.
-struct Term<'a>(&'a Value);
+pub(crate) struct Term<'a>(pub(crate) &'a Value);
 
 impl fmt::Display for Term<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +97,11 @@ fn list<T>(
         item(f, next)?;
     }
     f.write_str("]")
+}
+
+/// An argument as RabbitMQ prints it.
+pub(crate) fn field_term(name: &Text, value: &Value) -> String {
+    format!("{{{},{},{}}}", Bytes(name.as_bytes()), value.type_name(), Term(value))
 }
 
 /// A binary as RabbitMQ prints it: text where all of it can be printed, else numbers.

@@ -1,69 +1,18 @@
 //! A matcher: what is bound to an exchange, and where a message goes by it.
 
-use std::fmt;
 use std::hash::Hash;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use super::bindings::{Arguments, Binding, Bindings};
 use super::direct::Direct;
 use super::error::BindError;
 use super::fanout::Fanout;
+use super::hash::{ConsistentHash, HashOn, Weight};
 use super::headers::{Headers, Rule};
+use super::kind::Routing;
+use super::pick::Pick;
 use super::topic::Topic;
+use crate::message::Properties;
 use crate::value::Table;
-
-/// How an exchange routes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExchangeKind {
-    /// The routing key equals the binding's key.
-    Direct,
-    /// Every binding matches.
-    Fanout,
-    /// The binding's key is a pattern of words between dots: `*` for one word, `#` for any number of them.
-    Topic,
-    /// The binding's arguments are compared with the message's headers.
-    Headers,
-}
-
-impl ExchangeKind {
-    /// The name that clients use for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
-    }
-}
-
-impl fmt::Display for ExchangeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The name is not one of the four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("unknown exchange type")]
-pub struct UnknownKind;
-
-impl FromStr for ExchangeKind {
-    type Err = UnknownKind;
-
-    fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        match name {
-            "direct" => Ok(Self::Direct),
-            "fanout" => Ok(Self::Fanout),
-            "topic" => Ok(Self::Topic),
-            "headers" => Ok(Self::Headers),
-            _ => Err(UnknownKind),
-        }
-    }
-}
 
 /// The bindings of one exchange, and the routes that follow from them.
 ///
@@ -81,34 +30,52 @@ enum Routes<D> {
     Fanout(Fanout<D>),
     Topic(Topic<D>),
     Headers(Headers<D>),
+    ConsistentHash(ConsistentHash<D>),
+    ModulusHash(Pick<D>),
+    Random(Pick<D>),
+    LocalRandom(Pick<D>),
 }
 
 impl<D: Clone + Eq + Hash> Matcher<D> {
     /// A matcher without bindings.
-    pub fn new(kind: ExchangeKind) -> Self {
-        let routes = match kind {
-            ExchangeKind::Direct => Routes::Direct(Direct::new()),
-            ExchangeKind::Fanout => Routes::Fanout(Fanout::new()),
-            ExchangeKind::Topic => Routes::Topic(Topic::new()),
-            ExchangeKind::Headers => Routes::Headers(Headers::new()),
+    pub fn new(routing: Routing) -> Self {
+        let routes = match routing {
+            Routing::Direct => Routes::Direct(Direct::new()),
+            Routing::Fanout => Routes::Fanout(Fanout::new()),
+            Routing::Topic => Routes::Topic(Topic::new()),
+            Routing::Headers => Routes::Headers(Headers::new()),
+            Routing::ConsistentHash => Routes::ConsistentHash(ConsistentHash::new(HashOn::Key)),
+            Routing::ModulusHash => Routes::ModulusHash(Pick::new()),
+            Routing::Random => Routes::Random(Pick::new()),
+            Routing::LocalRandom => Routes::LocalRandom(Pick::new()),
         };
         Self { bindings: Bindings::new(), routes }
     }
 
-    /// How it routes.
-    pub fn kind(&self) -> ExchangeKind {
-        match self.routes {
-            Routes::Direct(_) => ExchangeKind::Direct,
-            Routes::Fanout(_) => ExchangeKind::Fanout,
-            Routes::Topic(_) => ExchangeKind::Topic,
-            Routes::Headers(_) => ExchangeKind::Headers,
+    /// A consistent hash of something else than the routing key.
+    pub fn hashing(on: HashOn) -> Self {
+        Self { bindings: Bindings::new(), routes: Routes::ConsistentHash(ConsistentHash::new(on)) }
+    }
+
+    /// Whether more than the routing key decides where a message goes.
+    pub fn asks_message(&self) -> bool {
+        match &self.routes {
+            Routes::Direct(_) | Routes::Fanout(_) | Routes::Topic(_) | Routes::ModulusHash(_) => false,
+            Routes::Headers(_) | Routes::Random(_) | Routes::LocalRandom(_) => true,
+            Routes::ConsistentHash(hash) => hash.asks_message(),
         }
+    }
+
+    /// Whether a further routing key of a message can lead further. Where it cannot, the first one decides for all of them.
+    pub fn asks_each_key(&self) -> bool {
+        matches!(self.routes, Routes::Direct(_) | Routes::Topic(_))
     }
 
     /// Adds a binding. `Ok(false)` if it was there already.
     ///
     /// # Errors
-    /// Only a headers exchange refuses, for an `x-match` that is none; nothing is changed then.
+    /// A headers exchange refuses an `x-match` that is none, a consistent hash a key that is no weight, a local random exchange
+    /// any key; nothing is changed then.
     pub fn insert(&mut self, key: &[u8], arguments: &Table, destination: D) -> Result<bool, BindError> {
         let arguments = Arguments::new(arguments);
         if let Routes::Headers(headers) = &mut self.routes {
@@ -119,6 +86,18 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             }
             return Ok(new);
         }
+        if let Routes::ConsistentHash(hash) = &mut self.routes {
+            let weight = Weight::parse(key)?;
+            hash.check_room(weight)?;
+            let new = self.bindings.insert(&destination, key, arguments);
+            if new {
+                hash.insert(weight, destination);
+            }
+            return Ok(new);
+        }
+        if matches!(self.routes, Routes::LocalRandom(_)) && !key.is_empty() {
+            return Err(BindError::KeyNotEmpty(key.into()));
+        }
         if !self.bindings.insert(&destination, key, arguments) {
             return Ok(false);
         }
@@ -126,7 +105,8 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             Routes::Direct(direct) => direct.insert(key, destination),
             Routes::Fanout(fanout) => fanout.insert(destination),
             Routes::Topic(topic) => topic.insert(key, destination),
-            Routes::Headers(_) => {}
+            Routes::ModulusHash(pick) | Routes::Random(pick) | Routes::LocalRandom(pick) => pick.insert(destination),
+            Routes::Headers(_) | Routes::ConsistentHash(_) => {}
         }
         Ok(true)
     }
@@ -139,6 +119,16 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
         }
         match &mut self.routes {
             Routes::Headers(headers) => headers.remove(destination, &arguments),
+            Routes::ConsistentHash(hash) => {
+                if let Ok(weight) = Weight::parse(key) {
+                    hash.remove(weight, destination);
+                }
+            }
+            Routes::ModulusHash(pick) | Routes::Random(pick) | Routes::LocalRandom(pick) => {
+                if !self.bindings.contains(destination) {
+                    pick.remove(destination);
+                }
+            }
             Routes::Fanout(fanout) => {
                 if !self.bindings.contains(destination) {
                     fanout.remove(destination);
@@ -162,15 +152,23 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
     /// bindings, whatever else is bound.
     pub fn remove_destination(&mut self, destination: &D) -> usize {
         let mut removed = 0;
-        if let Routes::Fanout(fanout) = &mut self.routes {
-            fanout.remove(destination);
+        match &mut self.routes {
+            Routes::Fanout(fanout) => fanout.remove(destination),
+            Routes::ModulusHash(pick) | Routes::Random(pick) | Routes::LocalRandom(pick) => pick.remove(destination),
+            Routes::ConsistentHash(hash) => hash.remove_destination(destination),
+            Routes::Direct(_) | Routes::Topic(_) | Routes::Headers(_) => {}
         }
         for (key, arguments) in self.bindings.remove_destination(destination) {
             removed += arguments.len();
             match &mut self.routes {
                 Routes::Direct(direct) => direct.remove(&key, destination),
-                Routes::Fanout(_) => {}
                 Routes::Topic(topic) => topic.remove(&key, destination),
+                // Done above, for all keys at once.
+                Routes::Fanout(_)
+                | Routes::ConsistentHash(_)
+                | Routes::ModulusHash(_)
+                | Routes::Random(_)
+                | Routes::LocalRandom(_) => {}
                 Routes::Headers(headers) => {
                     for arguments in &arguments {
                         headers.remove(destination, arguments);
@@ -183,18 +181,21 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
 
     /// Visits each destination of a message exactly once, in no particular order.
     ///
-    /// `headers` is called at most once, and only by a headers exchange that has bindings, so that headers need not be decoded
-    /// for the others.
-    pub fn matches<'h>(&self, key: &[u8], headers: &dyn Fn() -> Option<&'h Table>, visit: &mut dyn FnMut(&D)) {
+    /// `properties` is called at most once, and only by an exchange that has bindings and looks at more than the key, so that
+    /// they need not be decoded for the others.
+    pub fn matches<'p>(&self, key: &[u8], properties: &dyn Fn() -> Option<&'p Properties>, visit: &mut dyn FnMut(&D)) {
         match &self.routes {
             Routes::Direct(direct) => direct.matches(key, visit),
             Routes::Fanout(fanout) => fanout.matches(visit),
             Routes::Topic(topic) => topic.matches(key, visit),
             Routes::Headers(routes) => {
                 if !routes.is_empty() {
-                    routes.matches(headers(), visit);
+                    routes.matches(properties().and_then(|properties| properties.headers.as_ref()), visit);
                 }
             }
+            Routes::ConsistentHash(hash) => hash.matches(key, properties, visit),
+            Routes::ModulusHash(pick) => pick.by_key(key, visit),
+            Routes::Random(pick) | Routes::LocalRandom(pick) => pick.at_random(visit),
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! | file | |
 //! | --- | --- |
+//! | `kind` | the types of exchanges, and how each routes |
 //! | `direct`, `fanout`, `topic`, `headers` | the routes of one type of exchange each |
+//! | `hash`, `pick` | the types that choose one destination for a message |
+//! | `duplicates`, `history` | what an exchange may remember of its messages |
 //! | `trie` | patterns of words with wildcards, without any word about exchanges |
 //! | `bindings` | the list that is authoritative for what is bound, kept beside the routes |
 //! | `destinations` | a set that is small when it holds one, and visiting several sets without doubles |
@@ -15,10 +18,16 @@ mod bindings;
 mod compare;
 mod destinations;
 mod direct;
+mod duplicates;
 mod error;
 mod fanout;
+mod hash;
 mod headers;
+mod history;
+mod kind;
 mod matcher;
+mod pick;
+mod room;
 mod topic;
 pub mod trie;
 
@@ -26,5 +35,10 @@ pub mod trie;
 mod tests;
 
 pub use bindings::Binding;
+pub(crate) use duplicates::{Duplicates, deduplication_key};
 pub use error::BindError;
-pub use matcher::{ExchangeKind, Matcher, UnknownKind};
+pub(crate) use error::{Term, field_term};
+pub use hash::{BUCKETS_MAX, HashOn, HashProperty, WEIGHT_MAX};
+pub(crate) use history::{HISTORY_MESSAGES, History};
+pub use kind::{ExchangeKind, Routing, UnknownKind};
+pub use matcher::Matcher;

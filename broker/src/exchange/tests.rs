@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::trie::Syntax;
 use super::trie::tests::{matches_naively, words};
-use super::{BindError, ExchangeKind, Matcher};
+use super::{BindError, Matcher, Routing};
+use crate::message::Properties;
 use crate::value::{Table, Value};
 
 fn no_headers() -> Option<&'static Table> {
@@ -18,7 +19,8 @@ fn found<D: Clone + Eq + std::hash::Hash + Ord + std::fmt::Debug>(
     headers: Option<&Table>,
 ) -> Vec<D> {
     let mut found = Vec::new();
-    matcher.matches(key, &|| headers, &mut |destination| found.push(destination.clone()));
+    let properties = headers.map(|headers| Properties { headers: Some(headers.clone()), ..Properties::default() });
+    matcher.matches(key, &|| properties.as_ref(), &mut |destination| found.push(destination.clone()));
     found.sort();
     let distinct: BTreeSet<_> = found.iter().cloned().collect();
     assert_eq!(distinct.len(), found.len(), "a destination twice: {found:?}");
@@ -79,12 +81,13 @@ fn equal_naively(a: &Value, b: &Value) -> bool {
 }
 
 impl Bound {
-    fn matches(&self, kind: ExchangeKind, key: &[u8], headers: Option<&Table>) -> bool {
+    fn matches(&self, kind: Routing, key: &[u8], headers: Option<&Table>) -> bool {
         match kind {
-            ExchangeKind::Direct => self.key == key,
-            ExchangeKind::Fanout => true,
-            ExchangeKind::Topic => matches_naively(Syntax::DOTS, &self.key, key),
-            ExchangeKind::Headers => headers_match_naively(&self.arguments, headers),
+            Routing::Direct => self.key == key,
+            Routing::Fanout => true,
+            Routing::Topic => matches_naively(Syntax::DOTS, &self.key, key),
+            Routing::Headers => headers_match_naively(&self.arguments, headers),
+            _ => unreachable!("the others choose one of all"),
         }
     }
 }
@@ -138,7 +141,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-fn agrees_with_the_model(kind: ExchangeKind, steps: Vec<Step>) {
+fn agrees_with_the_model(kind: Routing, steps: Vec<Step>) {
     let mut matcher: Matcher<u8> = Matcher::new(kind);
     let mut model: Vec<Bound> = Vec::new();
     for step in steps {
@@ -203,39 +206,28 @@ proptest! {
 
     #[test]
     fn direct_routes_as_the_model(steps in steps()) {
-        agrees_with_the_model(ExchangeKind::Direct, steps);
+        agrees_with_the_model(Routing::Direct, steps);
     }
 
     #[test]
     fn fanout_routes_as_the_model(steps in steps()) {
-        agrees_with_the_model(ExchangeKind::Fanout, steps);
+        agrees_with_the_model(Routing::Fanout, steps);
     }
 
     #[test]
     fn topic_routes_as_the_model(steps in steps()) {
-        agrees_with_the_model(ExchangeKind::Topic, steps);
+        agrees_with_the_model(Routing::Topic, steps);
     }
 
     #[test]
     fn headers_route_as_the_model(steps in steps()) {
-        agrees_with_the_model(ExchangeKind::Headers, steps);
+        agrees_with_the_model(Routing::Headers, steps);
     }
-}
-
-#[test]
-fn a_kind_is_read_from_its_name() {
-    for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers] {
-        assert_eq!(kind.to_string().parse(), Ok(kind));
-        assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-        assert_eq!(Matcher::<u8>::new(kind).kind(), kind);
-    }
-    assert!("x-random".parse::<ExchangeKind>().is_err());
-    assert!("Direct".parse::<ExchangeKind>().is_err());
 }
 
 #[test]
 fn a_binding_is_destination_key_and_arguments() {
-    let mut matcher = Matcher::new(ExchangeKind::Direct);
+    let mut matcher = Matcher::new(Routing::Direct);
     let one = table([("a", Value::I32(1)), ("b", Value::I32(2))]);
     let reordered = table([("b", Value::I32(2)), ("a", Value::I32(1))]);
     let wider = table([("a", Value::I64(1)), ("b", Value::I32(2))]);
@@ -256,18 +248,18 @@ fn a_binding_is_destination_key_and_arguments() {
 
 #[test]
 fn headers_are_asked_for_only_where_they_matter() {
-    for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic] {
+    for kind in [Routing::Direct, Routing::Fanout, Routing::Topic] {
         let mut matcher = Matcher::new(kind);
         matcher.insert(b"k", &Table::new(), 1).unwrap();
-        matcher.matches(b"k", &|| panic!("{kind} decodes headers"), &mut |_| {});
+        matcher.matches(b"k", &|| panic!("{kind:?} decodes headers"), &mut |_| {});
     }
-    let matcher = Matcher::<u8>::new(ExchangeKind::Headers);
+    let matcher = Matcher::<u8>::new(Routing::Headers);
     matcher.matches(b"k", &|| panic!("headers are decoded for nobody"), &mut |_| {});
 }
 
 #[test]
 fn a_topic_with_many_queues_reaches_each_once() {
-    let mut matcher = Matcher::new(ExchangeKind::Topic);
+    let mut matcher = Matcher::new(Routing::Topic);
     for queue in 0..1_000 {
         for pattern in ["a.*", "a.#", "#", "*.b"] {
             matcher.insert(pattern.as_bytes(), &Table::new(), queue).unwrap();
@@ -344,19 +336,19 @@ fn headers_match_as_rabbitmq() {
         (a(array(&[Value::I64(1)])), a(array(&[Value::I32(1)])), false),
     ];
     for (arguments, headers, expected) in asked {
-        let mut matcher = Matcher::new(ExchangeKind::Headers);
+        let mut matcher = Matcher::new(Routing::Headers);
         matcher.insert(b"", &arguments, 1).unwrap();
         let matched = !found(&matcher, b"", Some(&headers)).is_empty();
         assert_eq!(matched, expected, "{arguments:?} {headers:?}");
     }
-    let mut matcher = Matcher::new(ExchangeKind::Headers);
+    let mut matcher = Matcher::new(Routing::Headers);
     matcher.insert(b"", &Table::new(), 1).unwrap();
     assert_eq!(found(&matcher, b"", no_headers()), [1]);
 }
 
 #[test]
 fn a_float_that_is_no_number_equals_nothing_and_breaks_nothing() {
-    let mut matcher = Matcher::new(ExchangeKind::Headers);
+    let mut matcher = Matcher::new(Routing::Headers);
     for (queue, float) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300].into_iter().enumerate() {
         matcher.insert(b"", &table([("a", Value::F64(float))]), queue).unwrap();
     }
@@ -373,7 +365,7 @@ fn a_float_that_is_no_number_equals_nothing_and_breaks_nothing() {
 #[test]
 fn a_wrong_x_match_is_refused_in_rabbitmqs_words() {
     let refused = |value: Value| {
-        let mut matcher = Matcher::new(ExchangeKind::Headers);
+        let mut matcher = Matcher::new(Routing::Headers);
         let error: BindError = matcher.insert(b"k", &table([("x-match", value)]), 1).unwrap_err();
         assert!(matcher.is_empty());
         error.to_string()
@@ -399,7 +391,7 @@ fn a_wrong_x_match_is_refused_in_rabbitmqs_words() {
 
 #[test]
 fn only_headers_exchanges_mind_x_match() {
-    for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic] {
+    for kind in [Routing::Direct, Routing::Fanout, Routing::Topic] {
         let mut matcher = Matcher::new(kind);
         assert_eq!(matcher.insert(b"k", &table([("x-match", Value::from("foo"))]), 1), Ok(true));
     }

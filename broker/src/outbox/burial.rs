@@ -9,7 +9,7 @@ use super::Letter;
 use crate::message::{Edit, Message};
 use crate::queue::{DeadLetter, Departure};
 use crate::value::{Table, Value};
-use crate::vhost::{Queues, RouteCache, VirtualHost};
+use crate::vhost::{Reached, RouteCache, VirtualHost, further_keys};
 
 const X_DEATH: &str = "x-death";
 const CC: &str = "CC";
@@ -25,12 +25,12 @@ pub(super) fn bury(
     letter: &Letter,
     message: &Arc<Message>,
     now_ms: u64,
-) -> (Arc<Message>, Queues) {
+) -> (Arc<Message>, Reached) {
     let DeadLetter { exchange, key, .. } = &*letter.to;
-    let copies = copies(message);
+    let copies = further_keys(message);
     let key_now = key.as_ref().unwrap_or(&message.address().routing_key);
     let Some(mut route) = vhost.route_internally(routes, exchange, key_now) else {
-        return (Arc::clone(message), Queues::new());
+        return (Arc::clone(message), Reached::default());
     };
     let headers = headers(message, letter, deaths(message, letter, &copies, now_ms / 1000));
     let remove: &[&str] = if key.is_some() { &[CC] } else { &[] };
@@ -39,24 +39,11 @@ pub(super) fn bury(
     if key.is_none() && !copies.is_empty() {
         route = vhost.route_copies(&route, copies);
     }
-    let mut walked = Queues::new();
-    let queues = vhost.queues_of(&route, &buried, &mut walked);
+    let mut reached = vhost.reached(&route, &buried, now_ms);
     let deaths = headers.iter().find(|(name, _)| *name == X_DEATH).and_then(|(_, deaths)| deaths.as_array());
     let comes_back = |queue: &str| letter.why != Departure::Rejected && goes_round(queue, deaths.unwrap_or_default());
-    let queues = queues.iter().filter(|queue| !comes_back(queue.name())).cloned().collect();
-    (buried, queues)
-}
-
-/// Further routing keys that the message was published by, as far as they are known.
-fn copies(message: &Message) -> Vec<Bytes> {
-    let headers = message.properties().headers.as_ref();
-    let keys = headers.and_then(|headers| headers.get(CC)).and_then(Value::as_array).unwrap_or_default();
-    keys.iter()
-        .filter_map(|key| match key {
-            Value::Text(key) => Some(Bytes::copy_from_slice(key.as_bytes())),
-            _ => None,
-        })
-        .collect()
+    reached.queues.retain(|queue| !comes_back(queue.name()));
+    (buried, reached)
 }
 
 /// How a reason is called.

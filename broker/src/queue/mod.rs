@@ -2,6 +2,7 @@
 //!
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`later`]: those whose time has not come; [`lease`]: those
 //!   that somebody has. [`blocks`]: what long lists are made of.
+//! * [`duplicates`]: which of them may not come in once more.
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
@@ -11,6 +12,7 @@
 mod arguments;
 mod blocks;
 mod consumer;
+mod duplicates;
 mod entry;
 mod later;
 mod lease;
@@ -34,8 +36,10 @@ use smallvec::SmallVec;
 
 pub(crate) use self::arguments::Arguments;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
+use self::duplicates::Present;
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
+pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
@@ -51,6 +55,8 @@ use crate::outbox::Letter;
 use crate::policy::Applied;
 use crate::shared::Shared;
 use crate::stream::Stream;
+use crate::timer::Sleeper;
+use crate::value::Value;
 
 /// A queue.
 pub struct Queue {
@@ -64,6 +70,8 @@ pub struct Queue {
     applied: Mutex<Applied>,
     seq: AtomicU64,
     state: Mutex<State<Outlet>>,
+    /// Where it takes no duplicates.
+    present: Option<Box<Present>>,
     /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
     may_refuse: AtomicBool,
     /// Consumers are told how often a message has failed.
@@ -150,7 +158,15 @@ impl Restored {
     pub(crate) fn published_ms(&self) -> u64 {
         self.meta.published_ms
     }
+
+    /// When it is to be routed on; at once where it does not say.
+    pub(crate) fn due_ms(&self) -> u64 {
+        self.meta.due_ms.unwrap_or(0)
+    }
 }
+
+/// The argument by which a queue takes no duplicates.
+const DEDUPLICATION: &str = "x-message-deduplication";
 
 /// Where a message is, on its way into queues.
 #[derive(Clone, Copy)]
@@ -182,6 +198,7 @@ impl Queue {
         rules: Rules,
         owner: Option<u64>,
     ) -> Arc<Self> {
+        let deduplicates = options.arguments.get(DEDUPLICATION).and_then(Value::as_bool) == Some(true);
         Arc::new(Self {
             lane,
             name,
@@ -192,6 +209,7 @@ impl Queue {
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),
+            present: (deduplicates && rules.stream.is_none()).then(Box::default),
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
             state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
@@ -285,6 +303,23 @@ impl Queue {
     /// Whether it is there after a restart. An exclusive one goes with its connection, whatever was asked for.
     pub(crate) fn survives(&self) -> bool {
         self.options.durable && self.owner.is_none()
+    }
+
+    /// Whether it takes no duplicates.
+    pub(crate) fn deduplicates(&self) -> bool {
+        self.present.is_some()
+    }
+
+    /// Notes that a message with this deduplication key is about to come in; false where one is there already.
+    pub(crate) fn claim(&self, key: u64, seq: u64) -> bool {
+        self.present.as_ref().is_none_or(|present| present.claim(key, seq))
+    }
+
+    /// A message that was claimed has left, or did not come in.
+    pub(crate) fn release_claim(&self, seq: u64) {
+        if let Some(present) = &self.present {
+            present.release(seq);
+        }
     }
 
     /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
@@ -385,7 +420,7 @@ impl Queue {
         let mut essentials = message.essentials();
         essentials.durable = false;
         let mut prefix = SmallVec::new();
-        let meta = Meta { published_ms, essentials };
+        let meta = Meta::new(published_ms, essentials);
         message.stored_prefix(&meta, &mut prefix);
         let appended = self.shared.journal.append(Append {
             refs: &[Ref { lane: self.lane, seq }],
@@ -408,6 +443,9 @@ impl Queue {
         state.restore_delivered_to(delivered_to);
         for restored in entries {
             let Restored { seq, position, bytes, head_bytes, meta, attempts } = restored;
+            if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
+                present.claim(key, seq);
+            }
             if !meta.essentials.durable {
                 orphans.push(position);
                 continue;
@@ -572,7 +610,11 @@ impl Queue {
         loop {
             let some = discarded.by_ref().take(STEP_ENTRIES_MAX);
             let mut count = 0;
-            let positions: Vec<_> = some.inspect(|_| count += 1).filter_map(|entry| entry.position.get()).collect();
+            let left = |entry: &Entry| {
+                count += 1;
+                self.release_claim(entry.seq);
+            };
+            let positions: Vec<_> = some.inspect(left).filter_map(|entry| entry.position.get()).collect();
             if !positions.is_empty() {
                 self.forget_stored(&positions);
             }
@@ -695,11 +737,6 @@ impl Queue {
         }
     }
 
-    /// When the timer looks at this queue next. Only the timer sets it, under its lock.
-    pub(crate) fn wake_ms(&self) -> &AtomicU64 {
-        &self.wake_ms
-    }
-
     fn delivery(self: &Arc<Self>, token: u64, grant: Grant) -> Delivery {
         let content = match (grant.message, grant.position.get()) {
             (Some(message), _) => Content::Loaded(message),
@@ -737,6 +774,16 @@ impl Queue {
         drop(state);
         effects.finish(after);
         result
+    }
+}
+
+impl Sleeper for Queue {
+    fn lane(&self) -> u64 {
+        self.lane
+    }
+
+    fn wake_ms(&self) -> &AtomicU64 {
+        &self.wake_ms
     }
 }
 
@@ -782,6 +829,9 @@ impl<'a> Shell<'a> {
 
     /// A grant without a lease is the end of a stored message, once it has been read.
     fn note_end(&mut self, grant: &Grant) {
+        if grant.lease.is_none() {
+            self.queue.release_claim(grant.seq);
+        }
         if grant.lease.is_none()
             && grant.message.is_some()
             && let Some(position) = grant.position.get()
@@ -820,6 +870,7 @@ impl Effects<Outlet> for Shell<'_> {
     }
 
     fn departed(&mut self, entry: Entry, _why: Departure) {
+        self.queue.release_claim(entry.seq);
         if !self.unsettled
             && let Some(position) = entry.position.get()
         {
@@ -828,6 +879,7 @@ impl Effects<Outlet> for Shell<'_> {
     }
 
     fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>) {
+        self.queue.release_claim(entry.seq);
         self.letters.push(Letter { queue: Arc::clone(self.queue), entry, why, to: Arc::clone(to) });
     }
 

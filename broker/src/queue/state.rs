@@ -36,6 +36,7 @@ pub(crate) enum Departure {
 /// A message granted to somebody.
 #[derive(Debug)]
 pub(crate) struct Grant {
+    pub(crate) seq: u64,
     pub(crate) message: Option<Arc<Message>>,
     pub(crate) position: Place,
     pub(crate) bytes: u32,
@@ -386,6 +387,7 @@ impl<O> State<O> {
         counters.delivered += 1;
         counters.redelivered += u64::from(entry.redelivered);
         let mut grant = Grant {
+            seq: entry.seq,
             message: entry.message.clone(),
             position: entry.position,
             bytes: entry.bytes,
@@ -404,6 +406,7 @@ impl<O> State<O> {
         counters.delivered_no_ack += 1;
         counters.redelivered += u64::from(entry.redelivered);
         Grant {
+            seq: entry.seq,
             message: entry.message,
             position: entry.position,
             bytes: entry.bytes,

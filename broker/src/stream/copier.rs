@@ -277,7 +277,7 @@ fn append(log: &dyn Log, batch: &[Recent]) -> Result<(), LogError> {
         .iter()
         .map(|recent| {
             let mut prefix = SmallVec::new();
-            let meta = Meta { published_ms: recent.timestamp_ms, essentials: recent.message.essentials() };
+            let meta = Meta::new(recent.timestamp_ms, recent.message.essentials());
             recent.message.stored_prefix(&meta, &mut prefix);
             prefix
         })

@@ -1,13 +1,14 @@
 //! The broker as a whole, on storage in memory that fails and waits on request.
 //!
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
-//! * [`dead_letters`]: from queue to queue.
+//! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`policies`]: who is under them, and since when.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
 mod dead_letters;
+mod exchanges;
 mod flow;
 mod names;
 mod policies;

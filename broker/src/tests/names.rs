@@ -228,7 +228,7 @@ async fn a_long_chain_of_auto_delete_exchanges_goes_at_once() {
         next = (Kind::Exchange, name);
     }
     rig.vhost.delete_queue("q", DeleteQueue::default(), CLIENT).await.unwrap();
-    assert_eq!(rig.vhost.counts(), (7, 0));
+    assert_eq!(rig.vhost.counts(), (8, 0));
     assert_eq!(rig.vhost.links(), 0);
 }
 

@@ -54,7 +54,7 @@ async fn definitions_come_back_and_deleted_ones_do_not() {
         let table = HeldTable { rows: rig.table.rows.reopen(), ..HeldTable::default() };
         let again = Rig::on(journal, table, found, faults, PLENTY);
         let again = if orderly { again.restart() } else { again };
-        assert_eq!(again.vhost.counts(), (7 + 2, 1));
+        assert_eq!(again.vhost.counts(), (8 + 2, 1));
         assert_eq!(again.vhost.bindings().len(), 3);
         assert_eq!(again.vhost.queue("q", CLIENT).unwrap().options(), &options);
         assert_eq!(again.publish("x", "a.b", "body").unwrap().routed, 1);

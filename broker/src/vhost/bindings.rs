@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use gantry_storage::Change;
+use smallvec::SmallVec;
 
 use super::exchange::{Destination, Exchange};
+use super::manner::Memory;
+use super::relay::Parcel;
+use super::route::Reached;
 use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{ArgumentProblem, Error, Forbidden, Kind, Resource};
+use crate::inbox::Wakes;
+use crate::message::{Message, now_ms};
 use crate::value::{Table, Value};
 
 /// A binding, for listing.
@@ -32,8 +38,8 @@ impl VirtualHost {
     /// Binds. Returns when a binding between durable things is on stable storage; one that exists already is left as it is.
     ///
     /// # Errors
-    /// Either end does not exist, the queue belongs to another connection, the source is the default exchange, or the
-    /// arguments are not those of a headers exchange.
+    /// Either end does not exist, the queue belongs to another connection, the source is the default exchange, or
+    /// arguments or key are not what the type of the exchange wants.
     pub async fn bind(
         &self,
         source: &str,
@@ -70,6 +76,11 @@ impl VirtualHost {
                 }
             })?;
             if inserted {
+                if let Err(error) = self.tell_history(&topology, &source, &destination) {
+                    source.matcher.write().remove(key, arguments, &destination);
+                    return Err(error);
+                }
+                self.tell_binding("binding.created", &source, &destination, key, arguments);
                 topology.bound_from.entry(destination).or_default().insert(Arc::clone(&source.name));
                 self.changed();
             }
@@ -77,6 +88,36 @@ impl VirtualHost {
             self.commit(change.into_iter().collect())
         };
         Ok(committed)
+    }
+
+    /// Gives what is newly bound the messages that the exchange remembers. Under the lock of the topology, so that none is
+    /// missing between those and the first that comes by the binding. A queue whose row is still on its way to the disk gets
+    /// them, too: if it is gone after a crash, nobody was told that it had them.
+    fn tell_history(
+        &self,
+        topology: &Topology,
+        source: &Arc<Exchange>,
+        destination: &Destination,
+    ) -> Result<(), Error> {
+        let Memory::History(history) = &source.memory else { return Ok(()) };
+        let messages: Vec<Arc<Message>> = history.lock().messages().cloned().collect();
+        let now_ms = now_ms();
+        let mut parcels: Vec<Parcel> = messages
+            .into_iter()
+            .map(|message| {
+                let reached = match destination {
+                    Destination::Queue(queue) => {
+                        Reached { queues: SmallVec::from_elem(Arc::clone(queue), 1), aside: None }
+                    }
+                    Destination::Exchange(exchange) => self.reach_locked(topology, exchange, &message, now_ms),
+                };
+                Parcel { taken_from: None, message, reached, waits_for_room: false }
+            })
+            .collect();
+        let mut wakes = Wakes::new();
+        let result = self.relay(&mut parcels, now_ms, &mut wakes);
+        wakes.wake();
+        result.map(drop)
     }
 
     pub(crate) fn restore_binding(
@@ -135,6 +176,7 @@ impl VirtualHost {
                 let last = !matcher.contains(&destination);
                 let empty = matcher.is_empty();
                 drop(matcher);
+                self.tell_binding("binding.deleted", &source, &destination, key, arguments);
                 let row = self.durable_row(&source, &destination, key, arguments, RowChange::Delete)?;
                 let mut changes: Vec<_> = row.into_iter().collect();
                 if last && let Some(sources) = topology.bound_from.get_mut(&destination) {
@@ -222,17 +264,26 @@ impl VirtualHost {
         changes: &mut Vec<Change>,
     ) -> Result<Vec<Arc<Exchange>>, Error> {
         let mut left_empty = Vec::new();
+        let heard = self.shared.events.are_heard();
         let Some(sources) = topology.bound_from.remove(destination) else { return Ok(left_empty) };
         for source in sources {
             let Some(source) = topology.exchanges.get(&source).cloned() else { continue };
             let mut matcher = source.matcher.write();
+            let mut gone: Vec<(Vec<u8>, Table)> = Vec::new();
             for binding in matcher.bindings_of(destination) {
+                if heard {
+                    gone.push((binding.key.to_vec(), binding.arguments.clone()));
+                }
                 let row = self.durable_row(&source, destination, binding.key, binding.arguments, RowChange::Delete)?;
                 changes.extend(row);
             }
             matcher.remove_destination(destination);
             let empty = matcher.is_empty();
             drop(matcher);
+            // Not under the lock: telling asks who listens, and that may be this exchange.
+            for (key, arguments) in gone {
+                self.tell_binding("binding.deleted", &source, destination, &key, &arguments);
+            }
             if empty && source.options.auto_delete {
                 left_empty.push(source);
             }

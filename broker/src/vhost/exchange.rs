@@ -8,10 +8,15 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ArgumentProblem, Differing, Error, Kind, Resource};
+use super::aside::forget;
+use super::manner::{Manner, Memory, Seen, resource};
+use crate::delays::DelayLane;
+use crate::error::{Differing, Error, Resource};
 use crate::exchange::{ExchangeKind, Matcher};
 use crate::policy::{Applied, Policies};
-use crate::queue::Queue;
+use crate::queue::{Place, Queue, Restored};
+use crate::shared::Shared;
+use crate::timer::Sleeper;
 use crate::value::Table;
 
 /// What an exchange is declared with.
@@ -42,32 +47,93 @@ pub struct Exchange {
     /// It comes with the broker.
     pub(super) predeclared: bool,
     pub(super) matcher: RwLock<Matcher<Destination>>,
+    pub(super) memory: Memory,
+    pub(super) delays: Option<Arc<DelayLane>>,
+    /// More than the routing key decides what becomes of a message.
+    pub(super) asks_message: bool,
 }
 
 impl Exchange {
+    /// `lane` is the lane of the journal that it has from an earlier run.
     pub(super) fn new(
+        shared: &Arc<Shared>,
         name: Arc<str>,
         vhost: Arc<str>,
         options: ExchangeOptions,
         predeclared: bool,
+        lane: Option<u64>,
     ) -> Result<Arc<Self>, Error> {
-        let alternate = match options.arguments.get("alternate-exchange") {
-            None => None,
-            Some(value) => match value.as_str() {
-                Some(alternate) => Some(Arc::from(alternate)),
-                None => {
-                    return Err(Error::InvalidArgument {
-                        resource: Resource { kind: Kind::Exchange, name, vhost },
-                        name: "alternate-exchange".to_owned(),
-                        value: Box::new(value.clone()),
-                        problem: ArgumentProblem::WrongType,
-                    });
-                }
-            },
-        };
-        let matcher = RwLock::new(Matcher::new(options.kind));
+        let Manner { matcher, memory, delays, alternate } =
+            Manner::of(shared, &resource(&name, &vhost), &options, lane)?;
+        let asks_message = matcher.asks_message() || delays.is_some() || !matches!(memory, Memory::Nothing);
+        let matcher = RwLock::new(matcher);
         let (policy_alternate, applied) = (ArcSwapOption::empty(), Mutex::default());
-        Ok(Arc::new(Self { name, vhost, options, alternate, policy_alternate, applied, predeclared, matcher }))
+        Ok(Arc::new(Self {
+            name,
+            vhost,
+            options,
+            alternate,
+            policy_alternate,
+            applied,
+            predeclared,
+            matcher,
+            memory,
+            delays,
+            asks_message,
+        }))
+    }
+
+    /// The lane of the journal that is its own, where it has one.
+    pub(super) fn lane(&self) -> Option<u64> {
+        match &self.memory {
+            Memory::Seen(seen) if seen.lane.is_some() => seen.lane,
+            _ => self.delays.as_ref().map(|delays| delays.lane()),
+        }
+    }
+
+    /// The virtual host it is in.
+    pub fn vhost(&self) -> &Arc<str> {
+        &self.vhost
+    }
+
+    /// Whether anything is bound to it.
+    pub fn has_bindings(&self) -> bool {
+        !self.matcher.read().is_empty()
+    }
+
+    /// Messages that it holds back for now.
+    pub fn delayed(&self) -> usize {
+        self.delays.as_ref().map_or(0, |delays| delays.len())
+    }
+
+    /// Puts back what was found in its lane at recovery.
+    pub(crate) fn restore(&self, shared: &Shared, entries: Vec<Restored>) {
+        if let Some(delays) = &self.delays {
+            delays.restore(entries);
+        } else if let Memory::Seen(Seen { keys, .. }) = &self.memory {
+            let mut keys = keys.lock();
+            let mut forgotten = Vec::new();
+            for entry in entries {
+                let until_ms = if entry.due_ms() == 0 { u64::MAX } else { entry.due_ms() };
+                match keys.insert(entry.seq(), until_ms, 0, Place::from(entry.position())) {
+                    Some(new) => forgotten.extend(new.forgotten),
+                    None => forgotten.push(Place::from(entry.position())),
+                }
+            }
+            drop(keys);
+            forget(shared, forgotten);
+        }
+    }
+
+    /// The end of what it keeps in the journal. Blocks for as long as that takes.
+    pub(super) fn close(&self, shared: &Shared) {
+        if let Some(delays) = &self.delays {
+            delays.close();
+        }
+        if let Memory::Seen(Seen { keys, lane: Some(_), .. }) = &self.memory {
+            let kept: Vec<Place> = keys.lock().kept().collect();
+            forget(shared, kept);
+        }
     }
 
     /// Its name; empty for the default exchange.
@@ -102,7 +168,7 @@ impl Exchange {
     }
 
     pub(super) fn resource(&self) -> Resource {
-        Resource { kind: Kind::Exchange, name: Arc::clone(&self.name), vhost: Arc::clone(&self.vhost) }
+        resource(&self.name, &self.vhost)
     }
 
     /// Compares with what is declared once more.

@@ -7,6 +7,7 @@ use gantry_storage::Change;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
+use crate::exchange::Binding;
 
 impl VirtualHost {
     fn exchange_resource(&self, name: &str) -> Resource {
@@ -53,13 +54,15 @@ impl VirtualHost {
                     let resource = self.exchange_resource(name);
                     return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
                 }
-                let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
+                let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
+                let exchange = Exchange::new(&self.shared, name, vhost, options, false, None)?;
                 exchange.follow(&topology.policies);
                 let committed = if exchange.options.durable {
                     self.commit(vec![rows::put_exchange(&exchange)?])
                 } else {
                     Pending::nothing()
                 };
+                self.tell_exchange_created(&exchange);
                 topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
                 self.changed();
                 committed
@@ -68,12 +71,19 @@ impl VirtualHost {
         Ok(committed)
     }
 
-    pub(crate) fn restore_exchange(&self, name: &str, options: ExchangeOptions) -> Result<(), Error> {
-        let exchange = Exchange::new(Arc::from(name), Arc::clone(&self.name), options, false)?;
+    pub(crate) fn restore_exchange(
+        &self,
+        name: &str,
+        options: ExchangeOptions,
+        lane: Option<u64>,
+    ) -> Result<Arc<Exchange>, Error> {
+        let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
+        let exchange = Exchange::new(&self.shared, name, vhost, options, false, lane)?;
         let mut topology = self.topology.write();
         exchange.follow(&topology.policies);
-        topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
-        Ok(())
+        topology.exchanges.insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
+        drop(topology);
+        Ok(exchange)
     }
 
     /// Deletes an exchange with all its bindings, those that lead to it included.
@@ -119,13 +129,21 @@ impl VirtualHost {
         changes: &mut Vec<Change>,
     ) -> Result<Vec<Arc<Exchange>>, Error> {
         topology.exchanges.remove(&exchange.name);
+        self.tell_exchange_deleted(exchange);
         if exchange.options.durable {
             changes.push(rows::delete_exchange(exchange));
+        }
+        if exchange.lane().is_some() {
+            // There may be millions of messages: not under the lock of the topology.
+            let (exchange, shared) = (Arc::clone(exchange), Arc::clone(&self.shared));
+            tokio::task::spawn_blocking(move || exchange.close(&shared));
         }
         // What it is bound to.
         let mut matcher = exchange.matcher.write();
         let mut destinations = Vec::new();
         for binding in matcher.bindings() {
+            let Binding { destination, key, arguments } = binding;
+            self.tell_binding("binding.deleted", exchange, destination, key, arguments);
             if exchange.options.durable && binding.destination.is_durable() {
                 let row = rows::DurableBinding {
                     vhost: &self.name,

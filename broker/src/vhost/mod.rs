@@ -1,15 +1,19 @@
 //! A virtual host: one namespace of exchanges, queues and bindings.
 //!
-//! * [`exchange`]: exchanges and destinations; [`route`]: from a key to queues, and the publishers' caches of it.
+//! * [`exchange`]: exchanges and destinations; [`manner`]: what follows from an exchange's type and arguments; [`aside`]: what it
+//!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
 //! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
+//! * [`told`]: what is told of all this; [`trace`]: copies of messages for whoever listens.
 //! * [`rows`]: what is kept of all this in the table.
 //!
 //! Order of locks: topology, then one matcher or one queue. Nothing is awaited under any of them.
 
+mod aside;
 mod bindings;
 mod exchange;
 mod exchanges;
+mod manner;
 mod policies;
 mod publish;
 mod queues;
@@ -17,11 +21,13 @@ mod relay;
 mod route;
 mod rows;
 mod subscription;
+mod told;
+mod trace;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gantry_storage::Change;
 use hashbrown::HashMap;
@@ -33,11 +39,13 @@ pub use self::exchange::{Destination, Exchange, ExchangeOptions};
 pub use self::publish::{Published, Transaction};
 pub use self::queues::{DeleteQueue, QueueName};
 pub(crate) use self::relay::Parcel;
-pub(crate) use self::route::Queues;
+pub(crate) use self::route::{Reached, further_keys};
 pub use self::route::{Route, RouteCache};
 pub(crate) use self::rows::Rows;
 pub use self::subscription::Subscription;
+pub use self::trace::{TRACE_EXCHANGE, TracedBy};
 use crate::error::Error;
+use crate::events::EVENT_EXCHANGE;
 use crate::exchange::ExchangeKind;
 use crate::policy::Policies;
 use crate::queue::Queue;
@@ -67,11 +75,14 @@ pub struct VirtualHost {
     /// Rises with every change of the topology, so that cached routes know that they are old.
     epoch: AtomicU64,
     shared: Arc<Shared>,
+    /// Whoever listens gets a copy of each message.
+    traced: AtomicBool,
 }
 
 impl VirtualHost {
-    /// A virtual host with the exchanges that every one has.
-    pub(crate) fn new(shared: Arc<Shared>, name: Arc<str>) -> Result<Arc<Self>, Error> {
+    /// A virtual host with the exchanges that every one has; the default one has one more, for events.
+    pub(crate) fn new(shared: Arc<Shared>, name: Arc<str>, is_default: bool) -> Result<Arc<Self>, Error> {
+        let events = is_default.then_some((EVENT_EXCHANGE, ExchangeKind::Topic, true));
         let predeclared = [
             ("", ExchangeKind::Direct, false),
             ("amq.direct", ExchangeKind::Direct, false),
@@ -79,16 +90,22 @@ impl VirtualHost {
             ("amq.headers", ExchangeKind::Headers, false),
             ("amq.match", ExchangeKind::Headers, false),
             ("amq.topic", ExchangeKind::Topic, false),
-            ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+            (TRACE_EXCHANGE, ExchangeKind::Topic, true),
         ];
         let mut topology = Topology::default();
-        for (exchange, kind, internal) in predeclared {
+        for (exchange, kind, internal) in predeclared.into_iter().chain(events) {
             let options =
                 ExchangeOptions { kind, durable: true, auto_delete: false, internal, arguments: Table::default() };
-            let exchange = Exchange::new(Arc::from(exchange), Arc::clone(&name), options, true)?;
+            let exchange = Exchange::new(&shared, Arc::from(exchange), Arc::clone(&name), options, true, None)?;
             topology.exchanges.insert(Arc::clone(exchange.name()), exchange);
         }
-        Ok(Arc::new(Self { name, topology: RwLock::new(topology), epoch: AtomicU64::new(1), shared }))
+        Ok(Arc::new(Self {
+            name,
+            topology: RwLock::new(topology),
+            epoch: AtomicU64::new(1),
+            shared,
+            traced: AtomicBool::new(false),
+        }))
     }
 
     /// Its name.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use gantry_storage::{Append, JournalError, Position, Ref, Ticket};
+use gantry_storage::{Append, Appended, JournalError, Position, Ref, Ticket};
 use smallvec::SmallVec;
 
 use super::VirtualHost;
-use super::route::{Queues, Route};
+use super::aside::Aside;
+use super::route::{Reached, Route};
 use crate::error::Error;
+use crate::exchange::deduplication_key;
 use crate::inbox::Wakes;
 use crate::message::{Message, Meta};
 use crate::queue::{Admission, Arrival, Lease, Queue};
+use crate::shared::Shared;
 
 /// What became of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +27,14 @@ pub struct Published {
 }
 
 /// One queue's part in a message: its place there, whether the journal keeps it.
-pub(super) struct Target<'a> {
+struct Target<'a> {
     queue: &'a Arc<Queue>,
     seq: u64,
     stored: bool,
     /// The message that it has promised room to, or waits for at its place, until that has come.
     promised: Option<&'a Arc<Message>>,
+    /// Nothing else with its deduplication header comes into the queue from now on; until it has come, it may still not.
+    claimed: bool,
 }
 
 impl Drop for Target<'_> {
@@ -37,20 +42,27 @@ impl Drop for Target<'_> {
         if let Some(message) = self.promised.take() {
             self.queue.break_promise(message, self.seq);
         }
+        if self.claimed {
+            self.queue.release_claim(self.seq);
+        }
     }
 }
 
 /// The queues that a message goes to.
 #[derive(Default)]
-pub(super) struct Targets<'a> {
+struct Targets<'a> {
     taking: SmallVec<[Target<'a>; 4]>,
-    /// What the journal is told, of those that keep it.
-    pub(super) refs: Refs,
+    /// What the journal is told: first those of queues that keep it.
+    refs: Refs,
+    /// Queues that have it already, by its deduplication header.
+    duplicates: usize,
+    /// Stands for that header, where a queue asked for it.
+    key: Option<u64>,
     /// Queues that had no room.
-    pub(super) refused: usize,
+    refused: usize,
 }
 
-pub(super) type Refs = SmallVec<[Ref; 4]>;
+type Refs = SmallVec<[Ref; 4]>;
 
 impl VirtualHost {
     /// Publishes a message: a plain function that only touches memory. `now_ms` is the time in milliseconds since the epoch
@@ -65,13 +77,30 @@ impl VirtualHost {
         now_ms: u64,
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
-        let mut walked = Queues::new();
-        let queues = self.queues_of(route, message, &mut walked);
+        let mut reached = Reached::default();
+        let queues = self.queues_of(route, message, now_ms, &mut reached);
+        self.publish_to(route, queues, message, now_ms, wakes)
+    }
+
+    /// Publishes a message to queues, and to whoever holds it back.
+    #[inline]
+    pub(super) fn publish_to(
+        &self,
+        route: &Route,
+        (queues, aside): (&[Arc<Queue>], Option<&mut Aside>),
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
         let mut targets = targets_of(queues, message, true);
         let mut first = None;
         let mut durable = None;
+        let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
+        let kept = targets.refs.len();
+        if let Some(aside) = &aside {
+            aside.add_refs(&mut targets.refs, &mut meta);
+        }
         if !targets.refs.is_empty() {
-            let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
             let mut prefix = Prefix::new();
             let (prefix, meta) = prefix.fill(message, &meta);
             let record = Append { refs: &targets.refs, meta, payload: &[prefix, message.data()] };
@@ -82,6 +111,9 @@ impl VirtualHost {
         let arrival = Arrival { message, now_ms, ticket: durable };
         let refused = targets.refused;
         let routed = enqueue_all(&mut targets, arrival, first, wakes) + self.reply(route, message, wakes);
+        if let Some(aside) = aside {
+            durable = durable.max(aside.published(&self.shared, behind(first, kept)));
+        }
         Ok(Published { routed, refused, durable })
     }
 
@@ -97,25 +129,20 @@ impl VirtualHost {
         now_ms: u64,
         wakes: &mut Wakes,
     ) -> Result<(Vec<usize>, Option<Ticket>), Error> {
-        let mut walked: Vec<Queues> = transaction.publishes.iter().map(|_| Queues::new()).collect();
+        let mut reached: Vec<Reached> = transaction.publishes.iter().map(|_| Reached::default()).collect();
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
-        for ((route, message), walked) in transaction.publishes.iter().zip(&mut walked) {
-            let targets = targets_of(self.queues_of(route, message, walked), message, true);
-            let meta = Meta { published_ms: now_ms, essentials: message.essentials() };
-            let mut prefix = Prefix::new();
-            prefix.fill(message, &meta);
-            prepared.push((targets, prefix));
+        for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
+            let (queues, aside) = self.queues_of(route, message, now_ms, reached);
+            prepared.push(Prepared::new(queues, aside, message, now_ms, true));
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
             .zip(&transaction.publishes)
-            .map(|((_, prefix), (_, message))| [prefix.prefix.as_slice(), message.data()])
+            .map(|(prepared, (_, message))| [prepared.prefix.prefix.as_slice(), message.data()])
             .collect();
         let mut record = gantry_storage::Transaction::default();
-        for ((targets, prefix), payload) in prepared.iter().zip(&payloads) {
-            if !targets.refs.is_empty() {
-                record.appends.push(Append { refs: &targets.refs, meta: &prefix.meta, payload });
-            }
+        for (prepared, payload) in prepared.iter().zip(&payloads) {
+            record.appends.extend(prepared.append(payload));
         }
         for (queue, leases) in &transaction.accepts {
             record.settles.extend(leases.iter().filter_map(|lease| queue.leased_position(*lease)));
@@ -127,13 +154,15 @@ impl VirtualHost {
             appended = all;
             durable = Some(ticket);
         }
+        drop(record);
+        drop(payloads);
         let mut appended = appended.into_iter();
         let mut routed = Vec::with_capacity(prepared.len());
-        for ((targets, _), (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
-            let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            let queues =
-                targets.refused + enqueue_all(targets, Arrival { message, now_ms, ticket: durable }, first, wakes);
-            routed.push(queues + self.reply(route, message, wakes));
+        for (prepared, (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
+            let arrival = Arrival { message, now_ms, ticket: durable };
+            let (taken, ticket) = prepared.arrive(&self.shared, arrival, &mut appended, wakes);
+            routed.push(taken + prepared.refused() + self.reply(route, message, wakes));
+            durable = durable.max(ticket);
         }
         for (queue, leases) in &transaction.accepts {
             queue.settle_committed(leases, wakes);
@@ -162,64 +191,133 @@ pub struct Transaction {
     pub accepts: Vec<(Arc<Queue>, Vec<Lease>)>,
 }
 
+/// One of several messages that are published together.
+pub(super) struct Prepared<'a> {
+    targets: Targets<'a>,
+    /// References of queues, which come first.
+    kept: usize,
+    pub(super) prefix: Prefix,
+    aside: Option<&'a mut Aside>,
+}
+
+impl<'a> Prepared<'a> {
+    /// `dead_letters`: what a queue does not take goes where its rules say.
+    pub(super) fn new(
+        queues: &'a [Arc<Queue>],
+        aside: Option<&'a mut Aside>,
+        message: &'a Arc<Message>,
+        now_ms: u64,
+        dead_letters: bool,
+    ) -> Self {
+        let mut targets = targets_of(queues, message, dead_letters);
+        let kept = targets.refs.len();
+        let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
+        if let Some(aside) = &aside {
+            aside.add_refs(&mut targets.refs, &mut meta);
+        }
+        let mut prefix = Prefix::new();
+        prefix.fill(message, &meta);
+        Self { targets, kept, prefix, aside }
+    }
+
+    /// Queues that had no room.
+    pub(super) fn refused(&self) -> usize {
+        self.targets.refused
+    }
+
+    /// No queue takes it, and nobody holds it back.
+    pub(super) fn is_nowhere(&self) -> bool {
+        let held = self.aside.as_ref().is_some_and(|aside| aside.is_held());
+        self.targets.taking.is_empty() && self.targets.duplicates == 0 && !held
+    }
+
+    /// Its part of the record, where it is stored at all.
+    pub(super) fn append<'s>(&'s self, payload: &'s [&'s [u8]; 2]) -> Option<Append<'s>> {
+        let (refs, meta) = (&self.targets.refs, &self.prefix.meta);
+        (!refs.is_empty()).then_some(Append { refs, meta, payload })
+    }
+
+    /// Puts it where it goes, now that the record is written. How many queues took it, and what else has to be durable.
+    pub(super) fn arrive(
+        &mut self,
+        shared: &Shared,
+        arrival: Arrival<'_>,
+        appended: &mut impl Iterator<Item = Appended>,
+        wakes: &mut Wakes,
+    ) -> (usize, Option<Ticket>) {
+        let stored = !self.targets.refs.is_empty();
+        let first = if stored { appended.next().map(|appended| appended.position) } else { None };
+        let routed = enqueue_all(&mut self.targets, arrival, first, wakes);
+        let ticket = self.aside.as_mut().and_then(|aside| aside.published(shared, behind(first, self.kept)));
+        (routed, ticket)
+    }
+}
+
+/// The position so many references behind the first one of a record.
+fn behind(first: Option<Position>, refs: usize) -> Option<Position> {
+    first.map(|first| Position { slot: first.slot + refs as u32, ..first })
+}
+
 /// The bytes that are stored in front of a message.
 pub(super) struct Prefix {
     pub(super) prefix: SmallVec<[u8; 128]>,
-    pub(super) meta: SmallVec<[u8; 24]>,
+    meta: SmallVec<[u8; 24]>,
 }
 
 impl Prefix {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { prefix: SmallVec::new(), meta: SmallVec::new() }
     }
 
-    pub(super) fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
+    fn fill(&mut self, message: &Message, meta: &Meta) -> (&[u8], &[u8]) {
         message.stored_prefix(meta, &mut self.prefix);
         self.meta = meta.encode(self.prefix.len(), message.head().len());
         (&self.prefix, &self.meta)
     }
 }
 
-impl Targets<'_> {
-    /// No queue takes it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.taking.is_empty()
-    }
-}
-
 /// Asks the queues for room and gives the message a place in each that has some. `dead_letters`: what a queue does not take
 /// goes where its rules say.
-pub(super) fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_letters: bool) -> Targets<'a> {
+fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_letters: bool) -> Targets<'a> {
     let mut targets = Targets::default();
     for queue in queues {
+        let seq = queue.next_seq();
+        let mut claimed = false;
+        if queue.deduplicates() {
+            targets.key = targets.key.or_else(|| deduplication_key(message.properties()));
+            if let Some(key) = targets.key {
+                claimed = queue.claim(key, seq);
+                if !claimed {
+                    targets.duplicates += 1;
+                    continue;
+                }
+            }
+        }
         let promised = match queue.admit(message, dead_letters) {
             Admission::Open => None,
             Admission::Promised => Some(message),
             Admission::Refused => {
+                if claimed {
+                    queue.release_claim(seq);
+                }
                 targets.refused += 1;
                 continue;
             }
         };
         let stored = queue.keeps(message);
-        let seq = queue.next_seq();
         if stored {
             targets.refs.push(Ref { lane: queue.lane(), seq });
         }
-        targets.taking.push(Target { queue, seq, stored, promised });
+        targets.taking.push(Target { queue, seq, stored, promised, claimed });
     }
     targets
 }
 
 /// Puts a message into its queues. `first` is the position of the first reference of the record; each queue that keeps the
 /// message has one, in the order of the targets. How many took it.
-pub(super) fn enqueue_all(
-    targets: &mut Targets<'_>,
-    arrival: Arrival<'_>,
-    first: Option<Position>,
-    wakes: &mut Wakes,
-) -> usize {
+fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Position>, wakes: &mut Wakes) -> usize {
     let mut slot = 0;
-    let mut routed = 0;
+    let mut routed = targets.duplicates;
     for target in &mut targets.taking {
         let stored = if target.stored {
             let position = first.map(|first| Position { slot: first.slot + slot, ..first });
@@ -229,6 +327,7 @@ pub(super) fn enqueue_all(
             None
         };
         let promised = target.promised.take().is_some();
+        target.claimed = false;
         routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, promised, wakes));
     }
     routed

@@ -132,6 +132,7 @@ impl VirtualHost {
         queue.adopt(applied);
         if !queue.survives() {
             self.insert_queue(&mut topology, &queue);
+            self.tell_queue_created(&queue, connection);
             return Ok((queue, Pending::nothing()));
         }
         let row = rows::put_queue(&queue)?;
@@ -143,6 +144,9 @@ impl VirtualHost {
         tokio::spawn(async move {
             let result = committed.wait().await;
             vhost.end_declaration(&declared, result.is_ok());
+            if result.is_ok() {
+                vhost.tell_queue_created(&declared, connection);
+            }
             sender.send_replace(Some(result));
         });
         Ok((queue, Pending(Awaited::Queue(done))))
@@ -233,7 +237,9 @@ impl VirtualHost {
 
     fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) -> Result<Pending, Error> {
         let mut changes: Vec<Change> = Vec::new();
-        topology.queues.remove(queue.name());
+        if topology.queues.remove(queue.name()).is_some() {
+            self.tell_queue_deleted(queue);
+        }
         if let Some(owner) = queue.owner()
             && let Some(queues) = topology.exclusive.get_mut(&owner)
         {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use gantry_storage::{Append, Position};
+use gantry_storage::Position;
 
 use super::VirtualHost;
-use super::publish::{Prefix, enqueue_all, targets_of};
-use super::route::Queues;
+use super::publish::Prepared;
+use super::route::Reached;
 use crate::error::Error;
 use crate::inbox::Wakes;
-use crate::message::{Message, Meta};
+use crate::message::Message;
 use crate::queue::Arrival;
 
 /// A message that is to be in other queues, and no more in the one that it comes from.
@@ -19,8 +19,8 @@ pub(crate) struct Parcel {
     pub(crate) taken_from: Option<Position>,
     /// As it is from now on.
     pub(crate) message: Arc<Message>,
-    /// The queues that it goes to; where there are none, it ends here.
-    pub(crate) queues: Queues,
+    /// Where it goes; if nowhere, it ends here.
+    pub(crate) reached: Reached,
     /// It stays where it is while all of those are full; otherwise it is lost to them.
     pub(crate) waits_for_room: bool,
 }
@@ -31,31 +31,30 @@ impl VirtualHost {
     ///
     /// # Errors
     /// The disk is full: then nothing has happened. The journal has failed.
-    pub(crate) fn relay(&self, parcels: &[Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<Vec<usize>, Error> {
+    pub(crate) fn relay(&self, parcels: &mut [Parcel], now_ms: u64, wakes: &mut Wakes) -> Result<Vec<usize>, Error> {
         let mut prepared = Vec::with_capacity(parcels.len());
         let mut staying = Vec::new();
-        for (index, parcel) in parcels.iter().enumerate() {
-            let targets = targets_of(&parcel.queues, &parcel.message, !parcel.waits_for_room);
-            if parcel.waits_for_room && targets.refused > 0 && targets.is_empty() {
+        let mut messages = Vec::with_capacity(parcels.len());
+        let mut record = gantry_storage::Transaction::default();
+        for (index, Parcel { taken_from, message, reached, waits_for_room }) in parcels.iter_mut().enumerate() {
+            let aside = reached.aside.as_deref_mut();
+            let one = Prepared::new(&reached.queues, aside, message, now_ms, !*waits_for_room);
+            if *waits_for_room && one.refused() > 0 && one.is_nowhere() {
                 staying.push(index);
+            } else {
+                record.settles.extend(*taken_from);
             }
-            let mut prefix = Prefix::new();
-            prefix.fill(&parcel.message, &Meta { published_ms: now_ms, essentials: parcel.message.essentials() });
-            prepared.push((targets, prefix));
+            prepared.push(one);
+            messages.push(&*message);
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
-            .zip(parcels)
-            .map(|((_, prefix), parcel)| [prefix.prefix.as_slice(), parcel.message.data()])
+            .zip(&messages)
+            .map(|(prepared, message)| [prepared.prefix.prefix.as_slice(), message.data()])
             .collect();
-        let mut record = gantry_storage::Transaction::default();
-        for ((targets, prefix), payload) in prepared.iter().zip(&payloads) {
-            if !targets.refs.is_empty() {
-                record.appends.push(Append { refs: &targets.refs, meta: &prefix.meta, payload });
-            }
+        for (prepared, payload) in prepared.iter().zip(&payloads) {
+            record.appends.extend(prepared.append(payload));
         }
-        let leaving = parcels.iter().enumerate().filter(|(index, _)| staying.binary_search(index).is_err());
-        record.settles.extend(leaving.filter_map(|(_, parcel)| parcel.taken_from));
         let (mut appended, mut durable) = (Vec::new(), None);
         if !record.appends.is_empty() {
             let (all, ticket) = self.shared.journal.transact(&record)?;
@@ -64,10 +63,15 @@ impl VirtualHost {
             // Nothing needs room: a full disk is no reason to wait.
             self.shared.journal.settle(&record.settles)?;
         }
+        drop(record);
+        drop(payloads);
         let mut appended = appended.into_iter();
-        for ((targets, _), parcel) in prepared.iter_mut().zip(parcels) {
-            let first = if targets.refs.is_empty() { None } else { appended.next().map(|appended| appended.position) };
-            enqueue_all(targets, Arrival { message: &parcel.message, now_ms, ticket: durable }, first, wakes);
+        for (index, (prepared, message)) in prepared.iter_mut().zip(messages).enumerate() {
+            // What stays is routed once more, and what exchanges noted of it is undone until then.
+            if staying.binary_search(&index).is_err() {
+                // Nobody else waits for any of it to be durable.
+                prepared.arrive(&self.shared, Arrival { message, now_ms, ticket: durable }, &mut appended, wakes);
+            }
         }
         Ok(staying)
     }

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use super::aside::{Aside, Passage};
 use super::exchange::{Destination, Exchange};
 use super::{Topology, VirtualHost};
 use crate::error::{Error, Forbidden, Kind, Resource};
-use crate::exchange::ExchangeKind;
-use crate::message::{Address, Message};
+use crate::message::{Address, Message, Properties};
 use crate::queue::Queue;
 use crate::replies;
-use crate::value::Table;
+use crate::shared::Shared;
+use crate::value::Value;
 
 /// Queues that a publisher's routes lead to at most before it starts anew; a route itself weighs as much as some of them.
 const CACHED_QUEUES_MAX: usize = 16 * 1024;
@@ -23,6 +24,35 @@ pub(crate) type Queues = SmallVec<[Arc<Queue>; 4]>;
 
 /// Addresses of requesters.
 pub(super) type Addresses = SmallVec<[Bytes; 1]>;
+/// How many places are looked at before those that stand there twice are taken out.
+const PLACES_FEW: usize = 1024;
+
+/// Where one message goes.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) queues: Queues,
+    /// What exchanges do with it beside that.
+    pub(crate) aside: Option<Box<Aside>>,
+}
+
+impl Reached {
+    /// It goes nowhere, and nobody holds it back for later.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.queues.is_empty() && !self.aside.as_ref().is_some_and(|aside| aside.is_held())
+    }
+}
+
+/// Further routing keys of a message that was published before, as far as it says: its header `CC`.
+pub(crate) fn further_keys(message: &Message) -> Vec<Bytes> {
+    let headers = message.properties().headers.as_ref();
+    let keys = headers.and_then(|headers| headers.get("CC")).and_then(Value::as_array).unwrap_or_default();
+    keys.iter()
+        .filter_map(|key| match key {
+            Value::Text(key) => Some(Bytes::copy_from_slice(key.as_bytes())),
+            _ => None,
+        })
+        .collect()
+}
 
 /// Where messages with this exchange and routing key go.
 #[derive(Debug)]
@@ -30,11 +60,11 @@ pub struct Route {
     pub(super) address: Arc<Address>,
     exchange: Arc<Exchange>,
     /// Further keys by which the message goes to the same exchange.
-    copies: Vec<Bytes>,
+    pub(super) copies: Vec<Bytes>,
     /// Requesters among those keys.
     pub(super) replies: Addresses,
-    /// None where the message's headers decide.
-    queues: Option<Queues>,
+    /// None where the message decides, and not only where it goes by.
+    pub(super) queues: Option<Queues>,
 }
 
 impl Route {
@@ -125,9 +155,7 @@ impl VirtualHost {
     fn find_route(&self, exchange: &str, key: &[u8]) -> Option<Arc<Route>> {
         let topology = self.topology.read();
         let exchange = Arc::clone(topology.exchanges.get(exchange)?);
-        let mut walk = Walk::new(&topology, key, None);
-        walk.from(&exchange);
-        let queues = (!walk.asked_headers).then_some(walk.queues);
+        let queues = Walk::new(&topology, &self.shared, key, &[]).for_all(&exchange);
         drop(topology);
         let exchange_name = Arc::clone(&exchange.name);
         let routing_key = Bytes::copy_from_slice(key);
@@ -143,49 +171,74 @@ impl VirtualHost {
     /// to, once.
     pub fn route_copies(&self, route: &Route, copies: Vec<Bytes>) -> Arc<Route> {
         let topology = self.topology.read();
-        let mut asked_headers = route.queues.is_none();
-        let mut queues = route.queues.clone().unwrap_or_default();
-        let mut replies = route.replies.clone();
-        for key in &copies {
-            if is_requester(&route.exchange, key) {
-                replies.push(key.clone());
-            }
-            let mut walk = Walk::new(&topology, key, None);
-            walk.from(&route.exchange);
-            asked_headers |= walk.asked_headers;
-            merge(&mut queues, walk.queues);
-        }
+        let queues = Walk::new(&topology, &self.shared, &route.address.routing_key, &copies).for_all(&route.exchange);
         drop(topology);
-        dedup(&mut queues);
         let (address, exchange) = (Arc::clone(&route.address), Arc::clone(&route.exchange));
+        let mut replies = route.replies.clone();
+        replies.extend(copies.iter().filter(|key| is_requester(&route.exchange, key)).cloned());
         replies.sort_unstable();
         replies.dedup();
-        Arc::new(Route { address, exchange, copies, replies, queues: (!asked_headers).then_some(queues) })
+        Arc::new(Route { address, exchange, copies, replies, queues })
     }
 
-    /// The queues for one message.
-    pub(crate) fn queues_of<'r>(
+    /// The queues for one message, and what exchanges do with it beside that.
+    pub(super) fn queues_of<'r>(
         &self,
         route: &'r Route,
-        message: &Message,
-        walked: &'r mut Queues,
-    ) -> &'r [Arc<Queue>] {
+        message: &Arc<Message>,
+        now_ms: u64,
+        reached: &'r mut Reached,
+    ) -> (&'r [Arc<Queue>], Option<&'r mut Aside>) {
         if let Some(queues) = &route.queues {
-            return queues;
+            return (queues, None);
         }
+        *reached = self.walk(route, message, now_ms);
+        (&reached.queues, reached.aside.as_deref_mut())
+    }
+
+    /// As `queues_of`, to keep.
+    pub(crate) fn reached(&self, route: &Route, message: &Arc<Message>, now_ms: u64) -> Reached {
+        match &route.queues {
+            Some(queues) => Reached { queues: queues.clone(), aside: None },
+            None => self.walk(route, message, now_ms),
+        }
+    }
+
+    /// Where a message goes from an exchange that it has come to, whatever its address is. Nowhere if there is no such exchange.
+    pub(crate) fn reach(
+        &self,
+        cache: &mut RouteCache,
+        exchange: &str,
+        message: &Arc<Message>,
+        further_keys: Vec<Bytes>,
+        now_ms: u64,
+    ) -> Reached {
+        let Some(mut route) = self.route_internally(cache, exchange, &message.address().routing_key) else {
+            return Reached::default();
+        };
+        if !further_keys.is_empty() {
+            route = self.route_copies(&route, further_keys);
+        }
+        self.reached(&route, message, now_ms)
+    }
+
+    fn walk(&self, route: &Route, message: &Arc<Message>, now_ms: u64) -> Reached {
         let topology = self.topology.read();
-        let mut walk = Walk::new(&topology, &route.address.routing_key, Some(message));
-        walk.from(&route.exchange);
-        *walked = walk.queues;
-        for key in &route.copies {
-            let mut walk = Walk::new(&topology, key, Some(message));
-            walk.from(&route.exchange);
-            merge(walked, walk.queues);
-        }
-        if !route.copies.is_empty() {
-            dedup(walked);
-        }
-        walked
+        let walk = Walk::new(&topology, &self.shared, &route.address.routing_key, &route.copies);
+        walk.for_one(&route.exchange, message, now_ms)
+    }
+
+    /// Where a message goes that comes to an exchange just now, by whoever holds the lock of the topology.
+    pub(super) fn reach_locked(
+        &self,
+        topology: &Topology,
+        exchange: &Arc<Exchange>,
+        message: &Arc<Message>,
+        now_ms: u64,
+    ) -> Reached {
+        let keys = further_keys(message);
+        let walk = Walk::new(topology, &self.shared, &message.address().routing_key, &keys);
+        walk.for_one(exchange, message, now_ms)
     }
 }
 
@@ -197,74 +250,117 @@ fn is_requester(exchange: &Exchange, key: &[u8]) -> bool {
 /// One walk from an exchange to queues.
 struct Walk<'a> {
     topology: &'a Topology,
+    shared: &'a Shared,
     key: &'a [u8],
-    /// None while only the key is known: then headers count as absent, and that they were asked for is noted.
-    message: Option<&'a Message>,
-    asked_headers: bool,
+    further_keys: &'a [Bytes],
+    /// None while only the keys are known: then everything else counts as absent, and that it was asked for is noted.
+    message: Option<(&'a Arc<Message>, u64)>,
+    asked_message: bool,
     seen: SmallVec<[*const Exchange; 8]>,
-    queues: Queues,
+    reached: Reached,
 }
 
 impl<'a> Walk<'a> {
-    fn new(topology: &'a Topology, key: &'a [u8], message: Option<&'a Message>) -> Self {
-        Self { topology, key, message, asked_headers: false, seen: SmallVec::new(), queues: Queues::new() }
+    fn new(topology: &'a Topology, shared: &'a Shared, key: &'a [u8], further_keys: &'a [Bytes]) -> Self {
+        let (seen, reached) = (SmallVec::new(), Reached::default());
+        Self { topology, shared, key, further_keys, message: None, asked_message: false, seen, reached }
+    }
+
+    /// Where all messages go that have these keys; none where more than the keys decides.
+    fn for_all(mut self, start: &Arc<Exchange>) -> Option<Queues> {
+        self.from(start);
+        (!self.asked_message).then_some(self.reached.queues)
+    }
+
+    /// Where this message goes.
+    fn for_one(mut self, start: &Arc<Exchange>, message: &'a Arc<Message>, now_ms: u64) -> Reached {
+        self.message = Some((message, now_ms));
+        self.from(start);
+        self.reached
     }
 
     /// Follows everything that is bound, each exchange once: bindings between exchanges may go in circles.
     fn from(&mut self, start: &Arc<Exchange>) {
-        let mut todo: SmallVec<[Arc<Exchange>; 4]> = SmallVec::from_elem(Arc::clone(start), 1);
+        let mut todo: Todo = SmallVec::from_elem(Arc::clone(start), 1);
         while let Some(exchange) = todo.pop() {
             if self.seen.contains(&Arc::as_ptr(&exchange)) {
                 continue;
             }
             self.seen.push(Arc::as_ptr(&exchange));
-            let mut matched = false;
-            if exchange.name.is_empty() {
-                // The default exchange has every queue bound by its name, without anybody keeping a list.
-                let queue = std::str::from_utf8(self.key).ok().and_then(|name| self.topology.queues.get(name));
-                if let Some(queue) = queue {
-                    matched = true;
-                    self.queues.push(Arc::clone(queue));
-                }
-            } else {
-                if exchange.options.kind == ExchangeKind::Headers {
-                    self.asked_headers = true;
-                }
-                let message = self.message;
-                let headers =
-                    || -> Option<&Table> { message.and_then(|message| message.properties().headers.as_ref()) };
-                exchange.matcher.read().matches(self.key, &headers, &mut |destination| match destination {
-                    Destination::Queue(queue) if !queue.is_visible() => {}
-                    Destination::Queue(queue) => {
-                        matched = true;
-                        self.queues.push(Arc::clone(queue));
-                    }
-                    Destination::Exchange(next) => {
-                        matched = true;
-                        todo.push(Arc::clone(next));
-                    }
-                });
-            }
-            if !matched
+            if !self.through(&exchange, &mut todo)
                 && let Some(alternate) = exchange.alternate().and_then(|name| self.topology.exchanges.get(&name))
             {
                 todo.push(Arc::clone(alternate));
             }
         }
-        if self.seen.len() > 1 {
-            dedup(&mut self.queues);
+        if self.seen.len() > 1 || !self.further_keys.is_empty() {
+            dedup(&mut self.reached.queues);
         }
+    }
+
+    /// Through one exchange; false where it leads nowhere.
+    fn through(&mut self, exchange: &Arc<Exchange>, todo: &mut Todo) -> bool {
+        if exchange.name.is_empty() {
+            return self.through_default();
+        }
+        if exchange.asks_message {
+            self.asked_message = true;
+            if let Some((message, now_ms)) = self.message {
+                match exchange.admit(self.shared, message, now_ms, &mut self.reached.aside) {
+                    Passage::Now => {}
+                    // It is not lost, so that the alternate exchange has nothing to do with it.
+                    Passage::Later => return true,
+                    Passage::Never => return false,
+                }
+            }
+        }
+        let mut matched = false;
+        let message = self.message;
+        let properties = || -> Option<&Properties> { message.map(|(message, _)| message.properties()) };
+        let matcher = exchange.matcher.read();
+        let queues = &mut self.reached.queues;
+        let mut visit = |key: &[u8], queues: &mut Queues, todo: &mut Todo| {
+            matcher.matches(key, &properties, &mut |destination| {
+                match destination {
+                    // Its row is not on stable storage yet.
+                    Destination::Queue(queue) if !queue.is_visible() => return,
+                    Destination::Queue(queue) => queues.push(Arc::clone(queue)),
+                    Destination::Exchange(next) => todo.push(Arc::clone(next)),
+                }
+                matched = true;
+            });
+        };
+        visit(self.key, queues, todo);
+        if matcher.asks_each_key() {
+            // Every key may lead to all of them: duplicates go before they outnumber what is there.
+            let mut few = PLACES_FEW;
+            for key in self.further_keys {
+                visit(key, queues, todo);
+                if queues.len() + todo.len() > few {
+                    dedup(queues);
+                    todo.sort_unstable_by_key(Arc::as_ptr);
+                    todo.dedup_by_key(|exchange| Arc::as_ptr(exchange));
+                    few = PLACES_FEW.max(2 * (queues.len() + todo.len()));
+                }
+            }
+        }
+        matched
+    }
+
+    /// The default exchange has every queue bound by its name, without anybody keeping a list.
+    fn through_default(&mut self) -> bool {
+        let mut matched = false;
+        for key in std::iter::once(self.key).chain(self.further_keys.iter().map(|key| &**key)) {
+            if let Some(queue) = std::str::from_utf8(key).ok().and_then(|name| self.topology.queues.get(name)) {
+                matched = true;
+                self.reached.queues.push(Arc::clone(queue));
+            }
+        }
+        matched
     }
 }
 
-/// Adds the queues of a further key. Duplicates go before they outnumber what is there, since every key may lead to all of
-/// them; [`dedup`] is due at the end.
-fn merge(queues: &mut Queues, more: Queues) {
-    if queues.len() + more.len() > queues.capacity() {
-        dedup(queues);
-    }
-    queues.extend(more);
-}
+type Todo = SmallVec<[Arc<Exchange>; 4]>;
 
 /// A queue that is reached on several ways gets the message once.
 fn dedup(queues: &mut Queues) {

@@ -24,6 +24,9 @@ pub(crate) struct ExchangeRow {
     pub(crate) vhost: String,
     pub(crate) name: String,
     pub(crate) options: ExchangeOptions,
+    /// Its lane of the journal, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<u64>,
 }
 
 /// A durable queue.
@@ -104,6 +107,7 @@ pub(super) fn put_exchange(exchange: &Exchange) -> Result<Change, Error> {
         vhost: exchange.vhost.to_string(),
         name: exchange.name.to_string(),
         options: exchange.options.clone(),
+        lane: exchange.lane(),
     };
     put(EXCHANGES, exchange_key(&exchange.vhost, &exchange.name), &row)
 }

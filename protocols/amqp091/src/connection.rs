@@ -63,7 +63,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
         // There is nothing yet that a client would have to be told about.
         () = shutdown.requested() => return,
     };
-    let agreed = match agreed {
+    let mut agreed = match agreed {
         Ok(Ok(agreed)) => agreed,
         Ok(Err(HandshakeError::Failure(failure))) => {
             tracing::info!(%peer, reply = failure.reply_text(), "connection refused");
@@ -92,10 +92,13 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
         client = agreed.client,
         "connected"
     );
-    let heartbeat = Heartbeat::new(agreed.heartbeat_s);
+    let (heartbeat_s, client_properties) = (agreed.heartbeat_s, std::mem::take(&mut agreed.client_properties));
+    let heartbeat = Heartbeat::new(heartbeat_s);
     let durable = broker.watch_durable();
     let alarms = broker.alarms();
     let client = Client::new(agreed, limits, Arc::clone(stats));
+    client.tell_connected(&client_properties, connection.tls.is_some(), heartbeat_s);
+    drop(client_properties);
     let Connection { stream, shutdown, .. } = connection;
     let mut running = Running {
         client,
@@ -113,6 +116,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
     let end = running.run().await;
     let Running { mut client, mut stream, input, .. } = running;
     client.end();
+    client.tell_disconnected();
     let out = std::mem::take(&mut client.out);
     drop(client);
     match end {

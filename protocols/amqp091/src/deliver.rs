@@ -85,6 +85,7 @@ impl Client {
             self.fail_channel(channel, &does_not_fit());
             return;
         }
+        let traced = self.session.vhost().is_traced().then(|| Arc::clone(&granted.queue));
         open.last_delivery_tag += 1;
         let delivery_tag = open.last_delivery_tag;
         let (exchange, routing_key) = address(&message);
@@ -97,6 +98,9 @@ impl Client {
             open.unacked.push(Unacked { tag: delivery_tag, queue: granted.queue, lease, consumed });
         }
         self.send_content(channel, &message, &annotations);
+        if let Some(queue) = traced {
+            self.trace_delivery(channel, &message, queue.name(), granted.redelivered);
+        }
     }
 
     fn deliver_reply(&mut self, reply: &Reply) {
@@ -139,6 +143,7 @@ impl Client {
             return;
         }
         let Some(open) = self.channels.get_mut(&channel) else { return self.release(Item::Delivery(granted)) };
+        let traced = self.session.vhost().is_traced().then(|| Arc::clone(&granted.queue));
         open.last_delivery_tag += 1;
         let tag = open.last_delivery_tag;
         let (exchange, routing_key) = address(&message);
@@ -148,6 +153,9 @@ impl Client {
             open.unacked.push(Unacked { tag, queue: granted.queue, lease, consumed: false });
         }
         self.send_content(channel, &message, &annotations);
+        if let Some(queue) = traced {
+            self.trace_delivery(channel, &message, queue.name(), granted.redelivered);
+        }
     }
 }
 

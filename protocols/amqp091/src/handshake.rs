@@ -18,6 +18,7 @@ use crate::codec::{
 use crate::error::Failure;
 use crate::input;
 use crate::limits::{LOGIN_FRAME_BYTES_MAX, Limits};
+use crate::told::{Ends, tell_login};
 
 /// What was agreed on.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(crate) struct Agreed {
     pub(crate) capabilities: Capabilities,
     /// The product and version that the client names, for the log.
     pub(crate) client: String,
+    /// What the client says of itself.
+    pub(crate) client_properties: Table,
+    /// Both ends.
+    pub(crate) ends: Ends,
 }
 
 /// What the client can do beyond the specification.
@@ -147,6 +152,7 @@ pub(crate) async fn shake_hands(
     input: &mut BytesMut,
 ) -> Result<Agreed, HandshakeError> {
     let peer_is_loopback = connection.peer.ip().is_loopback();
+    let (ends, tls) = (Ends { peer: connection.peer, local: connection.local }, connection.tls.is_some());
     let certificate_login = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref()?.login.clone());
     let mut shake = Handshake::new(&mut connection.stream, input);
     shake.protocol_header().await?;
@@ -168,7 +174,7 @@ pub(crate) async fn shake_hands(
         )
         .await?;
 
-    let (user, capabilities, client) = shake
+    let (user, capabilities, client, client_properties) = shake
         .expect(LOGIN_FRAME_BYTES_MAX, |method| {
             let Method::ConnectionStartOk(start) = method else { return Err(unexpected(&method)) };
             let properties = start.client_properties.decode()?;
@@ -176,8 +182,16 @@ pub(crate) async fn shake_hands(
             let mechanism = start.mechanism.as_str();
             let user = log_in(broker, mechanism, start.response, certificate_login.as_deref(), peer_is_loopback);
             match user {
-                Ok(user) => Ok((user, capabilities, client_name(&properties))),
-                Err(refusal) => Err(refusal.into_error(mechanism, capabilities)),
+                Ok(user) => {
+                    tell_login(broker, ends, &user.name, mechanism, tls, None);
+                    Ok((user, capabilities, client_name(&properties), properties))
+                }
+                Err(refusal) => {
+                    if let Refusal::Denied(why, user) = &refusal {
+                        tell_login(broker, ends, user, mechanism, tls, Some(&why.to_string()));
+                    }
+                    Err(refusal.into_error(mechanism, capabilities))
+                }
             }
         })
         .await?;
@@ -207,7 +221,9 @@ pub(crate) async fn shake_hands(
         })
         .await?;
     shake.send(m::ConnectionOpenOk::default().into()).await?;
-    Ok(Agreed { session, frame_bytes_max, channel_max, heartbeat_s, capabilities, client })
+    let agreed =
+        Agreed { session, frame_bytes_max, channel_max, heartbeat_s, capabilities, client, client_properties, ends };
+    Ok(agreed)
 }
 
 fn unexpected(method: &Method<'_>) -> HandshakeError {

@@ -26,6 +26,7 @@ mod methods;
 mod output;
 mod session;
 mod stats;
+mod told;
 mod unacked;
 
 use std::sync::Arc;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
-use gantry_broker::{Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, Wakes};
+use gantry_broker::{
+    Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, TracedBy, Wakes,
+};
 use hashbrown::HashMap;
 
 use crate::channel::{Body, Channel, Confirmed, Content, Mode, Stalled, Tokens, Tx};
@@ -20,6 +22,7 @@ use crate::methods::Definitions;
 use crate::methods::address_for;
 use crate::output::Output;
 use crate::stats::Stats;
+use crate::told::Ends;
 
 /// A body up to this size is allocated as soon as its header says so; a larger one as it comes.
 const BODY_TRUSTED_BYTES: usize = 128 * 1024;
@@ -29,6 +32,7 @@ pub(crate) struct Client {
     pub(crate) session: Session,
     pub(crate) limits: Limits,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) ends: Ends,
     pub(crate) frame_bytes_max: u32,
     pub(crate) channel_max: u16,
     pub(crate) capabilities: Capabilities,
@@ -70,6 +74,7 @@ impl Client {
     pub(crate) fn new(agreed: Agreed, limits: Limits, stats: Arc<Stats>) -> Self {
         Self {
             session: agreed.session,
+            ends: agreed.ends,
             limits,
             stats,
             frame_bytes_max: agreed.frame_bytes_max,
@@ -178,7 +183,8 @@ impl Client {
         self.unconfirmed.remove(&channel);
         let Some(open) = self.channels.get_mut(&channel) else { return };
         let ended = std::mem::replace(open, Channel::new());
-        for (_, consumer) in ended.consumers {
+        for (tag, consumer) in ended.consumers {
+            self.tell_consumer_deleted(channel, consumer.subscription.queue().name(), &tag);
             consumer.subscription.leave();
         }
         let mut unacked = ended.unacked;
@@ -223,11 +229,13 @@ impl Client {
 
     pub(crate) fn add_channel(&mut self, channel: u16) {
         self.channels.insert(channel, Channel::new());
+        self.tell_channel_opened(channel);
         Stats::add(&self.stats.channels, 1);
     }
 
     pub(crate) fn remove_channel(&mut self, channel: u16) {
         if self.channels.remove(&channel).is_some() {
+            self.tell_channel_closed(channel);
             self.stats.channels.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
@@ -410,7 +418,15 @@ impl Client {
     /// from this client until there is room: it is neither lost nor confirmed.
     fn deliver_to_queues(&mut self, publish: Stalled) -> Result<(), Failure> {
         let Stalled { channel, route, mandatory, message } = &publish;
-        let published = match self.session.vhost().publish(route, message, self.now_ms, &mut self.wakes) {
+        let vhost = self.session.vhost();
+        let published = if vhost.is_traced() {
+            let connection = self.ends.name();
+            let by = TracedBy { connection: &connection, channel: *channel, user: &self.session.user().name };
+            vhost.publish_traced(route, message, self.now_ms, &mut self.wakes, by)
+        } else {
+            vhost.publish(route, message, self.now_ms, &mut self.wakes)
+        };
+        let published = match published {
             Ok(published) => published,
             Err(Error::Full) => {
                 self.stalled = Some(publish);

@@ -68,6 +68,8 @@ impl Client {
             open.tags.insert(token, tag.clone().into_boxed_str());
             let consumer = Consumer { token, no_ack, subscription };
             open.consumers.insert(tag.clone().into_boxed_str(), consumer);
+            let how = (!no_ack, consume.exclusive, open.prefetch);
+            self.tell_consumer_created(channel, (&name, &tag), how, consume.arguments);
         }
         if !consume.no_wait {
             self.send(channel, m::BasicConsumeOk { consumer_tag: ShortText::cut(&tag) });
@@ -103,6 +105,7 @@ impl Client {
     fn end_consumer(&mut self, channel: u16, tag: &str) -> Option<u64> {
         let open = self.channels.get_mut(&channel)?;
         if let Some(consumer) = open.consumers.remove(tag) {
+            self.tell_consumer_deleted(channel, consumer.subscription.queue().name(), tag);
             consumer.subscription.cancel();
             return Some(consumer.token);
         }

@@ -224,6 +224,20 @@ impl Client {
         self.write(&bytes).await;
     }
 
+    /// Publishes a transient message to an exchange.
+    pub(crate) async fn publish_to(&mut self, exchange: &str, key: &str, body: &[u8]) {
+        let mut bytes = BytesMut::new();
+        let short = |text| ShortStr::new(str::as_bytes(text)).expect("is short");
+        let publish = m::BasicPublish { exchange: short(exchange), routing_key: short(key), ..Default::default() };
+        Method::from(publish).encode_frame(1, &mut bytes);
+        let (mut properties, no_properties) = (BytesMut::new(), Properties::default());
+        no_properties.encode(&mut properties);
+        let properties = RawProperties::new(&properties);
+        delivery::encode_content_header(&mut bytes, 1, CLASS_BASIC, body.len() as u64, properties);
+        frame::encode_body(&mut bytes, 1, body, 131_072);
+        self.write(&bytes).await;
+    }
+
     pub(crate) async fn expect_ack(&mut self) -> m::BasicAck {
         match self.next().await.method() {
             Some(Method::BasicAck(ack)) => ack,

@@ -3,6 +3,7 @@
 mod client;
 mod closing;
 mod consuming;
+mod declaring;
 mod publishing;
 mod replies;
 mod rules;

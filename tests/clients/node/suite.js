@@ -2,7 +2,7 @@
 //
 // Called as the programs of the other languages are (see ../python/suite.py):
 //
-//     node PROGRAM URL [--restarts] [CASE ...]
+//     node PROGRAM URL [--restarts] [--common] [CASE ...]
 
 const { randomUUID } = require('node:crypto');
 const readline = require('node:readline');

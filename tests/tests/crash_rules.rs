@@ -46,19 +46,23 @@ fn run(scene: &dyn Scene) {
     let mut wire = open(&broker);
     scene.declare(&mut wire).expect("declared");
     drop(wire);
+    let mut done = Vec::new();
     for round in 1..=rounds {
-        round_of(scene, &mut broker, &mut dice, round);
+        let by_worker = round_of(scene, &mut broker, &mut dice, round);
+        done.resize(by_worker.len(), 0);
+        done.iter_mut().zip(by_worker).for_each(|(sum, done): (&mut u64, u64)| *sum += done);
     }
+    assert!(done.iter().all(|&done| done > 0), "a worker had nothing to do: {done:?}");
     broker.assert_sound();
 }
 
-fn round_of(scene: &dyn Scene, broker: &mut Broker, dice: &mut Dice, round: u64) {
+/// Returns what each of the workers has done.
+fn round_of(scene: &dyn Scene, broker: &mut Broker, dice: &mut Dice, round: u64) -> Vec<u64> {
     let load = scene.load(broker.address());
     std::thread::sleep(Duration::from_millis(50 + dice.roll(600)));
     let ending = if dice.roll(5) == 0 { Ending::Stop } else { Ending::Kill };
     broker.restart(ending);
-    let done: u64 = load.into_iter().map(|worker| worker.join().expect("a worker's own check")).sum();
-    assert!(done > 0, "round {round}: there was no load");
+    let done: Vec<u64> = load.into_iter().map(|worker| worker.join().expect("a worker's own check")).collect();
     // Once more while the rules are at work on what was left.
     if dice.roll(2) == 0 {
         std::thread::sleep(Duration::from_millis(dice.roll(200)));
@@ -67,7 +71,8 @@ fn round_of(scene: &dyn Scene, broker: &mut Broker, dice: &mut Dice, round: u64)
     let broken = scene.judge(broker, dice.roll(2) == 0);
     let shown = broken.len().min(20);
     assert!(broken.is_empty(), "round {round}: {} broken promises:\n{}", broken.len(), broken[..shown].join("\n"));
-    println!("round {round}: {ending:?} after {done} operations");
+    println!("round {round}: {ending:?} after {done:?} operations");
+    done
 }
 
 fn open(broker: &Broker) -> Wire {

@@ -46,3 +46,18 @@ fn retry_ladders() {
 fn celery() {
     python("rules_celery.py");
 }
+
+#[test]
+fn amqp_client() {
+    client::run(client::java("Rules"), &mut Broker::start());
+}
+
+#[test]
+fn spring_amqp() {
+    client::run(client::java("SpringRetries"), &mut Broker::start());
+}
+
+#[test]
+fn amqplib() {
+    client::run(client::node("rules.js"), &mut Broker::start());
+}

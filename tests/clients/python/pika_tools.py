@@ -25,6 +25,11 @@ def connected(url, **parameters):
             connection.close()
 
 
+def doomed(url):
+    """A connection that a restart of the broker will end, and nobody has to close."""
+    return pika.BlockingConnection(pika.URLParameters(url))
+
+
 def new_queue(channel, **arguments):
     """Declares a queue of the case's own: exclusive unless told otherwise."""
     arguments.setdefault("exclusive", True)

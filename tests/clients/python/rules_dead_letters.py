@@ -6,7 +6,7 @@ import time
 
 import pika
 
-from pika_tools import Consumer, PERSISTENT, bodies, connected, depth, fill, get, new_queue, publish, reconnected
+from pika_tools import PERSISTENT, Consumer, bodies, connected, depth, doomed, fill, get, new_queue, publish, reconnected
 from suite import beyond, case, equal, main, restart_broker, restart_case, unique, wait_until
 
 FIRST_DEATH = ("x-first-death-exchange", "x-first-death-queue", "x-first-death-reason")
@@ -427,20 +427,20 @@ def the_last_death(url):
 @restart_case
 def deaths_survive_a_kill(url):
     """What had died is in the target with its history; what was waiting expires after the restart, and not again."""
-    with connected(url) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        queue, dead = unique("dying"), unique("dead")
-        channel.queue_declare(dead, durable=True)
-        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
-        channel.queue_declare(queue, durable=True, arguments=arguments)
-        for number in range(30):
-            expiration = "50" if number < 10 else "1500" if number < 20 else None
-            properties = pika.BasicProperties(delivery_mode=2, expiration=expiration)
-            channel.basic_publish("", queue, b"%d" % number, properties)
-        wait_until(lambda: depth(channel, dead) == 10, "ten have died")
-        started = time.monotonic()
-        restart_broker("kill")
+    connection = doomed(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    queue, dead = unique("dying"), unique("dead")
+    channel.queue_declare(dead, durable=True)
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
+    channel.queue_declare(queue, durable=True, arguments=arguments)
+    for number in range(30):
+        expiration = "50" if number < 10 else "1500" if number < 20 else None
+        properties = pika.BasicProperties(delivery_mode=2, expiration=expiration)
+        channel.basic_publish("", queue, b"%d" % number, properties)
+    wait_until(lambda: depth(channel, dead) == 10, "ten have died")
+    started = time.monotonic()
+    restart_broker("kill")
     connection = reconnected(url)
     channel = connection.channel()
     wait_until(lambda: depth(channel, dead) == 20, "ten more have died")

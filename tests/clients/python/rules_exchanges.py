@@ -5,7 +5,7 @@ import time
 
 import pika
 
-from pika_tools import bodies, connected, depth, get, new_queue, reconnected, refused
+from pika_tools import bodies, connected, depth, doomed, get, new_queue, reconnected, refused
 from suite import beyond, case, equal, main, restart_broker, restart_case, unique, wait_until
 
 
@@ -338,21 +338,21 @@ def refused_like(code, text):
 @restart_case
 @beyond("the plugin rabbitmq_delayed_message_exchange")
 def delayed_messages_survive_a_kill(url):
-    with connected(url) as connection:
+    connection = doomed(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    name, queue = unique("delayed"), unique("delayed")
+    channel.exchange_declare(name, "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"})
+    channel.queue_declare(queue, durable=True)
+    channel.queue_bind(queue, name, "key")
+    started = time.monotonic()
+    for delay in (4000, 2000, 3000, 1):
+        delayed(channel, name, "key", b"%d" % delay, delay)
+    wait_until(lambda: depth(channel, queue) == 1, "the first one has come")
+    for _ in range(2):
+        restart_broker("kill")
+        connection = reconnected(url)
         channel = connection.channel()
-        channel.confirm_delivery()
-        name, queue = unique("delayed"), unique("delayed")
-        channel.exchange_declare(name, "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"})
-        channel.queue_declare(queue, durable=True)
-        channel.queue_bind(queue, name, "key")
-        started = time.monotonic()
-        for delay in (4000, 2000, 3000, 1):
-            delayed(channel, name, "key", b"%d" % delay, delay)
-        wait_until(lambda: depth(channel, queue) == 1, "the first one has come")
-        for _ in range(2):
-            restart_broker("kill")
-            connection = reconnected(url)
-            channel = connection.channel()
     taken = collect(channel, queue, 4)
     equal([body for *_, body in taken], [b"1", b"2000", b"3000", b"4000"])
     passed = 1000 * (taken[-1][0] - started)

@@ -6,7 +6,7 @@ import time
 import pika
 from pika import exceptions
 
-from pika_tools import Consumer, bodies, connected, depth, fill, get, new_queue, publish, reconnected, refused
+from pika_tools import Consumer, bodies, connected, depth, doomed, fill, get, new_queue, publish, reconnected, refused
 from suite import beyond, case, equal, main, restart_broker, restart_case, unique, wait_until
 
 
@@ -143,14 +143,14 @@ def ttl_and_priorities(url):
 
 @restart_case
 def priorities_survive_a_kill(url):
-    with connected(url) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        queue = new_queue(channel, exclusive=False, durable=True, arguments={"x-max-priority": 10})
-        for number in range(30):
-            properties = pika.BasicProperties(delivery_mode=2, priority=number % 3)
-            channel.basic_publish("", queue, b"%d" % number, properties)
-        restart_broker("kill")
+    connection = doomed(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    queue = new_queue(channel, exclusive=False, durable=True, arguments={"x-max-priority": 10})
+    for number in range(30):
+        properties = pika.BasicProperties(delivery_mode=2, priority=number % 3)
+        channel.basic_publish("", queue, b"%d" % number, properties)
+    restart_broker("kill")
     connection = reconnected(url)
     channel = connection.channel()
     publish(channel, queue, b"highest", priority=10)
@@ -384,14 +384,14 @@ def at_least_once_is_accepted(url):
 
 @restart_case
 def a_quorum_queue_survives_a_kill(url):
-    with connected(url) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        arguments = {"x-queue-type": "quorum", "x-delivery-limit": 5}
-        queue = new_queue(channel, exclusive=False, durable=True, arguments=arguments)
-        for number in range(50):
-            channel.basic_publish("", queue, b"%d" % number)  # not marked persistent
-        restart_broker("kill")
+    connection = doomed(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 5}
+    queue = new_queue(channel, exclusive=False, durable=True, arguments=arguments)
+    for number in range(50):
+        channel.basic_publish("", queue, b"%d" % number)  # not marked persistent
+    restart_broker("kill")
     connection = reconnected(url)
     channel = connection.channel()
     taken = []

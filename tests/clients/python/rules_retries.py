@@ -4,7 +4,7 @@ import time
 
 import pika
 
-from pika_tools import Consumer, connected, depth, get, new_queue, reconnected
+from pika_tools import Consumer, connected, depth, doomed, get, new_queue, reconnected
 from suite import case, equal, main, restart_broker, restart_case, unique, wait_until
 
 # NServiceBus' delay infrastructure v2: a level for each bit of the delay. Its unit is a second; here it is shorter.
@@ -112,20 +112,20 @@ def delay_by_levels(url, kind):
 
 @restart_case
 def delays_survive_a_kill_on_any_level(url):
-    with connected(url) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        levels = DelayLevels(channel, "classic", unit_ms=150, levels=6)
-        queue = new_queue(channel, exclusive=False, durable=True)
-        levels.endpoint(queue)
-        started = time.monotonic()
-        for units in range(1, 22):
-            levels.send(queue, units, b"%d" % units)
-        connection.sleep(0.4)
-        for _ in range(2):
-            restart_broker("kill")
-            connection = reconnected(url)
-            connection.sleep(0.3)
+    connection = doomed(url)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    levels = DelayLevels(channel, "classic", unit_ms=150, levels=6)
+    queue = new_queue(channel, exclusive=False, durable=True)
+    levels.endpoint(queue)
+    started = time.monotonic()
+    for units in range(1, 22):
+        levels.send(queue, units, b"%d" % units)
+    connection.sleep(0.4)
+    for _ in range(2):
+        restart_broker("kill")
+        connection = reconnected(url)
+        connection.sleep(0.3)
     channel = connection.channel()
     taken = arrivals(channel, queue, 21)
     equal(sorted(taken), list(range(1, 22)), "each once")

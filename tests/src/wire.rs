@@ -267,6 +267,19 @@ pub fn table(fields: &[(&str, Field<'_>)]) -> Vec<u8> {
     Method { bytes: Vec::new() }.longstr(&method.bytes).bytes
 }
 
+/// A table in a table in a table...
+#[must_use]
+pub fn nested_table(depth: usize) -> Vec<u8> {
+    let mut table = vec![0, 0, 0, 0];
+    for _ in 0..depth {
+        let mut outer = ((table.len() + 3) as u32).to_be_bytes().to_vec();
+        outer.extend_from_slice(b"\x01aF");
+        outer.extend_from_slice(&table);
+        table = outer;
+    }
+    table
+}
+
 /// The properties of a persistent message with headers.
 #[must_use]
 pub fn persistent_with(headers: &[(&str, Field<'_>)]) -> Vec<u8> {

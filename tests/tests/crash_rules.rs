@@ -20,6 +20,8 @@ use gantry_tests::{unique, wait_until};
 const TTL_MS: i32 = 150;
 /// The longest delay of a delayed message: some of them are on their way while the broker is down.
 const DELAY_MS_MAX: u64 = 1200;
+/// How many messages a queue with a limit holds.
+const LENGTH_MAX: i32 = 50;
 /// How often a job fails before it is done.
 const FAILURES: u32 = 2;
 
@@ -109,21 +111,17 @@ impl Flow {
         number
     }
 
-    /// Takes out all that is in these queues, in their order, or what comes until `last` is there.
-    fn judge(&self, broker: &Broker, queues: &[&str], last: Option<u64>, drain: bool, sorted: bool) -> Vec<String> {
+    /// Takes out all that is in these queues, each up to a last message, and judges it.
+    fn judge(&self, broker: &Broker, queues: &[(&str, u64)], drain: bool, sorted: bool) -> Vec<String> {
         let mut wire = open(broker);
         wire.open_channel(2).expect("channel");
         wire.call(2, &Method::new(90, 10), (90, 11)).expect("tx.select");
         let mut found: Vec<Found> = Vec::new();
         let mut counts = Vec::new();
-        for &queue in queues {
-            let (_, count, _) = wire.declare(2, queue, 1).expect("the queue is there");
-            let taken = take(&mut wire, 2, queue, |taken| match last {
-                Some(last) => taken.iter().any(|found| found.number == last),
-                None => taken.len() == count as usize,
-            });
+        for &(queue, last) in queues {
+            let taken = take(&mut wire, 2, queue, |taken| taken.last().is_some_and(|found| found.number == last));
             let taken =
-                taken.unwrap_or_else(|error| panic!("{queue}: the last message ({last:?}) has not come: {error}"));
+                taken.unwrap_or_else(|error| panic!("{queue}: the last message ({last}) has not come: {error}"));
             counts.push((queue, taken.len()));
             found.extend(taken);
         }
@@ -195,7 +193,7 @@ impl Scene for Expiring {
 
     fn judge(&self, broker: &Broker, drain: bool) -> Vec<String> {
         let last = self.flow.last(&mut open(broker), ("", &self.source), &PERSISTENT);
-        self.flow.judge(broker, &[&self.flow.target.name], Some(last), drain, false)
+        self.flow.judge(broker, &[(&self.flow.target.name, last)], drain, false)
     }
 }
 
@@ -230,7 +228,7 @@ impl Scene for Retrying {
 
     fn judge(&self, broker: &Broker, drain: bool) -> Vec<String> {
         let last = self.flow.last(&mut open(broker), ("", &self.waiting), &PERSISTENT);
-        self.flow.judge(broker, &[&self.flow.target.name], Some(last), drain, true)
+        self.flow.judge(broker, &[(&self.flow.target.name, last)], drain, true)
     }
 }
 
@@ -251,7 +249,7 @@ impl Scene for Overflowing {
         let target = &self.flow.target.name;
         wire.declare(1, target, 2)?;
         let [exchange, key] = dead_letters_to(target);
-        wire.declare_with(1, &self.source, 2, &[("x-max-length", Field::Int(50)), exchange, key]).map(drop)
+        wire.declare_with(1, &self.source, 2, &[("x-max-length", Field::Int(LENGTH_MAX)), exchange, key]).map(drop)
     }
 
     fn load(&self, address: &str) -> Vec<JoinHandle<u64>> {
@@ -264,8 +262,12 @@ impl Scene for Overflowing {
     }
 
     fn judge(&self, broker: &Broker, _: bool) -> Vec<String> {
-        // What goes back to a full queue would push others out: here everything is taken out for good.
-        self.flow.judge(broker, &[&self.flow.target.name, &self.source], None, true, true)
+        // As many more as there is room for push everything else out, and the first of them after it. What goes back to
+        // a full queue would push others out: here everything is taken out for good.
+        let mut wire = open(broker);
+        let sent: Vec<u64> =
+            (0..=LENGTH_MAX).map(|_| self.flow.last(&mut wire, ("", &self.source), &PERSISTENT)).collect();
+        self.flow.judge(broker, &[(&self.flow.target.name, sent[0]), (&self.source, sent[sent.len() - 1])], true, true)
     }
 }
 
@@ -335,7 +337,7 @@ impl Scene for Delayed {
         let delay = latest.saturating_duration_since(Instant::now()).as_millis() as i32 + 20;
         let properties = persistent_with(&[("x-delay", Field::Int(delay))]);
         let last = self.flow.last(&mut open(broker), (&self.exchange, "key"), &properties);
-        let broken = self.flow.judge(broker, &[&self.flow.target.name], Some(last), drain, true);
+        let broken = self.flow.judge(broker, &[(&self.flow.target.name, last)], drain, true);
         self.due().clear();
         broken
     }

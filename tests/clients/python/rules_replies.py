@@ -47,6 +47,13 @@ def goes_astray(channel, address):
 
 
 @case
+def it_is_announced(url):
+    with connected(url) as connection:
+        capabilities = connection._impl.server_capabilities  # noqa: SLF001
+        equal(capabilities.get("direct_reply_to"), True, "capability direct_reply_to")
+
+
+@case
 def a_question_and_its_answer(url):
     with connected(url) as here, connected(url) as there:
         server = there.channel()

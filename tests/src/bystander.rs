@@ -6,8 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::broker::Broker;
 use crate::wire::{Method, NO_PROPERTIES, Wire};
 use crate::{unique, wait_until};
+
+/// The longest that a message of the bystander may take on two busy cores.
+const HICCUP: Duration = Duration::from_secs(5);
+
+/// Runs the case with a broker of its own and a bystander, which must not notice.
+///
+/// # Panics
+/// When it does, or the broker has panicked anywhere.
+pub fn beside_a_bystander(case: impl FnOnce(&mut Broker)) {
+    let mut broker = Broker::start();
+    let bystander = Bystander::start(broker.address());
+    case(&mut broker);
+    let longest = bystander.finish();
+    assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
+    broker.assert_sound();
+}
 
 /// A connection that publishes a message, receives it, and starts over, until it is asked how it went.
 pub struct Bystander {

@@ -7,6 +7,7 @@
 //! | [`bystander`] | does honest work while a test misbehaves |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
 //! | [`ledger`] | knows what was published, confirmed and acknowledged, and judges what is left after a crash |
+//! | [`load`] | publishers and readers of numbered messages, for the crash tests |
 //! | [`wire`] | AMQP 0-9-1 by hand over one socket: frames, methods, content |
 //!
 //! The tests run against the release binary of this workspace, or the one that `GANTRY_BIN` names. With
@@ -18,6 +19,7 @@ pub mod broker;
 pub mod bystander;
 pub mod client;
 pub mod ledger;
+pub mod load;
 pub mod wire;
 
 use std::time::{Duration, Instant};

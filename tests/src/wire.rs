@@ -216,8 +216,74 @@ pub struct Delivery {
     pub tag: u64,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
+    /// The flags of the properties, and their values, as they came.
+    pub properties: Vec<u8>,
     /// The content.
     pub body: Vec<u8>,
+}
+
+impl Delivery {
+    /// A header whose value is an integer of eight bytes (`l`), `x-stream-offset` for instance.
+    #[must_use]
+    pub fn long_header(&self, name: &str) -> Option<i64> {
+        let field = [&[name.len() as u8], name.as_bytes(), b"l"].concat();
+        let at = self.properties.windows(field.len()).position(|bytes| bytes == field)?;
+        self.properties[at + field.len()..].first_chunk().map(|&bytes| i64::from_be_bytes(bytes))
+    }
+}
+
+/// A value of a table, by the letters of the errata of AMQP 0-9-1.
+#[derive(Clone, Debug)]
+pub enum Field<'a> {
+    /// `S`
+    Text(&'a str),
+    /// `I`
+    Int(i32),
+    /// `l`
+    Long(i64),
+    /// `t`
+    Bool(bool),
+    /// Any letter, and the bytes that follow it.
+    Raw(u8, Vec<u8>),
+}
+
+/// A table with its length.
+///
+/// # Panics
+/// When a name is longer than 255 bytes, or the table longer than 4 GiB.
+#[must_use]
+pub fn table(fields: &[(&str, Field<'_>)]) -> Vec<u8> {
+    let mut method = Method { bytes: Vec::new() };
+    for (name, value) in fields {
+        method = method.shortstr(name);
+        method = match value {
+            Field::Text(text) => method.octet(b'S').longstr(text.as_bytes()),
+            Field::Int(number) => method.octet(b'I').raw(&number.to_be_bytes()),
+            Field::Long(number) => method.octet(b'l').raw(&number.to_be_bytes()),
+            Field::Bool(value) => method.octet(b't').octet(u8::from(*value)),
+            Field::Raw(letter, bytes) => method.octet(*letter).raw(bytes),
+        };
+    }
+    Method { bytes: Vec::new() }.longstr(&method.bytes).bytes
+}
+
+/// A table in a table in a table...
+#[must_use]
+pub fn nested_table(depth: usize) -> Vec<u8> {
+    let mut table = vec![0, 0, 0, 0];
+    for _ in 0..depth {
+        let mut outer = ((table.len() + 3) as u32).to_be_bytes().to_vec();
+        outer.extend_from_slice(b"\x01aF");
+        outer.extend_from_slice(&table);
+        table = outer;
+    }
+    table
+}
+
+/// The properties of a persistent message with headers.
+#[must_use]
+pub fn persistent_with(headers: &[(&str, Field<'_>)]) -> Vec<u8> {
+    [&[0x30, 0], &table(headers)[..], &[2]].concat()
 }
 
 /// One socket, and the frames that came over it.
@@ -341,7 +407,21 @@ impl Wire {
     /// # Errors
     /// As [`Self::call`].
     pub fn declare(&mut self, channel: u16, queue: &str, bits: u8) -> io::Result<(String, u32, u32)> {
-        let method = Method::new(50, 10).short(0).shortstr(queue).octet(bits).no_arguments();
+        self.declare_with(channel, queue, bits, &[])
+    }
+
+    /// Declares a queue with arguments.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn declare_with(
+        &mut self,
+        channel: u16,
+        queue: &str,
+        bits: u8,
+        arguments: &[(&str, Field<'_>)],
+    ) -> io::Result<(String, u32, u32)> {
+        let method = Method::new(50, 10).short(0).shortstr(queue).octet(bits).raw(&table(arguments));
         let answer = self.call(channel, &method, (50, 11))?;
         let mut arguments = answer.arguments();
         Ok((arguments.shortstr(), arguments.long(), arguments.long()))
@@ -383,7 +463,8 @@ impl Wire {
         let mut arguments = method.arguments();
         let consumer = arguments.shortstr();
         let (tag, redelivered) = (arguments.longlong(), arguments.octet() == 1);
-        Ok(Delivery { consumer, tag, redelivered, body: self.content()? })
+        let (properties, body) = self.properties_and_body()?;
+        Ok(Delivery { consumer, tag, redelivered, properties, body })
     }
 
     /// The body of the content that follows a method; the broker must send nothing else in between.
@@ -391,6 +472,10 @@ impl Wire {
     /// # Errors
     /// When something else comes, the connection ends, or nothing comes in time.
     pub fn content(&mut self) -> io::Result<Vec<u8>> {
+        self.properties_and_body().map(|(_, body)| body)
+    }
+
+    fn properties_and_body(&mut self) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let out_of_place = |frame: &Frame| io::Error::other(format!("not a content: frame of type {}", frame.kind));
         let header = self.next_frame()?;
         if header.kind != HEADER || header.payload.len() < 12 {
@@ -405,7 +490,7 @@ impl Wire {
             }
             body.extend_from_slice(&part.payload);
         }
-        Ok(body)
+        Ok((header.payload[12..].to_vec(), body))
     }
 
     /// Waits for a method on a channel; what comes on other channels meanwhile, and heartbeats, is passed over.

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use gantry_tests::broker::{Broker, Ending};
-use gantry_tests::ledger::{Found, Ledger};
+use gantry_tests::load::{ROUND_MESSAGES_MAX, Watched, body_of, number_of, publish, rounds_and_dice, take, work};
 use gantry_tests::unique;
 use gantry_tests::wait_until;
-use gantry_tests::wire::{METHOD, Method, NO_PROPERTIES, PERSISTENT, Wire};
+use gantry_tests::wire::{METHOD, Method, PERSISTENT, Wire};
 
 /// Queues with a publisher and a consumer each.
 const BUSY: usize = 2;
@@ -22,26 +22,6 @@ const BUSY: usize = 2;
 const FANNED: usize = 8;
 /// Queues that each transaction publishes to.
 const COMMITTED: usize = 2;
-/// No publisher sends more in one round: the next look at the queues must not take longer than the load.
-const ROUND_MESSAGES_MAX: u64 = 20_000;
-
-/// One queue and what is known of it.
-#[derive(Clone)]
-struct Watched {
-    name: String,
-    ledger: Arc<Mutex<Ledger>>,
-}
-
-impl Watched {
-    fn new(kind: &str) -> Self {
-        Self { name: unique(kind), ledger: Arc::default() }
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 struct Scene {
     busy: Vec<Watched>,
     fanout: String,
@@ -52,49 +32,9 @@ struct Scene {
     next: Arc<AtomicU64>,
 }
 
-/// What a worker does with its connection until the broker goes away, counting what it has done.
-type Job = Box<dyn FnOnce(&mut Wire, &mut u64) -> io::Result<()> + Send>;
-
-/// xorshift64: the same seed kills at the same moments.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
-/// The body of a message: its number, and as many more bytes as the number says, to be checked when it comes back.
-fn body_of(number: u64) -> Vec<u8> {
-    let mut body = number.to_be_bytes().to_vec();
-    let filling = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let length = match filling % 50 {
-        0 => 9000,
-        1..10 => 0,
-        other => other as usize * 40,
-    };
-    body.extend((0..length).map(|at| (filling >> (at % 57)) as u8));
-    body
-}
-
-/// The number of a message whose body is as it was sent.
-#[track_caller]
-fn number_of(body: &[u8]) -> u64 {
-    let number = body.first_chunk().map(|&bytes| u64::from_be_bytes(bytes)).expect("a body of ours");
-    assert!(body == body_of(number), "the body of {number} has changed");
-    number
-}
-
 #[test]
 fn nothing_confirmed_is_lost() {
-    let rounds = std::env::var("GANTRY_CRASH_ROUNDS").map_or(6, |rounds| rounds.parse().expect("a number of rounds"));
-    let seed = std::env::var("GANTRY_CRASH_SEED")
-        .map_or_else(|_| u64::from(std::process::id()) << 20 | 1, |seed| seed.parse().expect("a seed"));
-    println!("GANTRY_CRASH_SEED={seed} GANTRY_CRASH_ROUNDS={rounds}");
-    let mut dice = Dice(seed);
+    let (rounds, mut dice) = rounds_and_dice(6);
     // Small segments: a round fills, leaves behind and compacts many of them.
     let mut broker = Broker::settings().config("[storage]\nsegment_bytes = 262144\n").start();
     if !broker.can_restart() {
@@ -157,33 +97,26 @@ impl Scene {
 
     /// Starts publishers and consumers, which work until the broker goes away; each returns how much it has done.
     fn start_load(&self, broker: &Broker) -> Vec<JoinHandle<u64>> {
+        let address = broker.address();
         let mut workers = Vec::new();
-        let address = broker.address().to_owned();
-        let mut work = |job: Job| {
-            let address = address.clone();
-            workers.push(std::thread::spawn(move || {
-                let mut done = 0;
-                // The broker goes away, and may say so when it is stopped; it has no other reason to close anything.
-                if let Err(error) = Wire::open(address).and_then(|mut wire| job(&mut wire, &mut done)) {
-                    let text = error.to_string();
-                    assert!(!text.contains("closed instead of") || text.contains("code: 320"), "{text}");
-                }
-                done
-            }));
-        };
         for (at, queue) in self.busy.iter().enumerate() {
             let (publisher, next) = (queue.clone(), Arc::clone(&self.next));
-            work(Box::new(move |wire, done| publish(wire, done, "", &publisher.name.clone(), &[publisher], &next, 3)));
+            workers.push(work(address, move |wire, done| {
+                let every_third_is_transient = |number: u64| (!number.is_multiple_of(3)).then(|| PERSISTENT.to_vec());
+                publish(wire, done, ("", &publisher.name.clone()), &[publisher], &next, every_third_is_transient)
+            }));
             let consumer = queue.clone();
-            work(Box::new(move |wire, done| consume(wire, done, &consumer, at == 0)));
+            workers.push(work(address, move |wire, done| consume(wire, done, &consumer, at == 0)));
         }
         let (exchange, fanned, next) = (self.fanout.clone(), self.fanned.clone(), Arc::clone(&self.next));
-        work(Box::new(move |wire, done| publish(wire, done, &exchange, "", &fanned, &next, u64::MAX)));
+        workers.push(work(address, move |wire, done| {
+            publish(wire, done, (&exchange, ""), &fanned, &next, |_| Some(PERSISTENT.to_vec()))
+        }));
         let consumer = self.fanned[0].clone();
-        work(Box::new(move |wire, done| consume(wire, done, &consumer, false)));
+        workers.push(work(address, move |wire, done| consume(wire, done, &consumer, false)));
         let (committed, next) = (self.committed.clone(), Arc::clone(&self.next));
         let transactions = Arc::clone(&self.transactions);
-        work(Box::new(move |wire, done| commit(wire, done, &committed, &next, &transactions)));
+        workers.push(work(address, move |wire, done| commit(wire, done, &committed, &next, &transactions)));
         workers
     }
 
@@ -197,7 +130,7 @@ impl Scene {
         let mut committed: Vec<BTreeSet<u64>> = Vec::new();
         for queue in self.queues() {
             let (_, count, _) = wire.declare(1, &queue.name, 1).expect("a durable queue is there");
-            let found = take_all(&mut wire, &queue.name, count).expect("taken");
+            let found = take(&mut wire, 1, &queue.name, |found| found.len() == count as usize).expect("taken");
             let mut ledger = queue.ledger();
             broken.extend(ledger.judge(&found).into_iter().map(|what| format!("{}: {what}", queue.name)));
             if self.committed.iter().any(|other| other.name == queue.name) {
@@ -248,55 +181,6 @@ impl Scene {
         });
         broken
     }
-}
-
-/// Publishes with a window of unconfirmed messages. Every `transient_every`th is not persistent.
-fn publish(
-    wire: &mut Wire,
-    done: &mut u64,
-    exchange: &str,
-    key: &str,
-    queues: &[Watched],
-    next: &AtomicU64,
-    transient_every: u64,
-) -> io::Result<()> {
-    wire.open_channel(1)?;
-    wire.call(1, &Method::new(85, 10).octet(0), (85, 11))?;
-    let mut outstanding = BTreeMap::new();
-    let mut next_tag = 1_u64;
-    for burst in 0.. {
-        let mut bytes = Vec::new();
-        for _ in 0..1 + burst % 40 {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let persistent = !number.is_multiple_of(transient_every);
-            queues.iter().for_each(|queue| queue.ledger().sent(number, persistent));
-            let properties = if persistent { &PERSISTENT[..] } else { &NO_PROPERTIES };
-            bytes.extend(Wire::publish_frames(1, exchange, key, properties, &body_of(number)));
-            outstanding.insert(next_tag, number);
-            next_tag += 1;
-        }
-        wire.send(&bytes)?;
-        // Half of the window is always on its way.
-        while outstanding.len() > 100 || *done + outstanding.len() as u64 > ROUND_MESSAGES_MAX {
-            let ack = wire.expect(1, (60, 80))?;
-            let mut arguments = ack.arguments();
-            let (tag, multiple) = (arguments.longlong(), arguments.octet() & 1 == 1);
-            let later = outstanding.split_off(&(tag + 1));
-            let confirmed = if multiple {
-                std::mem::replace(&mut outstanding, later)
-            } else {
-                let confirmed = outstanding.remove_entry(&tag).into_iter().collect();
-                outstanding.extend(later);
-                confirmed
-            };
-            assert!(!confirmed.is_empty(), "{tag} was confirmed twice, or never published");
-            for number in confirmed.values() {
-                queues.iter().for_each(|queue| queue.ledger().confirmed(*number));
-            }
-            *done += confirmed.len() as u64;
-        }
-    }
-    Ok(())
 }
 
 /// Consumes and acknowledges, by ones and by ranges; or by transactions, whose acknowledgements are for good.
@@ -358,18 +242,4 @@ fn commit(
         *done += count;
     }
     Ok(())
-}
-
-/// Receives the `count` messages of a queue without acknowledging them.
-fn take_all(wire: &mut Wire, queue: &str, count: u32) -> io::Result<Vec<Found>> {
-    let consume = Method::new(60, 20).short(0).shortstr(queue).shortstr(queue).octet(0).no_arguments();
-    wire.call(1, &consume, (60, 21))?;
-    let found = (0..count)
-        .map(|_| {
-            let delivery = wire.delivery(1)?;
-            Ok(Found { number: number_of(&delivery.body), redelivered: delivery.redelivered })
-        })
-        .collect::<io::Result<Vec<_>>>()?;
-    wire.call(1, &Method::new(60, 30).shortstr(queue).octet(0), (60, 31))?;
-    Ok(found)
 }

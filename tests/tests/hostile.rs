@@ -6,27 +6,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use gantry_tests::broker::Broker;
-use gantry_tests::bystander::Bystander;
+use gantry_tests::bystander::beside_a_bystander;
 use gantry_tests::wire::{
     BODY, Close, FRAME_END, HEADER, HEARTBEAT, METHOD, Method, NO_PROPERTIES, PROTOCOL_HEADER, Wire, content_header,
-    frame,
+    frame, nested_table,
 };
 use gantry_tests::{unique, wait_until};
 
-/// The longest that a message of the bystander may take on two busy cores.
-const HICCUP: Duration = Duration::from_secs(5);
 /// How long a client may take to log in, and some for a busy machine.
 const LOGIN_LIMIT: Duration = Duration::from_secs(10 + 5);
-
-/// Runs the case with a broker of its own and a bystander, which must not notice.
-fn beside_a_bystander(case: impl FnOnce(&mut Broker)) {
-    let mut broker = Broker::start();
-    let bystander = Bystander::start(broker.address());
-    case(&mut broker);
-    let longest = bystander.finish();
-    assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
-    broker.assert_sound();
-}
 
 /// What the broker answers to bytes that are sent after login, on a connection with channel 1 open.
 fn answer_to(broker: &Broker, bytes: &[u8]) -> Close {
@@ -198,18 +186,6 @@ fn nested_tables_before_login() {
             "{answer:?}"
         );
     });
-}
-
-/// A table in a table in a table...
-fn nested_table(depth: usize) -> Vec<u8> {
-    let mut table = vec![0, 0, 0, 0];
-    for _ in 0..depth {
-        let mut outer = ((table.len() + 3) as u32).to_be_bytes().to_vec();
-        outer.extend_from_slice(b"\x01aF");
-        outer.extend_from_slice(&table);
-        table = outer;
-    }
-    table
 }
 
 // --- frames

@@ -98,3 +98,57 @@ fn large_bodies() {
         "--queue large --size 1000000 --flag persistent --confirm 10 --pmessages 60 --cmessages 60",
     ));
 }
+
+#[test]
+fn quorum_queues() {
+    assert_complete(&perf_test(
+        "--quorum-queue --queue quorum --queue-args x-delivery-limit=5 --confirm 200 --qos 100 --size 200 \
+         --pmessages 10000 --cmessages 10000",
+    ));
+}
+
+#[test]
+fn streams() {
+    assert_complete(&perf_test(
+        "--stream-queue --queue stream --stream-consumer-offset first --confirm 200 --size 200 --producers 1 \
+         --consumers 3 --multi-ack-every 10 --pmessages 10000 --cmessages 10000",
+    ));
+}
+
+#[test]
+fn priority_queues() {
+    assert_complete(&perf_test(
+        "--queue priority --queue-args x-max-priority=10 --message-properties priority=5 --confirm 200 --qos 100 \
+         --flag persistent --auto-delete false --pmessages 10000 --cmessages 10000",
+    ));
+}
+
+#[test]
+fn nacks_and_requeues() {
+    // Every message is given back once by whoever gets it first, so more are received than were sent.
+    assert_complete(&perf_test(
+        "--quorum-queue --queue nacked --nack --requeue true --qos 20 --pmessages 500 --cmessages 2000",
+    ));
+}
+
+#[test]
+fn dead_letters_by_time_to_live() {
+    let broker = Broker::start();
+    let (queue, dead) = (unique("expiring"), unique("dead"));
+    let mut wire = Wire::open(broker.address()).expect("login");
+    wire.open_channel(1).expect("channel");
+    wire.declare(1, &dead, 2).expect("declared");
+    let arguments = format!("x-message-ttl=100,x-dead-letter-exchange=,x-dead-letter-routing-key={dead}");
+    let output = perf_test_on(
+        &broker,
+        &format!(
+            "--queue {queue} --queue-args {arguments} --auto-delete false --flag persistent --confirm 200 --consumers 0 \
+             --pmessages 10000"
+        ),
+    );
+    assert!(output.contains("Producer reached message limit"), "{output}");
+    wait_until("all have died", || wire.declare(1, &dead, 1).expect("declared").1 == 10_000);
+    for name in [&queue, &dead] {
+        wire.call(1, &Method::new(50, 40).short(0).shortstr(name).octet(0), (50, 41)).expect("deleted");
+    }
+}

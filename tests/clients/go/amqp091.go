@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	runSuite([]testCase{
+	runSuite(append([]testCase{
 		{"declares_and_counts", false, declaresAndCounts},
 		{"server_names_a_queue", false, serverNamesAQueue},
 		{"exclusive_queue_is_locked_to_its_connection", false, exclusiveQueueIsLocked},
@@ -46,7 +46,7 @@ func main() {
 		{"secret_is_updated", false, secretIsUpdated},
 		{"recovery_after_a_kill", true, recoveryAfterAKill},
 		{"shutdown_is_announced", true, shutdownIsAnnounced},
-	})
+	}, rules...))
 }
 
 // connected runs the body with a connection that is closed afterwards.

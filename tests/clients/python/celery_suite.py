@@ -1,12 +1,10 @@
 """A Celery application as people run it: a worker process of its own, results by rpc://, acks_late, prefetch."""
 
-import atexit
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 
+from celery_worker import start_worker
 from suite import case, equal, main, unique, wait_until
 
 URL = next(argument for argument in sys.argv[1:] if "://" in argument)
@@ -17,39 +15,7 @@ import celery_app  # noqa: E402  (it reads the environment)
 from celery import chain, group  # noqa: E402
 
 
-def end_with_parent():
-    """Has Linux send SIGTERM to the worker when this program is killed, and cannot stop it itself (PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def start_worker():
-    """Starts a worker as the manual says, and leaves it running until the program ends."""
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            *("-m", "celery", "-A", "celery_app", "worker"),
-            *("--loglevel", "WARNING", "--concurrency", "2", "--hostname", unique("worker")),
-        ],
-        stdout=sys.stderr,
-        start_new_session=True,
-        preexec_fn=end_with_parent,
-    )
-    atexit.register(stop, process)
-    return process
-
-
-def stop(process):
-    """Ends a worker and its children."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-WORKER = start_worker()
+WORKER = start_worker("celery_app")
 
 
 @case
@@ -114,7 +80,7 @@ def tasks_of_a_killed_worker_go_to_another(_url):
     before[0].get(timeout=60)
     os.killpg(WORKER.pid, signal.SIGKILL)
     WORKER.wait()
-    start_worker()
+    start_worker("celery_app")
     for result in before:
         result.get(timeout=60)
 

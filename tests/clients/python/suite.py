@@ -2,11 +2,12 @@
 
 Every client program of this folder is called the same way:
 
-    PROGRAM URL [--restarts] [CASE ...]
+    PROGRAM URL [--restarts] [--common] [CASE ...]
 
 URL is an amqp URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
 it again: the program prints `@restart kill` or `@restart stop` and goes on when it reads `restarted`. Cases that
-need it are left out otherwise. With names, only these cases run.
+need it are left out otherwise. With --common the broker is another one, RabbitMQ 3.10 with the plugins that it is shipped
+with: cases of what later versions or other plugins brought are left out. With names, only these cases run.
 """
 
 import sys
@@ -27,6 +28,16 @@ def restart_case(function):
     """Registers a case that has the broker restarted."""
     _cases.append((function, True))
     return function
+
+
+def beyond(what):
+    """Marks a case (below `@case`) as beyond RabbitMQ 3.10 and its own plugins; `what` says where its rules come from."""
+
+    def mark(function):
+        function.beyond = what
+        return function
+
+    return mark
 
 
 def unique(prefix):
@@ -59,12 +70,14 @@ def restart_broker(how):
 def main():
     """Runs the registered cases; exits 1 when one of them failed."""
     arguments = sys.argv[1:]
-    restarts = "--restarts" in arguments
+    restarts, common = "--restarts" in arguments, "--common" in arguments
     url, *names = [argument for argument in arguments if not argument.startswith("--")]
     chosen = [
         (function, needs_restart)
         for function, needs_restart in _cases
-        if (not names or function.__name__ in names) and (restarts or not needs_restart)
+        if (not names or function.__name__ in names)
+        and (restarts or not needs_restart)
+        and not (common and hasattr(function, "beyond"))
     ]
     failed = 0
     for function, _ in chosen:

@@ -79,59 +79,59 @@ public final class AmqpClient {
         .run(arguments);
   }
 
-  private static ConnectionFactory factory(String url) throws Exception {
+  static ConnectionFactory factory(String url) throws Exception {
     ConnectionFactory factory = new ConnectionFactory();
     factory.setUri(url);
     factory.setAutomaticRecoveryEnabled(false);
     return factory;
   }
 
-  private static Connection connect(String url) throws Exception {
+  static Connection connect(String url) throws Exception {
     return factory(url).newConnection();
   }
 
-  private static Channel confirming(Connection connection) throws Exception {
+  static Channel confirming(Connection connection) throws Exception {
     Channel channel = connection.createChannel();
     channel.confirmSelect();
     return channel;
   }
 
   /** Declares a queue of the case's own, which goes with the connection. */
-  private static String newQueue(Channel channel, Map<String, Object> arguments) throws IOException {
+  static String newQueue(Channel channel, Map<String, Object> arguments) throws IOException {
     return channel.queueDeclare(Suite.unique("java"), false, true, false, arguments).getQueue();
   }
 
-  private static String newQueue(Channel channel) throws IOException {
+  static String newQueue(Channel channel) throws IOException {
     return newQueue(channel, Map.of());
   }
 
   /** Publishes and waits for the confirm. */
-  private static void publish(
+  static void publish(
       Channel channel, String exchange, String key, AMQP.BasicProperties properties, byte[] body) throws Exception {
     channel.basicPublish(exchange, key, properties, body);
     channel.waitForConfirmsOrDie(15_000);
   }
 
-  private static void fill(Channel channel, String queue, int count) throws Exception {
+  static void fill(Channel channel, String queue, int count) throws Exception {
     for (int number = 0; number < count; number++) {
       channel.basicPublish("", queue, NONE, bytes(number));
     }
     channel.waitForConfirmsOrDie(15_000);
   }
 
-  private static byte[] bytes(Object text) {
+  static byte[] bytes(Object text) {
     return text.toString().getBytes(StandardCharsets.UTF_8);
   }
 
-  private static String text(byte[] body) {
+  static String text(byte[] body) {
     return new String(body, StandardCharsets.UTF_8);
   }
 
-  private static long depth(Channel channel, String queue) throws IOException {
+  static long depth(Channel channel, String queue) throws IOException {
     return channel.queueDeclarePassive(queue).getMessageCount();
   }
 
-  private static List<String> bodies(Channel channel, String queue) throws IOException {
+  static List<String> bodies(Channel channel, String queue) throws IOException {
     List<String> taken = new ArrayList<>();
     for (GetResponse got = channel.basicGet(queue, true); got != null; got = channel.basicGet(queue, true)) {
       taken.add(text(got.getBody()));
@@ -139,16 +139,16 @@ public final class AmqpClient {
     return taken;
   }
 
-  private static List<String> numbers(int count) {
+  static List<String> numbers(int count) {
     return IntStream.range(0, count).mapToObj(Integer::toString).toList();
   }
 
-  private interface Action {
+  interface Action {
     void run() throws Exception;
   }
 
   /** The action must end with the broker closing the channel (or connection) with this code and text. */
-  private static void refused(int code, String text, Action action) throws Exception {
+  static void refused(int code, String text, Action action) throws Exception {
     try {
       action.run();
     } catch (IOException | AlreadyClosedException problem) {
@@ -169,7 +169,7 @@ public final class AmqpClient {
   }
 
   /** Collects deliveries, in the order in which they came. */
-  private static final class Collector extends DefaultConsumer {
+  static final class Collector extends DefaultConsumer {
     final List<Delivery> deliveries = new CopyOnWriteArrayList<>();
     final CompletableFuture<String> cancelled = new CompletableFuture<>();
 

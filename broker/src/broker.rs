@@ -441,7 +441,7 @@ impl Broker {
 
     /// Messages take more memory than they may, right now; [`Broker::alarms`] follows within a moment.
     pub fn memory_is_high(&self) -> bool {
-        resident_bytes() > self.options.memory_limit_bytes
+        resident_bytes().saturating_add(self.shared.outbox.bytes()) > self.options.memory_limit_bytes
     }
 
     /// What publishers have to wait for.

@@ -12,6 +12,7 @@ mod burial;
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gantry_storage::Reading;
@@ -52,6 +53,8 @@ pub(crate) struct Letter {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     waiting: Mutex<Vec<Letter>>,
+    /// How many of them there are.
+    waiting_len: AtomicUsize,
     arrived: Notify,
     /// Whoever carries has it: one at a time, or letters would overtake.
     carrier: Mutex<Carrier>,
@@ -61,6 +64,7 @@ impl Outbox {
     /// Takes letters. Touches memory only.
     pub(crate) fn push(&self, letters: Vec<Letter>) {
         let mut waiting = self.waiting.lock();
+        self.waiting_len.fetch_add(letters.len(), Ordering::Relaxed);
         let first = waiting.is_empty();
         if first {
             *waiting = letters
@@ -74,7 +78,15 @@ impl Outbox {
     }
 
     fn take(&self) -> Vec<Letter> {
-        mem::take(&mut *self.waiting.lock())
+        let letters = mem::take(&mut *self.waiting.lock());
+        self.waiting_len.fetch_sub(letters.len(), Ordering::Relaxed);
+        letters
+    }
+
+    /// Bytes of memory that the letters take which wait, beside their messages. Queues may give messages up faster than they
+    /// are carried on; then publishers have to wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting_len.load(Ordering::Relaxed) * size_of::<Letter>()
     }
 }
 

@@ -213,6 +213,31 @@ impl<O> Consumers<O> {
         }
     }
 
+    /// A consumer has let the time of a lease run out that nobody remembers: it does not get the credit back.
+    pub(super) fn lose(&mut self, id: ConsumerId) {
+        self.one_less(id);
+    }
+
+    /// A consumer has one lease less. True where nothing else is to be done, because it is not there any more.
+    fn one_less(&mut self, id: ConsumerId) -> bool {
+        if let Some(Alone { leaving: Some((left, held)), .. }) = &mut self.alone
+            && *left == id
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.end_leaving();
+            }
+            return true;
+        }
+        if let Some(consumer) = self.get_mut(id) {
+            consumer.held = consumer.held.saturating_sub(1);
+            if self.alone.as_ref().is_some_and(|alone| alone.hands_over) {
+                self.elect();
+            }
+        }
+        false
+    }
+
     /// A consumer has said something of a lease whose time was over.
     pub(super) fn catch_up(&mut self, id: ConsumerId) {
         if let Some(consumer) = self.get_mut(id) {
@@ -282,22 +307,12 @@ impl<O> Consumers<O> {
 
     /// Gives credit back after an outcome.
     pub(super) fn refill(&mut self, id: ConsumerId) {
-        if let Some(Alone { leaving: Some((left, held)), .. }) = &mut self.alone
-            && *left == id
-        {
-            *held -= 1;
-            if *held == 0 {
-                self.end_leaving();
-            }
+        if self.one_less(id) {
             return;
         }
         if let Some(consumer) = self.get_mut(id) {
             if consumer.available < u32::MAX - 1 {
                 consumer.available += 1;
-            }
-            consumer.held = consumer.held.saturating_sub(1);
-            if self.alone.as_ref().is_some_and(|alone| alone.hands_over) {
-                self.elect();
             }
             self.line_up(id);
         }

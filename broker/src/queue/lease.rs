@@ -68,6 +68,10 @@ enum Slot {
 
 const NO_SLOT: u32 = u32::MAX;
 
+/// So many leases that are over are remembered for what their consumers may yet say. Beyond it the credit is lost until the
+/// consumer comes again: whoever lets so many run out does not miss it.
+const LATE_MAX: usize = 1 << 20;
+
 /// All leases of a queue.
 #[derive(Debug)]
 pub(super) struct Leases {
@@ -200,17 +204,19 @@ impl Leases {
         Some(*at_ms)
     }
 
-    /// Ends the first lease whose deadline has come. What its consumer will yet say of it gives credit back and nothing else.
-    pub(super) fn lapse(&mut self, now_ms: u64) -> Option<Leased> {
+    /// Ends the first lease whose deadline has come, and tells whether it is remembered: what its consumer will yet say of it
+    /// gives credit back then, and nothing else.
+    pub(super) fn lapse(&mut self, now_ms: u64) -> Option<(Leased, bool)> {
         let ((at_ms, number), index) = self.deadlines.as_ref()?.by_time.first_key_value()?;
         if *at_ms > now_ms {
             return None;
         }
         let lease = Lease { index: *index, number: *number };
-        let Some(consumer) = self.get(lease)?.consumer else {
-            // Fetched: there is no credit to be given back.
+        let consumer = self.get(lease)?.consumer.filter(|_| self.lapsed < LATE_MAX);
+        let Some(consumer) = consumer else {
+            // Where it was fetched, there is no credit to be given back.
             return match self.remove(lease)? {
-                Said::Leased(leased) => Some(leased),
+                Said::Leased(leased) => Some((leased, false)),
                 Said::Late(_) => None,
             };
         };
@@ -222,7 +228,7 @@ impl Leases {
         self.lapsed += 1;
         self.bytes -= u64::from(leased.entry.body_bytes());
         self.forget_deadline(lease.number);
-        Some(leased)
+        Some((leased, true))
     }
 
     /// Leases whose time was over and of which nothing has been said yet.

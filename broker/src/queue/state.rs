@@ -473,9 +473,11 @@ impl<O> State<O> {
     /// Takes messages back whose consumers have had them for too long. [`State::grant`] is due afterwards.
     pub(crate) fn lapse(&mut self, now_ms: u64, effects: &mut impl Effects<O>) {
         for _ in 0..STEP_ENTRIES_MAX {
-            let Some(Leased { entry, consumer }) = self.leases.lapse(now_ms) else { return };
-            if let Some(consumer) = consumer {
-                self.consumers.lapse(consumer);
+            let Some((Leased { entry, consumer }, remembered)) = self.leases.lapse(now_ms) else { return };
+            match consumer {
+                Some(consumer) if remembered => self.consumers.lapse(consumer),
+                Some(consumer) => self.consumers.lose(consumer),
+                None => {}
             }
             self.retry(entry, Outcome::Retry, now_ms, effects);
         }

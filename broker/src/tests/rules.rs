@@ -84,10 +84,13 @@ async fn a_full_queue_refuses_while_others_take_the_message_and_the_journal_keep
         let second = rig.publish("amq.fanout", "", "second").unwrap();
         assert_eq!((second.routed, second.refused), (1, 1));
         assert!(second.durable.is_some(), "the other queue has it");
+        let waiting = rig.broker.shared().outbox.bytes();
+        assert_eq!(waiting > 0, overflow == "reject-publish-dlx", "letters that wait count as memory");
         let third = rig.publish("", "full", "third").unwrap();
         assert_eq!((third.routed, third.refused, third.durable), (0, 1, None));
         let dead_letters = if overflow == "reject-publish" { 0 } else { 2 };
         holds(&dead, dead_letters).await;
+        assert_eq!(rig.broker.shared().outbox.bytes(), 0);
         assert_eq!(rig.stored(), 3 + dead_letters as u64);
         assert_eq!(rig.bodies(&full).await, ["first"]);
         assert_eq!(rig.bodies(&other).await, ["first", "second"]);

@@ -38,6 +38,23 @@ fn exchanges() {
 }
 
 #[test]
+fn policies() {
+    let mut broker = Broker::settings().listener("management").start();
+    // Beside another broker its management listener has to be named.
+    let url = if broker.is_external() {
+        match std::env::var("GANTRY_E2E_MANAGEMENT_URL") {
+            Ok(url) => url,
+            Err(_) => return,
+        }
+    } else {
+        format!("http://{}", broker.address_of("management"))
+    };
+    let mut command = client::python("rules_policies.py");
+    command.env("MANAGEMENT_URL", url);
+    client::run(command, &mut broker);
+}
+
+#[test]
 fn retry_ladders() {
     python("rules_retries.py");
 }

@@ -8,7 +8,7 @@
 //! | `request` | names in paths, bodies |
 //! | `answer` | answers, and RabbitMQ's words for errors |
 //! | `json`, `term` | values of the broker as JSON, and in the words of Erlang that error texts are made of |
-//! | `policies`, `queues` | the resources |
+//! | `policies`, `queues`, `vhosts` | the resources |
 
 mod answer;
 mod api;
@@ -20,6 +20,7 @@ mod request;
 mod term;
 #[cfg(test)]
 mod tests;
+mod vhosts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

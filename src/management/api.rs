@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, put};
 use gantry_broker::{Broker, PolicyKind};
 
-use super::{policies, queues};
+use super::{policies, queues, vhosts};
 
 /// What all resources share: the broker, once it is there.
 #[derive(Clone, Default)]
@@ -27,6 +27,7 @@ impl Api {
 }
 
 const READ: &str = "HEAD, GET, OPTIONS";
+const CHANGE: &str = "HEAD, GET, PUT, OPTIONS";
 const EVERYTHING: &str = "HEAD, GET, PUT, DELETE, OPTIONS";
 
 /// All resources.
@@ -44,6 +45,7 @@ pub(super) fn routes(api: Api) -> Router {
         );
         resources.add(&format!("{root}/{{vhost}}/{{name}}"), EVERYTHING, one);
     }
+    resources.add("/api/vhosts/{vhost}", CHANGE, put(vhosts::put).get(vhosts::get));
     resources.add("/api/queues/{vhost}/{name}", READ, get(queues::get));
     resources.0.with_state(api)
 }

@@ -203,6 +203,8 @@ async fn each_tag_may_do_what_it_may_in_rabbitmq() {
         ("PUT", OPERATOR, LIMIT, [401, 401, 401, 401]),
         ("GET", OPERATOR, "", [401, 401, 401, 401]),
         ("DELETE", OPERATOR, "", [401, 401, 401, 401]),
+        ("GET", "/api/vhosts/%2f", "", [401, 401, 401, 401]),
+        ("PUT", "/api/vhosts/%2f", r#"{"tracing":true}"#, [401, 401, 401, 401]),
         ("GET", "/api/queues/%2f/nope", "", [404, 404, 404, 401]),
     ];
     for (method, path, body, codes) in cases {
@@ -217,7 +219,7 @@ async fn each_tag_may_do_what_it_may_in_rabbitmq() {
     assert_eq!(refused.body["reason"], "User not authorised to access object");
     let refused = site.call("GET", "/api/policies", "none:pw", "").await;
     assert_eq!(refused.body["reason"], "Not management user");
-    assert!(site.vhost().policies(gantry_broker::PolicyKind::Operator).is_empty());
+    assert!(site.vhost().policies(gantry_broker::PolicyKind::Operator).is_empty() && !site.vhost().is_traced());
 }
 
 #[tokio::test]
@@ -305,6 +307,28 @@ async fn a_queue_tells_what_it_is_and_which_policies_it_is_under() {
     );
     let brief = site.get("/api/queues/%2f/q?disable_stats=true").await.body;
     assert_eq!((&brief["state"], brief.get("messages")), (&json!("live"), None));
+}
+
+#[tokio::test]
+async fn tracing_is_switched_by_a_truth_value() {
+    let site = site().await;
+    const VHOST: &str = "/api/vhosts/%2f";
+    for (body, code, tracing) in [
+        (r#"{"tracing":true}"#, 204, true),
+        ("{}", 204, true),
+        (r#"{"tracing":"false"}"#, 204, false),
+        (r#"{"tracing":5}"#, 400, false),
+        (r#"{"tracing":null}"#, 400, false),
+        (r#"{"description":"x"}"#, 400, false),
+        ("{", 400, false),
+    ] {
+        let answer = site.put(VHOST, body).await;
+        assert_eq!(answer.code, code, "{body}: {}", answer.body);
+        assert_eq!(site.get(VHOST).await.body["tracing"], tracing, "{body}");
+    }
+    assert_eq!(site.put(VHOST, r#"{"tracing":5}"#).await.body["reason"], json!(["not_boolean", 5]));
+    assert_eq!(site.get("/api/vhosts/nope").await.code, 404);
+    assert_eq!(site.put("/api/vhosts/nope", "{}").await.code, 404);
 }
 
 #[tokio::test]

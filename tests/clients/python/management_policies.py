@@ -153,5 +153,18 @@ def methods_and_kinds_of_bodies_that_a_resource_does_not_have(_):
     equal(call("DELETE", path)[0], 204, "deleted")
 
 
+@case
+def tracing_is_switched_on_and_off(_):
+    path = "/api/vhosts/%2F"
+    for body, tracing in [({"tracing": True}, True), ({}, True), ({"tracing": "false"}, False)]:
+        equal(call("PUT", path, body)[::2], (204, None), body)
+        row = management.get(path)
+        equal((row["name"], row["tracing"]), ("/", tracing), body)
+    for value in (5, None, "x"):
+        answer = {"error": "bad_request", "reason": ["not_boolean", value]}
+        equal(call("PUT", path, {"tracing": value})[::2], (400, answer), value)
+    equal(call("GET", "/api/vhosts/nope")[::2], (404, NOT_FOUND), "another one")
+
+
 if __name__ == "__main__":
     main()

@@ -225,7 +225,7 @@ impl Broker {
                 return Err(Error::Storage(format!("messages of exchange '{}': {error}", row.name)));
             }
             messages += lane.entries.len();
-            exchange.restore(&self.shared, lane.entries);
+            exchange.restore(&self.shared, lane.entries, found.crashed);
         }
         for row in rows.queues {
             let queue = self.vhost_named(&row.vhost)?.restore_queue(&row.name, row.lane, row.options)?;

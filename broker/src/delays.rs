@@ -84,13 +84,16 @@ pub(crate) struct DelayLane {
     seq: AtomicU64,
     waiting: Mutex<Waiting>,
     wake_ms: AtomicU64,
+    /// What was due by then may have been routed before the process was killed.
+    unsure_to_ms: AtomicU64,
     shared: Arc<Shared>,
 }
 
 impl DelayLane {
     pub(crate) fn new(shared: Arc<Shared>, lane: u64, vhost: Arc<str>, exchange: Arc<str>) -> Arc<Self> {
         let (seq, waiting, wake_ms) = (AtomicU64::new(0), Mutex::default(), AtomicU64::new(u64::MAX));
-        Arc::new(Self { lane, vhost, exchange, seq, waiting, wake_ms, shared })
+        let unsure_to_ms = AtomicU64::new(0);
+        Arc::new(Self { lane, vhost, exchange, seq, waiting, wake_ms, unsure_to_ms, shared })
     }
 
     /// Messages that wait.
@@ -115,9 +118,12 @@ impl DelayLane {
         self.wake_at(due_ms);
     }
 
-    /// Puts back what was found at recovery.
-    pub(crate) fn restore(self: &Arc<Self>, mut entries: Vec<Restored>) {
+    /// Puts back what was found at recovery; `crashed`: the process was killed before.
+    pub(crate) fn restore(self: &Arc<Self>, mut entries: Vec<Restored>, crashed: bool) {
         let now_ms = now_ms();
+        if crashed {
+            self.unsure_to_ms.store(now_ms, Ordering::Relaxed);
+        }
         entries.sort_unstable_by_key(|entry| (entry.due_ms(), entry.seq()));
         let next_seq = entries.iter().map(|entry| entry.seq() + 1).max().unwrap_or(0);
         self.seq.store(next_seq, Ordering::Relaxed);
@@ -215,9 +221,14 @@ impl DelayLane {
         let read = self.shared.journal.read(&readings);
         let mut routes = RouteCache::default();
         let mut parcels = Vec::with_capacity(batch.len());
-        for ((_, delayed), result) in batch.iter().zip(read) {
+        let unsure_to_ms = self.unsure_to_ms.load(Ordering::Relaxed);
+        for ((due_ms, delayed), result) in batch.iter().zip(read) {
             match restored(&self.shared, result) {
-                Ok(message) => parcels.push(self.parcel(vhost, &mut routes, &message, delayed.position, now_ms)),
+                Ok(message) => {
+                    let mut parcel = self.parcel(vhost, &mut routes, &message, delayed.position, now_ms);
+                    parcel.redelivered = *due_ms <= unsure_to_ms;
+                    parcels.push(parcel);
+                }
                 Err(error) => {
                     if !self.waiting.lock().closed {
                         tracing::error!(exchange = %self.exchange, error, "a delayed message cannot be read and is lost");
@@ -255,7 +266,7 @@ impl DelayLane {
             }
         };
         let reached = vhost.reach(routes, &self.exchange, &message, further_keys(&message), now_ms);
-        Parcel { taken_from: Some(position), message, reached, waits_for_room: false }
+        Parcel { taken_from: Some(position), message, reached, waits_for_room: false, redelivered: false }
     }
 }
 

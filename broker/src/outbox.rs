@@ -194,8 +194,13 @@ impl Carrier {
                 left.unroutable.push(letter);
                 continue;
             }
-            let waits_for_room = letter.to.at_least_once;
-            parcels.push(Parcel { taken_from: letter.entry.position.get(), message, reached, waits_for_room });
+            parcels.push(Parcel {
+                taken_from: letter.entry.position.get(),
+                message,
+                reached,
+                waits_for_room: letter.to.at_least_once,
+                redelivered: letter.queue.may_have_gone_on(&letter.entry),
+            });
             carried.push(letter);
         }
         match vhost.relay(&mut parcels, now_ms, &mut Wakes::new()) {

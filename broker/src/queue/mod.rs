@@ -82,6 +82,8 @@ pub struct Queue {
     wake_ms: AtomicU64,
     /// It is on stable storage where it survives: messages can be routed to it.
     visible: AtomicBool,
+    /// Entries before this one were there when the process was killed.
+    unsure_before: AtomicU64,
     /// When the queue was last declared, fetched from, or lost its last consumer.
     used_ms: AtomicU64,
     shared: Arc<Shared>,
@@ -175,6 +177,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) now_ms: u64,
     /// What its record of the journal waits for, if there is one.
     pub(crate) ticket: Option<Ticket>,
+    /// It may have been here before, and nobody knows since a crash.
+    pub(crate) redelivered: bool,
 }
 
 /// Whether a queue takes a message.
@@ -214,6 +218,7 @@ impl Queue {
             state: Mutex::new(State::new(Arc::new(rules))),
             wake_ms: AtomicU64::new(u64::MAX),
             visible: AtomicBool::new(false),
+            unsure_before: AtomicU64::new(0),
             used_ms: AtomicU64::new(now_ms()),
             shared,
         })
@@ -371,8 +376,9 @@ impl Queue {
         if let Some(stream) = &self.stream {
             return stream.enqueue(self, arrival, seq, stored, wakes);
         }
-        let Arrival { message, now_ms, .. } = arrival;
+        let Arrival { message, now_ms, redelivered, .. } = arrival;
         let mut entry = Entry::new(seq, Arc::clone(message), expiry_ms(message.essentials().ttl_ms, now_ms));
+        entry.redelivered = redelivered;
         entry.position = stored.map_or(Place::NONE, Place::from);
         let scarce = self.shared.memory_is_scarce();
         let mut effects = Shell::new(self, wakes);
@@ -436,6 +442,9 @@ impl Queue {
         // Publishers race to the journal; the queue's order is its own.
         entries.sort_unstable_by_key(|entry| entry.seq);
         let next = entries.last().map_or(0, |last| last.seq + 1);
+        if delivered_to.is_none() {
+            self.unsure_before.store(next, Ordering::Relaxed);
+        }
         let delivered_to = delivered_to.unwrap_or(next);
         self.seq.store(next.max(delivered_to), Ordering::Relaxed);
         let mut orphans = Vec::new();
@@ -484,6 +493,13 @@ impl Queue {
             self.seq.store(stream.restore(self, entries)?, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether a message that goes on from here may have gone on before, and have been delivered there: that it left here was
+    /// not on stable storage when the process was killed, or that was so where it came from. A message that came back from a
+    /// consumer has an attempt.
+    pub(crate) fn may_have_gone_on(&self, entry: &Entry) -> bool {
+        entry.seq < self.unsure_before.load(Ordering::Relaxed) || entry.redelivered && entry.attempts == 0
     }
 
     /// Has the journal remember how far it has been delivered; for an orderly stop.

@@ -153,3 +153,28 @@ async fn on_a_full_disk_letters_wait_in_order() {
     assert_eq!(rig.bodies(&to).await, ["1", "2", "3"]);
     assert_eq!(rig.stored(), 3);
 }
+
+#[tokio::test]
+async fn after_a_crash_a_letter_that_may_have_been_there_before_is_marked_all_the_way() {
+    let rig = Rig::new(PLENTY);
+    let mut expiring = failing_to("last");
+    expiring.arguments.push("x-message-ttl", 0_i64);
+    let from = rig.queue("from", failing_to("between")).await;
+    rig.queue("between", expiring).await;
+    let last = rig.queue("last", durable()).await;
+    rig.publish("", "from", "known").unwrap();
+    reject(&from);
+    arrived(&last, 1).await;
+    assert!(!last.fetch(0, false).unwrap().0.redelivered);
+    rig.publish("", "from", "unknown").unwrap();
+    // It is delivered where it gets to, and nothing of that reaches the disk.
+    rig.journal.hold();
+    reject(&from);
+    arrived(&last, 1).await;
+    assert!(!last.fetch(0, false).unwrap().0.redelivered);
+    let rig = rig.crash();
+    let (from, last) = (rig.vhost.queue("from", CLIENT).unwrap(), rig.vhost.queue("last", CLIENT).unwrap());
+    reject(&from);
+    arrived(&last, 1).await;
+    assert!(last.fetch(0, false).unwrap().0.redelivered);
+}

@@ -169,7 +169,7 @@ async fn messages_that_overtake_each_other_keep_their_own_bodies() {
     let (first, second) = (queue.next_seq(), queue.next_seq());
     for (seq, body) in [(second, "second"), (first, "first")] {
         let message = plain("", "q", TRANSIENT, body.as_bytes());
-        let arrival = crate::queue::Arrival { message: &message, now_ms: now_ms(), ticket: None };
+        let arrival = crate::queue::Arrival { message: &message, now_ms: now_ms(), ticket: None, redelivered: false };
         assert!(queue.enqueue(arrival, seq, None, false, &mut Wakes::new()));
     }
     assert_eq!(rig.bodies(&queue).await, ["first", "second"]);

@@ -107,9 +107,9 @@ impl Exchange {
     }
 
     /// Puts back what was found in its lane at recovery.
-    pub(crate) fn restore(&self, shared: &Shared, entries: Vec<Restored>) {
+    pub(crate) fn restore(&self, shared: &Shared, entries: Vec<Restored>, crashed: bool) {
         if let Some(delays) = &self.delays {
-            delays.restore(entries);
+            delays.restore(entries, crashed);
         } else if let Memory::Seen(Seen { keys, .. }) = &self.memory {
             let mut keys = keys.lock();
             let mut forgotten = Vec::new();

@@ -108,7 +108,7 @@ impl VirtualHost {
             first = Some(appended.position);
             durable = Some(appended.ticket);
         }
-        let arrival = Arrival { message, now_ms, ticket: durable };
+        let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
         let refused = targets.refused;
         let routed = enqueue_all(&mut targets, arrival, first, wakes) + self.reply(route, message, wakes);
         if let Some(aside) = aside {
@@ -159,7 +159,7 @@ impl VirtualHost {
         let mut appended = appended.into_iter();
         let mut routed = Vec::with_capacity(prepared.len());
         for (prepared, (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
-            let arrival = Arrival { message, now_ms, ticket: durable };
+            let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
             let (taken, ticket) = prepared.arrive(&self.shared, arrival, &mut appended, wakes);
             routed.push(taken + prepared.refused() + self.reply(route, message, wakes));
             durable = durable.max(ticket);

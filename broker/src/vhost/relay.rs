@@ -23,6 +23,8 @@ pub(crate) struct Parcel {
     pub(crate) reached: Reached,
     /// It stays where it is while all of those are full; otherwise it is lost to them.
     pub(crate) waits_for_room: bool,
+    /// It may have gone there before, and nobody knows since a crash.
+    pub(crate) redelivered: bool,
 }
 
 impl VirtualHost {
@@ -36,7 +38,9 @@ impl VirtualHost {
         let mut staying = Vec::new();
         let mut messages = Vec::with_capacity(parcels.len());
         let mut record = gantry_storage::Transaction::default();
-        for (index, Parcel { taken_from, message, reached, waits_for_room }) in parcels.iter_mut().enumerate() {
+        for (index, Parcel { taken_from, message, reached, waits_for_room, redelivered }) in
+            parcels.iter_mut().enumerate()
+        {
             let aside = reached.aside.as_deref_mut();
             let one = Prepared::new(&reached.queues, aside, message, now_ms, !*waits_for_room);
             if *waits_for_room && one.refused() > 0 && one.is_nowhere() {
@@ -45,12 +49,12 @@ impl VirtualHost {
                 record.settles.extend(*taken_from);
             }
             prepared.push(one);
-            messages.push(&*message);
+            messages.push((&*message, *redelivered));
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
             .zip(&messages)
-            .map(|(prepared, message)| [prepared.prefix.prefix.as_slice(), message.data()])
+            .map(|(prepared, (message, _))| [prepared.prefix.prefix.as_slice(), message.data()])
             .collect();
         for (prepared, payload) in prepared.iter().zip(&payloads) {
             record.appends.extend(prepared.append(payload));
@@ -66,11 +70,16 @@ impl VirtualHost {
         drop(record);
         drop(payloads);
         let mut appended = appended.into_iter();
-        for (index, (prepared, message)) in prepared.iter_mut().zip(messages).enumerate() {
+        for (index, (prepared, (message, redelivered))) in prepared.iter_mut().zip(messages).enumerate() {
             // What stays is routed once more, and what exchanges noted of it is undone until then.
             if staying.binary_search(&index).is_err() {
                 // Nobody else waits for any of it to be durable.
-                prepared.arrive(&self.shared, Arrival { message, now_ms, ticket: durable }, &mut appended, wakes);
+                prepared.arrive(
+                    &self.shared,
+                    Arrival { message, now_ms, ticket: durable, redelivered },
+                    &mut appended,
+                    wakes,
+                );
             }
         }
         Ok(staying)

@@ -253,7 +253,8 @@ fn server_properties() -> Table {
     properties.push("information", "GantryMQ, compatible with RabbitMQ");
     properties.push("platform", concat!("GantryMQ ", env!("CARGO_PKG_VERSION")));
     properties.push("product", "RabbitMQ");
-    properties.push("version", "4.0.0");
+    // The last one to which clients (kombu, and so Celery) send the global prefetch that is supported here.
+    properties.push("version", "3.13.7");
     properties
 }
 

@@ -243,6 +243,7 @@ fn server_properties() -> Table {
         "consumer_priorities",
         "authentication_failure_close",
         "per_consumer_qos",
+        "direct_reply_to",
     ] {
         capabilities.push(capability, true);
     }

@@ -641,7 +641,6 @@ impl Queue {
     }
 
     /// Gives it other rules, which hold at once for what is in it.
-    #[allow(dead_code, reason = "whatever changes policies calls it")]
     pub(crate) fn set_rules(self: &Arc<Self>, rules: Arc<Rules>) {
         if let Some(stream) = &rules.stream {
             return self.set_retention(stream.retention);

@@ -64,6 +64,8 @@ pub struct Queue {
     name: Arc<str>,
     vhost: Arc<str>,
     options: QueueOptions,
+    /// Messages are kept that are not marked as durable, too: as quorum queues and streams do in RabbitMQ.
+    keeps_all: bool,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
     /// The policies that its rules come from.
@@ -207,6 +209,7 @@ impl Queue {
             lane,
             name,
             vhost,
+            keeps_all: options.queue_type() != QueueType::Classic,
             options,
             owner,
             applied: Mutex::default(),
@@ -302,7 +305,7 @@ impl Queue {
 
     /// Whether a stored message would be found again after a restart. A stream keeps all of them.
     pub(crate) fn keeps(&self, message: &Message) -> bool {
-        self.survives() && (message.essentials().durable || self.is_stream())
+        self.survives() && (message.essentials().durable || self.keeps_all)
     }
 
     /// Whether it is there after a restart. An exclusive one goes with its connection, whatever was asked for.
@@ -455,7 +458,7 @@ impl Queue {
             if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
                 present.claim(key, seq);
             }
-            if !meta.essentials.durable {
+            if !meta.essentials.durable && !self.keeps_all {
                 orphans.push(position);
                 continue;
             }

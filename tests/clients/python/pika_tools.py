@@ -128,3 +128,18 @@ def reconnected(url):
 
     wait_until(attempt, "the broker is back", seconds=60)
     return connections[0]
+
+
+def events(channel, queue, wanted):
+    """Takes messages until each of the wanted routing keys has come; returns properties and bodies by routing key."""
+    found = {}
+
+    def step():
+        method, properties, body = get(channel, queue)
+        if method:
+            found.setdefault(method.routing_key, []).append((properties, body))
+        else:
+            channel.connection.sleep(0.02)
+
+    wait_until(lambda: wanted <= set(found), f"{sorted(wanted)}", step=step)
+    return found

@@ -5,7 +5,7 @@ import time
 
 import pika
 
-from pika_tools import bodies, connected, depth, doomed, get, new_queue, reconnected, refused
+from pika_tools import bodies, connected, depth, doomed, events, get, new_queue, reconnected, refused
 from suite import beyond, case, equal, main, restart_broker, restart_case, unique, wait_until
 
 
@@ -453,22 +453,7 @@ def bad_arguments_of_a_deduplication(url):
                 connection.channel().exchange_declare(unique("bad"), "x-message-deduplication", arguments=arguments)
 
 
-# --- amq.rabbitmq.event and amq.rabbitmq.trace ------------------------------------------------------------------------
-
-
-def events(channel, queue, wanted):
-    """Takes messages until each of the wanted routing keys has come; returns headers by routing key."""
-    found = {}
-
-    def step():
-        method, properties, body = get(channel, queue)
-        if method:
-            found.setdefault(method.routing_key, []).append((properties, body))
-        else:
-            channel.connection.sleep(0.02)
-
-    wait_until(lambda: wanted <= set(found), f"{sorted(wanted)}", step=step)
-    return found
+# --- amq.rabbitmq.event ------------------------------------------------------------------------
 
 
 @case
@@ -542,32 +527,6 @@ def nobody_publishes_events(url):
         channel.confirm_delivery()
         with refused(403, "ACCESS_REFUSED - cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'"):
             channel.basic_publish("amq.rabbitmq.trace", "publish.x", b"forged")
-
-
-@case
-@beyond("RabbitMQ has to be told `rabbitmqctl trace_on`; with that it passes")
-def the_firehose(url):
-    with connected(url) as connection:
-        channel = connection.channel()
-        watching = new_queue(channel)
-        channel.queue_bind(watching, "amq.rabbitmq.trace", "#")
-        with connected(url) as other:
-            working = other.channel()
-            queue = new_queue(working)
-            working.queue_bind(queue, "amq.direct", queue)
-            properties = pika.BasicProperties(headers={"a": 1}, message_id="7")
-            working.basic_publish("amq.direct", queue, b"body", properties)
-            wait_until(lambda: get(working, queue)[0], "the message")
-        found = events(channel, watching, {"publish.amq.direct", f"deliver.{queue}"})
-        user = pika.URLParameters(url).credentials.username
-        for key in ("publish.amq.direct", f"deliver.{queue}"):
-            ((properties, body),) = [it for it in found[key] if it[0].headers["routing_keys"] == [queue]]
-            headers = properties.headers
-            equal((body, headers["exchange_name"], headers["vhost"]), (b"body", "amq.direct", "/"), key)
-            equal((headers["user"], headers["channel"]), (user, 1), key)
-            equal(headers["properties"], {"headers": {"a": 1}, "message_id": "7"}, key)
-        equal(found["publish.amq.direct"][0][0].headers["routed_queues"], [queue])
-        equal(found[f"deliver.{queue}"][0][0].headers["redelivered"], 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Policies and operator policies, made through the management API as programs and people make them, seen by pika.
+"""Policies, operator policies and the firehose, switched through the management API as programs and people do.
 
 MANAGEMENT_URL is the address of the management listener, http://127.0.0.1:15672 for instance.
 """
@@ -14,7 +14,7 @@ import urllib.request
 
 import pika
 
-from pika_tools import Consumer, bodies, connected, depth, fill, get, new_queue, publish
+from pika_tools import Consumer, bodies, connected, depth, events, fill, get, new_queue, publish
 from suite import case, equal, main, unique, wait_until
 
 MANAGEMENT = os.environ["MANAGEMENT_URL"]
@@ -278,6 +278,46 @@ def a_policy_is_told(url):
         equal(told, expected)
         status, all_of_them = api(url, "GET", "policies/%2f")
         equal((status, expected in all_of_them), (200, True))
+
+
+@case
+def the_firehose(url):
+    with connected(url) as connection:
+        channel = connection.channel()
+        watching = new_queue(channel)
+        channel.queue_bind(watching, "amq.rabbitmq.trace", "#")
+        with traced(url), connected(url) as other:
+            working = other.channel()
+            queue = new_queue(working)
+            working.queue_bind(queue, "amq.direct", queue)
+            properties = pika.BasicProperties(headers={"a": 1}, message_id="7")
+            working.basic_publish("amq.direct", queue, b"body", properties)
+            wait_until(lambda: get(working, queue)[0], "the message")
+        found = events(channel, watching, {"publish.amq.direct", f"deliver.{queue}"})
+        user = pika.URLParameters(url).credentials.username
+        for key in ("publish.amq.direct", f"deliver.{queue}"):
+            ((properties, body),) = [it for it in found[key] if it[0].headers["routing_keys"] == [queue]]
+            headers = properties.headers
+            equal((body, headers["exchange_name"], headers["vhost"]), (b"body", "amq.direct", "/"), key)
+            equal((headers["user"], headers["channel"]), (user, 1), key)
+            equal(headers["properties"], {"headers": {"a": 1}, "message_id": "7"}, key)
+        equal(found["publish.amq.direct"][0][0].headers["routed_queues"], [queue])
+        equal(found[f"deliver.{queue}"][0][0].headers["redelivered"], 0)
+        channel.queue_purge(watching)
+        publish(channel, "", b"not traced")
+        equal(depth(channel, watching), 0, "copies when it is switched off")
+
+
+@contextlib.contextmanager
+def traced(url):
+    """Has the virtual host traced for as long as the block lasts."""
+    status, answer = api(url, "PUT", "vhosts/%2f", {"tracing": True})
+    assert status in (201, 204), (status, answer)
+    try:
+        yield
+    finally:
+        status, answer = api(url, "PUT", "vhosts/%2f", {"tracing": False})
+        assert status in (201, 204), (status, answer)
 
 
 if __name__ == "__main__":

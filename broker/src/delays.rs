@@ -21,7 +21,7 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::inbox::Wakes;
 use crate::load::{PREFIX_BYTES_USUAL, restored};
-use crate::message::{Edit, Message, now_ms};
+use crate::message::{Address, Edit, Message, now_ms};
 use crate::queue::{Later, Restored};
 use crate::shared::Shared;
 use crate::timer::Sleeper;
@@ -220,12 +220,14 @@ impl DelayLane {
             .collect();
         let read = self.shared.journal.read(&readings);
         let mut routes = RouteCache::default();
+        let mut addresses = None;
         let mut parcels = Vec::with_capacity(batch.len());
         let unsure_to_ms = self.unsure_to_ms.load(Ordering::Relaxed);
         for ((due_ms, delayed), result) in batch.iter().zip(read) {
             match restored(&self.shared, result) {
                 Ok(message) => {
-                    let mut parcel = self.parcel(vhost, &mut routes, &message, delayed.position, now_ms);
+                    let mut parcel =
+                        self.parcel(vhost, &mut routes, &mut addresses, &message, delayed.position, now_ms);
                     parcel.redelivered = *due_ms <= unsure_to_ms;
                     parcels.push(parcel);
                 }
@@ -248,10 +250,17 @@ impl DelayLane {
         &self,
         vhost: &Arc<VirtualHost>,
         routes: &mut RouteCache,
+        last_address: &mut Option<Arc<Address>>,
         message: &Arc<Message>,
         position: Position,
         now_ms: u64,
     ) -> Parcel {
+        // What was published alike shares its address, as it did then.
+        let address = match last_address {
+            Some(last) if **last == **message.address() => Arc::clone(last),
+            _ => Arc::clone(last_address.insert(Arc::clone(message.address()))),
+        };
+        let keys = further_keys(message);
         let message = match delay_header(message) {
             None => Arc::clone(message),
             Some(delay_ms) => {
@@ -262,10 +271,10 @@ impl DelayLane {
                     Err(_) => Value::I64(i64::try_from(negated).unwrap_or(i64::MIN)),
                 };
                 let edit = Edit { set: &[(X_DELAY, value)], ..Edit::default() };
-                message.edited(Arc::clone(message.address()), &edit)
+                message.edited(address, &edit)
             }
         };
-        let reached = vhost.reach(routes, &self.exchange, &message, further_keys(&message), now_ms);
+        let reached = vhost.reach(routes, &self.exchange, &message, keys, now_ms);
         Parcel { taken_from: Some(position), message, reached, waits_for_room: false, redelivered: false }
     }
 }

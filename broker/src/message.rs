@@ -190,10 +190,11 @@ impl Message {
     /// The same body under another head and address. The body is copied: it lies behind its head.
     pub fn edited(&self, address: Arc<Address>, edit: &Edit<'_>) -> Arc<Self> {
         let body = self.body();
-        let mut data = BytesMut::with_capacity(self.data.len() + EDIT_BYTES_USUAL);
-        self.source.edited(self.head(), edit, &mut data);
-        let head_bytes = data.len() as u32;
-        data.extend_from_slice(body);
+        let mut head = BytesMut::with_capacity(self.head_bytes as usize + EDIT_BYTES_USUAL);
+        self.source.edited(self.head(), edit, &mut head);
+        let head_bytes = head.len() as u32;
+        // As long as it has to be: it may wait for long.
+        let data = assemble(&head, body.len(), body);
         let mut essentials = self.essentials;
         if edit.without_ttl {
             essentials.ttl_ms = None;

@@ -114,16 +114,17 @@ impl Drop for Aside {
 }
 
 impl Exchange {
-    /// Whether it routes this message now; and what there is to do beside that.
+    /// Whether it routes this message now; and what there is to do beside that. `may_delay`: it has not been held back here.
     pub(super) fn admit(
         self: &Arc<Self>,
         shared: &Shared,
         message: &Arc<Message>,
         now_ms: u64,
+        may_delay: bool,
         aside: &mut Option<Box<Aside>>,
     ) -> Passage {
         let noted = || Aside::new(message, now_ms);
-        if let Some(lane) = &self.delays
+        if let Some(lane) = self.delays.as_ref().filter(|_| may_delay)
             && let Some(delay_ms) = delay_ms(message)
         {
             let aside = aside.get_or_insert_with(noted);

@@ -204,7 +204,8 @@ impl VirtualHost {
         }
     }
 
-    /// Where a message goes from an exchange that it has come to, whatever its address is. Nowhere if there is no such exchange.
+    /// Where a message goes from an exchange that has held it back, whatever its address is. Nowhere if there is no such
+    /// exchange.
     pub(crate) fn reach(
         &self,
         cache: &mut RouteCache,
@@ -219,7 +220,13 @@ impl VirtualHost {
         if !further_keys.is_empty() {
             route = self.route_copies(&route, further_keys);
         }
-        self.reached(&route, message, now_ms)
+        if route.queues.is_some() {
+            return self.reached(&route, message, now_ms);
+        }
+        let topology = self.topology.read();
+        let mut walk = Walk::new(&topology, &self.shared, &route.address.routing_key, &route.copies);
+        walk.was_delayed = true;
+        walk.for_one(&route.exchange, message, now_ms)
     }
 
     fn walk(&self, route: &Route, message: &Arc<Message>, now_ms: u64) -> Reached {
@@ -256,6 +263,8 @@ struct Walk<'a> {
     /// None while only the keys are known: then everything else counts as absent, and that it was asked for is noted.
     message: Option<(&'a Arc<Message>, u64)>,
     asked_message: bool,
+    /// By the exchange it starts from, which does not hold it back again.
+    was_delayed: bool,
     seen: SmallVec<[*const Exchange; 8]>,
     reached: Reached,
 }
@@ -263,7 +272,17 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(topology: &'a Topology, shared: &'a Shared, key: &'a [u8], further_keys: &'a [Bytes]) -> Self {
         let (seen, reached) = (SmallVec::new(), Reached::default());
-        Self { topology, shared, key, further_keys, message: None, asked_message: false, seen, reached }
+        Self {
+            topology,
+            shared,
+            key,
+            further_keys,
+            message: None,
+            asked_message: false,
+            was_delayed: false,
+            seen,
+            reached,
+        }
     }
 
     /// Where all messages go that have these keys; none where more than the keys decides.
@@ -306,7 +325,8 @@ impl<'a> Walk<'a> {
         if exchange.asks_message {
             self.asked_message = true;
             if let Some((message, now_ms)) = self.message {
-                match exchange.admit(self.shared, message, now_ms, &mut self.reached.aside) {
+                let may_delay = !(self.was_delayed && self.seen.len() == 1);
+                match exchange.admit(self.shared, message, now_ms, may_delay, &mut self.reached.aside) {
                     Passage::Now => {}
                     // It is not lost, so that the alternate exchange has nothing to do with it.
                     Passage::Later => return true,

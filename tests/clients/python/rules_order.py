@@ -403,18 +403,19 @@ def a_quorum_queue_survives_a_kill(url):
         channel.basic_publish("", queue, b"%d" % number)  # not marked persistent
     restart_broker("kill")
     connection = reconnected(url)
-    channel = connection.channel()
     taken = []
 
-    def all_came():  # a quorum queue of RabbitMQ elects a leader first
-        method, _, body = get(channel, queue)
-        if method:
-            taken.append(body)
+    def all_came():
+        try:
+            with connected(url) as asking:
+                taken.extend(bodies(asking.channel(), queue))
+        except exceptions.AMQPError:  # RabbitMQ elects a leader first
+            return False
         return len(taken) == 50
 
     wait_until(all_came, "all are there")
     equal(taken, numbers(0, 50))
-    channel.queue_delete(queue)
+    connection.channel().queue_delete(queue)
     connection.close()
 
 

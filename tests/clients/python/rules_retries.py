@@ -5,7 +5,7 @@ import time
 import pika
 
 from pika_tools import Consumer, connected, depth, doomed, get, new_queue, reconnected
-from suite import case, equal, main, restart_broker, restart_case, unique, wait_until
+from suite import beyond, case, equal, main, restart_broker, restart_case, unique, wait_until
 
 # NServiceBus' delay infrastructure v2: a level for each bit of the delay. Its unit is a second; here it is shorter.
 LEVELS = 28
@@ -111,6 +111,7 @@ def delay_by_levels(url, kind):
 
 
 @restart_case
+@beyond("classic queues of RabbitMQ lose dead letters at a kill")
 def delays_survive_a_kill_on_any_level(url):
     connection = doomed(url)
     channel = connection.channel()

@@ -27,6 +27,11 @@ use crate::vhost::{Rows, VirtualHost};
 const VHOSTS: &str = "vhosts";
 const META: &str = "meta";
 const RUN: &[u8] = b"run";
+const FORMAT: &[u8] = b"format";
+
+/// How rows of the table and messages in the journal are written. One more with each change that an older program, or a newer
+/// one, would misread.
+const FORMAT_VERSION: u32 = 2;
 
 /// How often the alarms are looked at.
 const ALARM_PERIOD: Duration = Duration::from_millis(100);
@@ -561,17 +566,27 @@ fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error>
 
 /// The number of this run of the process on this data folder. Lanes begin with it, so that no queue ever gets the lane of
 /// another one, whose messages may still be in the journal.
+///
+/// # Errors
+/// The folder was last used by a version that writes it in another way.
 fn next_run(table: &dyn Table) -> Result<u32, Error> {
-    let last = match table.get(META, RUN)? {
-        None => 0,
-        Some(value) => {
-            let bytes: [u8; 4] =
-                value.try_into().map_err(|_| Error::Storage("the number of the last run is damaged".to_owned()))?;
-            u32::from_be_bytes(bytes)
-        }
+    let number = |key| -> Result<Option<u32>, Error> {
+        let Some(value) = table.get(META, key)? else { return Ok(None) };
+        let bytes: [u8; 4] =
+            value.try_into().map_err(|_| Error::Storage("a number in the table is damaged".to_owned()))?;
+        Ok(Some(u32::from_be_bytes(bytes)))
     };
-    let run = last + 1;
-    let value = run.to_be_bytes().to_vec();
-    commit_blocking(table, vec![Change::Put { space: META, key: RUN.to_vec(), value }])?;
+    let last = number(RUN)?;
+    // The first format did not say so.
+    let format = number(FORMAT)?.unwrap_or(1);
+    if last.is_some() && format != FORMAT_VERSION {
+        return Err(Error::Storage(format!(
+            "the data folder has format {format}, and this version reads format {FORMAT_VERSION}"
+        )));
+    }
+    let run = last.unwrap_or(0) + 1;
+    let put =
+        |key: &[u8], value: u32| Change::Put { space: META, key: key.to_vec(), value: value.to_be_bytes().to_vec() };
+    commit_blocking(table, vec![put(RUN, run), put(FORMAT, FORMAT_VERSION)])?;
     Ok(run)
 }

@@ -333,3 +333,19 @@ proptest! {
         runtime.block_on(run(steps, if scarce { SCARCE } else { PLENTY }));
     }
 }
+
+#[tokio::test]
+async fn a_folder_of_another_format_is_refused() {
+    let rig = Rig::new(PLENTY);
+    let rows = rig.table.rows.reopen();
+    let put = |value: u32| Change::Put { space: "meta", key: b"format".to_vec(), value: value.to_be_bytes().to_vec() };
+    for (change, refused) in
+        [(Change::Delete { space: "meta", key: b"format".to_vec() }, true), (put(1_000), true), (put(2), false)]
+    {
+        rows.commit(vec![change], Box::new(|result| result.unwrap()));
+        let journal = Arc::new(rig.journal.reopen(&mut Found::default()));
+        let table = Arc::new(HeldTable { rows: rows.reopen(), ..HeldTable::default() });
+        let opened = Broker::open(options(PLENTY), journal, table, Found::default());
+        assert_eq!(matches!(opened, Err(Error::Storage(_))), refused);
+    }
+}

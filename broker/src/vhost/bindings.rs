@@ -80,7 +80,7 @@ impl VirtualHost {
                     source.matcher.write().remove(key, arguments, &destination);
                     return Err(error);
                 }
-                self.tell_binding("binding.created", &source, &destination, key, arguments);
+                self.tell_binding("binding.created", &source, &destination, (key, arguments), Some(connection));
                 topology.bound_from.entry(destination).or_default().insert(Arc::clone(&source.name));
                 self.changed();
             }
@@ -176,7 +176,7 @@ impl VirtualHost {
                 let last = !matcher.contains(&destination);
                 let empty = matcher.is_empty();
                 drop(matcher);
-                self.tell_binding("binding.deleted", &source, &destination, key, arguments);
+                self.tell_binding("binding.deleted", &source, &destination, (key, arguments), Some(connection));
                 let row = self.durable_row(&source, &destination, key, arguments, RowChange::Delete)?;
                 let mut changes: Vec<_> = row.into_iter().collect();
                 if last && let Some(sources) = topology.bound_from.get_mut(&destination) {
@@ -282,7 +282,7 @@ impl VirtualHost {
             drop(matcher);
             // Not under the lock: telling asks who listens, and that may be this exchange.
             for (key, arguments) in gone {
-                self.tell_binding("binding.deleted", &source, destination, &key, &arguments);
+                self.tell_binding("binding.deleted", &source, destination, (&key, &arguments), None);
             }
             if empty && source.options.auto_delete {
                 left_empty.push(source);

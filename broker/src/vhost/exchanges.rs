@@ -143,7 +143,7 @@ impl VirtualHost {
         let mut destinations = Vec::new();
         for binding in matcher.bindings() {
             let Binding { destination, key, arguments } = binding;
-            self.tell_binding("binding.deleted", exchange, destination, key, arguments);
+            self.tell_binding("binding.deleted", exchange, destination, (key, arguments), None);
             if exchange.options.durable && binding.destination.is_durable() {
                 let row = rows::DurableBinding {
                     vhost: &self.name,

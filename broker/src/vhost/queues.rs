@@ -160,7 +160,7 @@ impl VirtualHost {
             return self.insert_queue(&mut topology, queue);
         }
         // What was bound to it meanwhile goes with it.
-        let removed = self.remove_queue(&mut topology, queue);
+        let removed = self.remove_queue(&mut topology, queue, None);
         drop(topology);
         if let Err(error) = removed {
             tracing::error!(queue = %queue.name(), %error, "its bindings could not be deleted");
@@ -211,7 +211,7 @@ impl VirtualHost {
                     NotSealed::NotEmpty => Error::NotEmpty(resource),
                 }
             })?;
-            let committed = self.remove_queue(&mut topology, &queue)?;
+            let committed = self.remove_queue(&mut topology, &queue, Some(connection))?;
             (queue, committed)
         };
         let waiting = queue.close(&mut Wakes::new());
@@ -227,7 +227,7 @@ impl VirtualHost {
             if !current.is_some_and(|current| Arc::ptr_eq(current, queue)) {
                 return;
             }
-            self.remove_queue(&mut topology, queue)
+            self.remove_queue(&mut topology, queue, None)
         };
         queue.close(&mut Wakes::new());
         if let Err(error) = committed {
@@ -235,10 +235,11 @@ impl VirtualHost {
         }
     }
 
-    fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) -> Result<Pending, Error> {
+    /// `by` is the connection that asked for it, where one did.
+    fn remove_queue(&self, topology: &mut Topology, queue: &Arc<Queue>, by: Option<u64>) -> Result<Pending, Error> {
         let mut changes: Vec<Change> = Vec::new();
         if topology.queues.remove(queue.name()).is_some() {
-            self.tell_queue_deleted(queue);
+            self.tell_queue_deleted(queue, by);
         }
         if let Some(owner) = queue.owner()
             && let Some(queues) = topology.exclusive.get_mut(&owner)

@@ -6,10 +6,13 @@ use crate::events::{PERFORMED_BY, terms};
 use crate::queue::Queue;
 use crate::value::{Table, Value};
 
+/// Who does what nobody asked for, as RabbitMQ calls it.
+const INTERNAL_USER: &str = "rmq-internal";
+
 impl VirtualHost {
     pub(super) fn tell_queue_created(&self, queue: &Queue, connection: u64) {
         self.shared.events.tell("queue.created", |said| {
-            self.say_who(said, connection);
+            self.say_who(said, Some(connection));
             let options = queue.options();
             said.push("name", &**queue.name());
             said.push("vhost", &*self.name);
@@ -20,8 +23,10 @@ impl VirtualHost {
         });
     }
 
-    pub(super) fn tell_queue_deleted(&self, queue: &Queue) {
+    /// `by` is the connection that asked for it, where one did.
+    pub(super) fn tell_queue_deleted(&self, queue: &Queue, by: Option<u64>) {
         self.shared.events.tell("queue.deleted", |said| {
+            self.say_who(said, by);
             said.push("name", &**queue.name());
             said.push("vhost", &*self.name);
         });
@@ -53,10 +58,11 @@ impl VirtualHost {
         event: &'static str,
         source: &Exchange,
         destination: &Destination,
-        key: &[u8],
-        arguments: &Table,
+        (key, arguments): (&[u8], &Table),
+        by: Option<u64>,
     ) {
         self.shared.events.tell(event, |said| {
+            self.say_who(said, by);
             let kind = if matches!(destination, Destination::Queue(_)) { "queue" } else { "exchange" };
             said.push("source_name", &*source.name);
             said.push("source_kind", "exchange");
@@ -68,9 +74,15 @@ impl VirtualHost {
         });
     }
 
-    fn say_who(&self, said: &mut Table, connection: u64) {
-        if let Some(user) = self.shared.user_of(connection) {
-            said.push(PERFORMED_BY, Value::from(&*user));
+    /// The user of a connection; what no connection asked for is the broker's own doing.
+    fn say_who(&self, said: &mut Table, connection: Option<u64>) {
+        match connection {
+            None => said.push(PERFORMED_BY, INTERNAL_USER),
+            Some(connection) => {
+                if let Some(user) = self.shared.user_of(connection) {
+                    said.push(PERFORMED_BY, Value::from(&*user));
+                }
+            }
         }
     }
 }

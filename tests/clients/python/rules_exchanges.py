@@ -491,7 +491,7 @@ def events_of_the_broker(url):
 
         headers = one("queue.created", name=queue, vhost="/", user_who_performed_action=user)
         equal((headers["durable"], headers["auto_delete"], headers["exclusive"]), (False, False, True))
-        one("queue.deleted", name=queue, vhost="/", user_who_performed_action=user)
+        one("queue.deleted", name=queue, vhost="/")
         headers = one("exchange.created", name=name, vhost="/", type="topic")
         equal((headers["durable"], headers["auto_delete"], headers["internal"]), (False, False, False))
         one("exchange.deleted", name=name, vhost="/")

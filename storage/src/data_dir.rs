@@ -36,7 +36,7 @@ pub enum DataDirError {
 pub struct DataDir {
     path: PathBuf,
     /// The lock goes with it.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -70,7 +70,7 @@ impl DataDir {
             }
             Err(error) => return Err(failed(&format_path)(error)),
         }
-        Ok(DataDir { path: dir.to_owned(), _lock: lock })
+        Ok(DataDir { path: dir.to_owned(), lock })
     }
 
     /// The folder.
@@ -95,6 +95,14 @@ impl DataDir {
 }
 
 /// A crash leaves the whole file or none.
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process has it open, too, from its fork until it runs its program. Where this
+        // fails, the lock goes when the last of them has closed it.
+        let _ = self.lock.unlock();
+    }
+}
+
 fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::publish::Producer;
-use super::{Bench, let_it_settle, millis};
+use super::{Bench, let_it_settle, mib, millis};
 use crate::amqp::frame::{self, Field, Publish};
 use crate::amqp::scan::Deliveries;
 use crate::error::{Fallible, fail};
@@ -59,6 +59,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
         return fail(format!("{early} messages came before their time"));
     }
     let (first, last) = consume(&restarted, messages, all_due + Duration::from_secs(120))?;
+    let_it_settle();
+    let after_bytes = restarted.process.resident_bytes()?;
     let each = |bytes: u64| (bytes as f64 - empty_bytes as f64) / messages as f64;
     Ok(vec![
         Figure::new("published (confirms)", "messages/s", messages as f64 / filled_in.as_secs_f64(), Better::Higher),
@@ -69,6 +71,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
         Figure::new("ready again after kill -9", "ms", millis(restarted.ready_after), Better::Lower),
         Figure::new("delivered when due", "messages/s", messages as f64 / (last - first).as_secs_f64(), Better::Higher),
         Figure::new("last one after its time", "ms", millis(last.saturating_duration_since(all_due)), Better::Lower),
+        Figure::new(
+            "resident memory above the empty broker, when all have come",
+            "MiB",
+            mib(after_bytes as f64 - empty_bytes as f64),
+            Better::Lower,
+        ),
     ])
 }
 

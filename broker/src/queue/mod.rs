@@ -184,14 +184,15 @@ pub(crate) struct Arrival<'a> {
 }
 
 /// Whether a queue takes a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Admission {
     /// It takes every one.
     Open,
     /// It has promised room to this one; [`Queue::break_promise`] if it does not come.
     Promised,
-    /// There is no room.
-    Refused,
+    /// There is no room. The letter, where the rules have one sent for it, goes once it is certain that the message is
+    /// published: a publisher that has to wait for the disk asks again.
+    Refused(Option<Letter>),
 }
 
 impl Queue {
@@ -347,14 +348,16 @@ impl Queue {
         }
         let rules = Arc::clone(state.rules());
         drop(state);
-        if dead_letters
-            && rules.overflow == Overflow::RejectPublishDeadLetter
-            && let Some(to) = &rules.dead_letter
-        {
-            let letter = Letter { queue: Arc::clone(self), entry, why: Departure::Overflowed, to: Arc::clone(to) };
-            self.shared.outbox.push(vec![letter]);
-        }
-        Admission::Refused
+        let to = rules
+            .dead_letter
+            .as_ref()
+            .filter(|_| dead_letters && rules.overflow == Overflow::RejectPublishDeadLetter);
+        Admission::Refused(to.map(|to| Letter {
+            queue: Arc::clone(self),
+            entry,
+            why: Departure::Overflowed,
+            to: Arc::clone(to),
+        }))
     }
 
     /// The message that was promised room does not come to its place.
@@ -653,7 +656,7 @@ impl Queue {
             self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);
             self.tells_attempts.store(rules.tells_attempts, Ordering::Relaxed);
             if rules.expires_ms != state.rules().expires_ms {
-                // The time that it has been unused before does not count against it.
+                // As in RabbitMQ, the time that it has been unused before does not count against it.
                 self.touch();
             }
             state.set_rules(rules);

@@ -178,3 +178,33 @@ async fn after_a_crash_a_letter_that_may_have_been_there_before_is_marked_all_th
     arrived(&last, 1).await;
     assert!(last.fetch(0, false).unwrap().0.redelivered);
 }
+
+#[tokio::test]
+async fn what_a_full_queue_refuses_goes_on_once_however_often_the_disk_was_asked() {
+    let rig = Rig::new(PLENTY);
+    let mut options = failing_to("to");
+    options.arguments.push("x-max-length", 0_i64);
+    options.arguments.push("x-overflow", "reject-publish-dlx");
+    rig.queue("full", options).await;
+    rig.queue("other", durable()).await;
+    let to = rig.queue("to", durable()).await;
+    for name in ["full", "other"] {
+        rig.bind("amq.fanout", (Kind::Queue, name), "").await;
+    }
+    rig.faults.set_full(true);
+    for _ in 0..3 {
+        assert_eq!(rig.publish("amq.fanout", "", "once"), Err(Error::Full));
+    }
+    rig.faults.set_full(false);
+    let published = rig.publish("amq.fanout", "", "once").unwrap();
+    assert_eq!((published.routed, published.refused), (1, 1));
+    // Letters are carried in order: this one would come behind copies of the other.
+    rig.publish("", "full", "last").unwrap();
+    let all = async {
+        while rig.bodies(&to).await.last().is_none_or(|last| last != "last") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    assert_eq!(rig.bodies(&to).await, ["once", "last"]);
+}

@@ -348,10 +348,8 @@ impl Queue {
         }
         let rules = Arc::clone(state.rules());
         drop(state);
-        let to = rules
-            .dead_letter
-            .as_ref()
-            .filter(|_| dead_letters && rules.overflow == Overflow::RejectPublishDeadLetter);
+        let to =
+            rules.dead_letter.as_ref().filter(|_| dead_letters && rules.overflow == Overflow::RejectPublishDeadLetter);
         Admission::Refused(to.map(|to| Letter {
             queue: Arc::clone(self),
             entry,

@@ -127,13 +127,14 @@ pub(crate) async fn run(broker: Arc<Broker>) {
         if letters.is_empty() {
             continue;
         }
-        let carrying = Arc::clone(&broker);
+        let (carrying, len) = (Arc::clone(&broker), letters.len());
         let carried = tokio::task::spawn_blocking(move || carrying.shared().outbox.carry(&carrying, letters));
         let new = match carried.await {
             Ok(new) => new,
             // Those letters are still where they were, and come again at the next start.
             Err(error) if error.is_panic() => {
                 tracing::error!("dead letters were not carried on");
+                outbox.len.fetch_sub(len, Ordering::Relaxed);
                 continue;
             }
             // The runtime is going down: what was not carried is still where it was.

@@ -275,7 +275,7 @@ impl DelayLane {
             }
         };
         let reached = vhost.reach(routes, &self.exchange, &message, keys, now_ms);
-        Parcel { taken_from: Some(position), message, reached, waits_for_room: false, redelivered: false }
+        Parcel { taken_from: Some(position), message, reached, stays_in: None, redelivered: false }
     }
 }
 
@@ -324,8 +324,16 @@ pub(crate) async fn run(broker: Arc<Broker>) {
         }
         let Some(lane) = turns.pop_front() else { continue };
         let (firing, of) = (Arc::clone(&broker), Arc::clone(&lane));
-        // The runtime is going down: what was not routed is still where it was.
-        let Ok(fired) = tokio::task::spawn_blocking(move || of.fire(&firing)).await else { return };
+        let fired = match tokio::task::spawn_blocking(move || of.fire(&firing)).await {
+            Ok(fired) => fired,
+            // Those messages are still where they were, and come again at the next start.
+            Err(error) if error.is_panic() => {
+                tracing::error!(exchange = %lane.exchange, "delayed messages were not routed");
+                Fired::More
+            }
+            // The runtime is going down: what was not routed is still where it was.
+            Err(_) => return,
+        };
         match fired {
             Fired::More => turns.push_back(lane),
             Fired::All => {}

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gantry_storage::Reading;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -53,8 +53,8 @@ pub(crate) struct Letter {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     waiting: Mutex<Vec<Letter>>,
-    /// How many of them there are.
-    waiting_len: AtomicUsize,
+    /// How many there are that are not anywhere else yet: those, what is being carried, and what could not be.
+    len: AtomicUsize,
     arrived: Notify,
     /// Whoever carries has it: one at a time, or letters would overtake.
     carrier: Mutex<Carrier>,
@@ -64,7 +64,7 @@ impl Outbox {
     /// Takes letters. Touches memory only.
     pub(crate) fn push(&self, letters: Vec<Letter>) {
         let mut waiting = self.waiting.lock();
-        self.waiting_len.fetch_add(letters.len(), Ordering::Relaxed);
+        self.len.fetch_add(letters.len(), Ordering::Relaxed);
         let first = waiting.is_empty();
         if first {
             *waiting = letters
@@ -78,15 +78,21 @@ impl Outbox {
     }
 
     fn take(&self) -> Vec<Letter> {
-        let letters = mem::take(&mut *self.waiting.lock());
-        self.waiting_len.fetch_sub(letters.len(), Ordering::Relaxed);
-        letters
+        mem::take(&mut *self.waiting.lock())
     }
 
-    /// Bytes of memory that the letters take which wait, beside their messages. Queues may give messages up faster than they
-    /// are carried on; then publishers have to wait.
+    /// Carries letters, as [`Carrier::carry`]. Blocks.
+    fn carry(&self, broker: &Broker, letters: Vec<Letter>) -> Left {
+        let len = letters.len();
+        let left = self.carrier.lock().carry(broker, letters);
+        self.len.fetch_sub(len - left.stalled.len() - left.unroutable.len(), Ordering::Relaxed);
+        left
+    }
+
+    /// Bytes of memory that all letters take, beside their messages. Queues may give messages up faster than they are carried
+    /// on, or nobody takes what must not be dropped; then publishers have to wait.
     pub(crate) fn bytes(&self) -> usize {
-        self.waiting_len.load(Ordering::Relaxed) * size_of::<Letter>()
+        self.len.load(Ordering::Relaxed) * size_of::<Letter>()
     }
 }
 
@@ -121,13 +127,19 @@ pub(crate) async fn run(broker: Arc<Broker>) {
         if letters.is_empty() {
             continue;
         }
-        let carrying = Arc::clone(&broker);
-        let carried = tokio::task::spawn_blocking(move || {
-            let outbox = &carrying.shared().outbox;
-            outbox.carrier.lock().carry(&carrying, letters)
-        });
-        // The runtime is going down: what was not carried is still where it was.
-        let Ok(new) = carried.await else { return };
+        let (carrying, len) = (Arc::clone(&broker), letters.len());
+        let carried = tokio::task::spawn_blocking(move || carrying.shared().outbox.carry(&carrying, letters));
+        let new = match carried.await {
+            Ok(new) => new,
+            // Those letters are still where they were, and come again at the next start.
+            Err(error) if error.is_panic() => {
+                tracing::error!("dead letters were not carried on");
+                outbox.len.fetch_sub(len, Ordering::Relaxed);
+                continue;
+            }
+            // The runtime is going down: what was not carried is still where it was.
+            Err(_) => return,
+        };
         left.stalled = new.stalled;
         left.unroutable.extend(new.unroutable);
     }
@@ -136,13 +148,12 @@ pub(crate) async fn run(broker: Arc<Broker>) {
 /// Carries what waits, once; for an orderly stop. What cannot be carried stays where it was. Blocks.
 pub(crate) fn drain(broker: &Broker) {
     let outbox = &broker.shared().outbox;
-    let mut carrier = outbox.carrier.lock();
     loop {
         let letters = outbox.take();
         if letters.is_empty() {
             return;
         }
-        carrier.carry(broker, letters);
+        outbox.carry(broker, letters);
     }
 }
 
@@ -151,12 +162,16 @@ pub(crate) fn drain(broker: &Broker) {
 struct Carrier {
     /// The routes of letters, by virtual host.
     routes: HashMap<Arc<str>, RouteCache>,
+    /// Lanes of queues of which a letter found no room in this round: what comes behind it waits with it, and is not routed
+    /// again and again while it does.
+    held_up: HashSet<u64>,
 }
 
 impl Carrier {
     /// Carries letters, in order. Blocks on the disk where bodies have left memory. Those that could not be carried.
     fn carry(&mut self, broker: &Broker, letters: Vec<Letter>) -> Left {
         let mut left = Left::default();
+        self.held_up.clear();
         let mut letters = letters.into_iter().peekable();
         while letters.peek().is_some() {
             let mut batch = Vec::new();
@@ -165,6 +180,10 @@ impl Carrier {
                 let same_vhost = batch.last().is_none_or(|last: &Letter| last.queue.vhost() == next.queue.vhost());
                 same_vhost && batch.len() < RECORD_LETTERS_MAX && bytes < RECORD_BYTES
             }) {
+                if letter.to.at_least_once && self.held_up.contains(&letter.queue.lane()) {
+                    left.stalled.push(letter);
+                    continue;
+                }
                 bytes += u64::from(letter.entry.bytes);
                 batch.push(letter);
             }
@@ -173,6 +192,13 @@ impl Carrier {
                 left.stalled.extend(letters);
                 break;
             }
+        }
+        if broker.shared().memory_is_scarce() {
+            // As in a queue: what is stored need not be in memory while it waits.
+            let waiting = left.stalled.iter_mut().chain(&mut left.unroutable);
+            waiting
+                .filter(|letter| letter.entry.position.get().is_some())
+                .for_each(|letter| letter.entry.message = None);
         }
         left
     }
@@ -198,7 +224,7 @@ impl Carrier {
                 taken_from: letter.entry.position.get(),
                 message,
                 reached,
-                waits_for_room: letter.to.at_least_once,
+                stays_in: letter.to.at_least_once.then(|| letter.queue.lane()),
                 redelivered: letter.queue.may_have_gone_on(&letter.entry),
             });
             carried.push(letter);
@@ -211,6 +237,7 @@ impl Carrier {
                     index += 1;
                     staying.binary_search(&(index - 1)).is_ok()
                 });
+                self.held_up.extend(carried.iter().map(|letter| letter.queue.lane()));
                 left.stalled.append(&mut carried);
                 true
             }

@@ -118,10 +118,12 @@ impl<P: Copy> Duplicates<P> {
         }
     }
 
-    /// Changes what is kept with a key.
-    pub(crate) fn keep(&mut self, key: u64, kept: P) {
-        if let Some(seen) = self.seen.get_mut(&key) {
-            seen.kept = kept;
+    /// Changes what is kept with a key. What is not kept any more: what was before or, where the key has been forgotten
+    /// meanwhile, this.
+    pub(crate) fn keep(&mut self, key: u64, kept: P) -> P {
+        match self.seen.get_mut(&key) {
+            Some(seen) => std::mem::replace(&mut seen.kept, kept),
+            None => kept,
         }
     }
 
@@ -168,6 +170,8 @@ mod tests {
         seen.take_back(4);
         assert!(seen.insert(4, u64::MAX, 1000, 'g').is_some());
         assert_eq!(seen.len(), 3);
+        assert_eq!((seen.keep(4, 'h'), seen.keep(4, 'i')), ('g', 'h'));
+        assert_eq!(seen.keep(2, 'j'), 'j', "it was forgotten before");
     }
 
     #[test]

@@ -19,8 +19,8 @@ impl Applied {
         Self { version: policies.version(), matched }
     }
 
-    /// Takes over what a list of policies says; `find` is told what applied, where the list has one change more. True where that is something else. A list that is older than the one before
-    /// says nothing.
+    /// Takes over what a list of policies says; `find` is told what applied, where the list has one change more. True where
+    /// that is something else. A list that is older than the one before says nothing.
     pub(crate) fn follow(&mut self, policies: &Policies, find: impl FnOnce(Option<&Matched>) -> Matched) -> bool {
         if self.version >= policies.version() {
             return false;

@@ -75,8 +75,8 @@ struct Ring {
     turn: VecDeque<u32>,
 }
 
-/// The consumers of a queue. Those that can take something stand in a ring, one for each priority; a consumer without credit or room leaves it and
-/// comes back when there is some, so that a thousand idle consumers cost a message nothing.
+/// The consumers of a queue. Those that can take something stand in a ring, one for each priority; a consumer without credit
+/// or room leaves it and comes back when there is some, so that a thousand idle consumers cost a message nothing.
 #[derive(Debug)]
 pub(super) struct Consumers<O> {
     slots: Vec<Option<Consumer<O>>>,

@@ -24,16 +24,7 @@ impl Queue {
             return;
         }
         match Rules::of(&resource(&self.name, &self.vhost), &self.options, &applied.effective()) {
-            Ok(rules) => {
-                // As in RabbitMQ an unused queue lives as long as it says from now on, however long it has been unused.
-                if rules.expires_ms != self.state.lock().rules().expires_ms {
-                    self.touch();
-                }
-                match rules.stream {
-                    Some(stream) => self.set_retention(stream.retention),
-                    None => self.set_rules(Arc::new(rules)),
-                }
-            }
+            Ok(rules) => self.set_rules(Arc::new(rules)),
             // Arguments have been checked when it was declared, definitions when they were set.
             Err(error) => tracing::error!(queue = %self.name, %error, "policies cannot be applied"),
         }

@@ -120,6 +120,7 @@ async fn without_an_exchange_or_a_queue_it_ends_unless_it_must_not() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    assert!(rig.broker.shared().outbox.bytes() > 0, "what nobody takes counts");
     let found = rig.queue("found", durable()).await;
     let options = ExchangeOptions {
         kind: ExchangeKind::Fanout,
@@ -133,6 +134,40 @@ async fn without_an_exchange_or_a_queue_it_ends_unless_it_must_not() {
     arrived(&found, 1).await;
     assert_eq!(rig.bodies(&found).await, ["kept"]);
     assert_eq!(rig.stored(), 1);
+    let all = async {
+        while rig.broker.shared().outbox.bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+}
+
+#[tokio::test]
+async fn letters_that_wait_for_room_keep_their_order_and_leave_memory_where_it_is_scarce() {
+    for memory in [PLENTY, SCARCE] {
+        let rig = Rig::new(memory);
+        let mut options = failing_to("to");
+        options.arguments.push("x-dead-letter-strategy", "at-least-once");
+        options.arguments.push("x-overflow", "reject-publish");
+        let from = rig.queue("from", options).await;
+        let mut options = QueueOptions { arguments: with(&[("x-max-length", 500)]), ..durable() };
+        options.arguments.push("x-overflow", "reject-publish");
+        let to = rig.queue("to", options).await;
+        let bodies: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        for body in &bodies {
+            rig.publish("", "from", body).unwrap();
+        }
+        for _ in &bodies {
+            reject(&from);
+        }
+        arrived(&to, 500).await;
+        let mut items: Vec<Item> = (0..500).map(|_| Item::Delivery(to.fetch(0, false).unwrap().0)).collect();
+        let mut got = rig.read(&mut items).await;
+        arrived(&to, 500).await;
+        got.extend(rig.bodies(&to).await);
+        assert_eq!(got, bodies);
+        assert_eq!(rig.stored(), 500);
+    }
 }
 
 #[tokio::test]
@@ -177,4 +212,34 @@ async fn after_a_crash_a_letter_that_may_have_been_there_before_is_marked_all_th
     reject(&from);
     arrived(&last, 1).await;
     assert!(last.fetch(0, false).unwrap().0.redelivered);
+}
+
+#[tokio::test]
+async fn what_a_full_queue_refuses_goes_on_once_however_often_the_disk_was_asked() {
+    let rig = Rig::new(PLENTY);
+    let mut options = failing_to("to");
+    options.arguments.push("x-max-length", 0_i64);
+    options.arguments.push("x-overflow", "reject-publish-dlx");
+    rig.queue("full", options).await;
+    rig.queue("other", durable()).await;
+    let to = rig.queue("to", durable()).await;
+    for name in ["full", "other"] {
+        rig.bind("amq.fanout", (Kind::Queue, name), "").await;
+    }
+    rig.faults.set_full(true);
+    for _ in 0..3 {
+        assert_eq!(rig.publish("amq.fanout", "", "once"), Err(Error::Full));
+    }
+    rig.faults.set_full(false);
+    let published = rig.publish("amq.fanout", "", "once").unwrap();
+    assert_eq!((published.routed, published.refused), (1, 1));
+    // Letters are carried in order: this one would come behind copies of the other.
+    rig.publish("", "full", "last").unwrap();
+    let all = async {
+        while rig.bodies(&to).await.last().is_none_or(|last| last != "last") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    assert_eq!(rig.bodies(&to).await, ["once", "last"]);
 }

@@ -92,7 +92,8 @@ impl Aside {
         let record = Append { refs: &[Ref { lane: *lane, seq: key }], meta: &meta.encode(0, 0), payload: &[] };
         // Without room on the disk it is forgotten at the next start, which costs a duplicate and no message.
         let appended = shared.journal.append(record).ok()?;
-        keys.lock().keep(key, Place::from(appended.position));
+        let forgotten = keys.lock().keep(key, Place::from(appended.position));
+        forget(shared, [forgotten]);
         Some(appended.ticket)
     }
 }

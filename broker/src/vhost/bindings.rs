@@ -111,7 +111,7 @@ impl VirtualHost {
                     }
                     Destination::Exchange(exchange) => self.reach_locked(topology, exchange, &message, now_ms),
                 };
-                Parcel { taken_from: None, message, reached, waits_for_room: false, redelivered: false }
+                Parcel { taken_from: None, message, reached, stays_in: None, redelivered: false }
             })
             .collect();
         let mut wakes = Wakes::new();

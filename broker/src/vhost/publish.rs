@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::exchange::deduplication_key;
 use crate::inbox::Wakes;
 use crate::message::{Message, Meta};
+use crate::outbox::Letter;
 use crate::queue::{Admission, Arrival, Lease, Queue};
 use crate::shared::Shared;
 
@@ -60,6 +61,8 @@ struct Targets<'a> {
     key: Option<u64>,
     /// Queues that had no room.
     refused: usize,
+    /// What some of those send on instead.
+    letters: Vec<Letter>,
 }
 
 type Refs = SmallVec<[Ref; 4]>;
@@ -277,7 +280,7 @@ impl Prefix {
 }
 
 /// Asks the queues for room and gives the message a place in each that has some. `dead_letters`: what a queue does not take
-/// goes where its rules say.
+/// goes where its rules say, when the message is put into the others.
 fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_letters: bool) -> Targets<'a> {
     let mut targets = Targets::default();
     for queue in queues {
@@ -296,11 +299,12 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_lett
         let promised = match queue.admit(message, dead_letters) {
             Admission::Open => None,
             Admission::Promised => Some(message),
-            Admission::Refused => {
+            Admission::Refused(letter) => {
                 if claimed {
                     queue.release_claim(seq);
                 }
                 targets.refused += 1;
+                targets.letters.extend(letter);
                 continue;
             }
         };
@@ -329,6 +333,10 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
         let promised = target.promised.take().is_some();
         target.claimed = false;
         routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, promised, wakes));
+    }
+    if let Some(first) = targets.letters.first() {
+        let shared = Arc::clone(first.queue.shared());
+        shared.outbox.push(std::mem::take(&mut targets.letters));
     }
     routed
 }

@@ -85,6 +85,38 @@ impl VirtualHost {
         Ok(queue)
     }
 
+    /// The queue of this name, if it is what is declared once more; none where there is none. What is to be waited for until it
+    /// is on stable storage.
+    ///
+    /// # Errors
+    /// It differs, or belongs to another connection.
+    pub fn declared_queue(
+        &self,
+        name: &str,
+        options: &QueueOptions,
+        connection: u64,
+    ) -> Result<Option<(Arc<Queue>, Pending)>, Error> {
+        self.find_declared(&self.topology.read(), name, options, connection)
+    }
+
+    fn find_declared(
+        &self,
+        topology: &Topology,
+        name: &str,
+        options: &QueueOptions,
+        connection: u64,
+    ) -> Result<Option<(Arc<Queue>, Pending)>, Error> {
+        if topology.queues.contains_key(name) {
+            let queue = self.find_queue(topology, name, connection)?;
+            queue.options().check_same(&resource(queue.name(), queue.vhost()), options)?;
+            queue.touch();
+            return Ok(Some((queue, Pending::nothing())));
+        }
+        let Some(Declaring { queue, done }) = topology.declaring.get(name) else { return Ok(None) };
+        queue.options().check_same(&resource(queue.name(), queue.vhost()), options)?;
+        Ok(Some((Arc::clone(queue), Pending(Awaited::Queue(done.clone())))))
+    }
+
     /// As [`VirtualHost::declare_queue`], without waiting for the disk: until then the queue can be bound, and is not seen
     /// otherwise.
     ///
@@ -100,15 +132,8 @@ impl VirtualHost {
         let name = match name {
             QueueName::Generated => generated_name(),
             QueueName::Given(name) => {
-                if topology.queues.contains_key(name) {
-                    let queue = self.find_queue(&topology, name, connection)?;
-                    queue.options().check_same(&resource(queue.name(), queue.vhost()), &options)?;
-                    queue.touch();
-                    return Ok((queue, Pending::nothing()));
-                }
-                if let Some(Declaring { queue, done }) = topology.declaring.get(name) {
-                    queue.options().check_same(&resource(queue.name(), queue.vhost()), &options)?;
-                    return Ok((Arc::clone(queue), Pending(Awaited::Queue(done.clone()))));
+                if let Some(found) = self.find_declared(&topology, name, &options, connection)? {
+                    return Ok(found);
                 }
                 if name.starts_with("amq.") {
                     let resource = self.queue_resource(name);

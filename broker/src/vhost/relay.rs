@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gantry_storage::Position;
+use smallvec::SmallVec;
 
 use super::VirtualHost;
 use super::publish::Prepared;
@@ -21,8 +22,9 @@ pub(crate) struct Parcel {
     pub(crate) message: Arc<Message>,
     /// Where it goes; if nowhere, it ends here.
     pub(crate) reached: Reached,
-    /// It stays where it is while all of those are full; otherwise it is lost to them.
-    pub(crate) waits_for_room: bool,
+    /// It stays in the queue of this lane while all of those are full, and so does what comes behind it from there; where there
+    /// is none, it is lost to them.
+    pub(crate) stays_in: Option<u64>,
     /// It may have gone there before, and nobody knows since a crash.
     pub(crate) redelivered: bool,
 }
@@ -37,13 +39,19 @@ impl VirtualHost {
         let mut prepared = Vec::with_capacity(parcels.len());
         let mut staying = Vec::new();
         let mut messages = Vec::with_capacity(parcels.len());
+        let mut held_up: SmallVec<[u64; 4]> = SmallVec::new();
         let mut record = gantry_storage::Transaction::default();
-        for (index, Parcel { taken_from, message, reached, waits_for_room, redelivered }) in
-            parcels.iter_mut().enumerate()
-        {
-            let aside = reached.aside.as_deref_mut();
-            let one = Prepared::new(&reached.queues, aside, message, now_ms, !*waits_for_room);
-            if *waits_for_room && one.refused() > 0 && one.is_nowhere() {
+        for (index, Parcel { taken_from, message, reached, stays_in, redelivered }) in parcels.iter_mut().enumerate() {
+            // Somebody may make room just now: what comes behind must not overtake.
+            let is_behind = stays_in.is_some_and(|lane| held_up.contains(&lane));
+            let (queues, aside) = match is_behind {
+                true => (&[][..], None),
+                false => (&reached.queues[..], reached.aside.as_deref_mut()),
+            };
+            let one = Prepared::new(queues, aside, message, now_ms, stays_in.is_none());
+            let stays = stays_in.filter(|_| one.refused() > 0 && one.is_nowhere());
+            held_up.extend(stays);
+            if is_behind || stays.is_some() {
                 staying.push(index);
             } else {
                 record.settles.extend(*taken_from);

@@ -272,8 +272,8 @@ impl Client {
 
     fn header(&mut self, channel: u16, payload: &[u8]) -> Result<(), Failure> {
         let message_bytes_max = self.limits.message_bytes_max;
-        let user = Arc::clone(self.session.user());
-        // Not by `open_channel`: the virtual host is needed beside the channel.
+        let user = self.session.user();
+        // Not by `open_channel`: the user and the virtual host are needed beside the channel.
         let Some(open) = self.channels.get_mut(&channel) else {
             return Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'"));
         };

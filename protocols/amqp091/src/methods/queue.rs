@@ -3,7 +3,7 @@
 use gantry_broker::replies::REPLY_TO;
 use gantry_broker::rights::Access;
 use gantry_broker::value::Value;
-use gantry_broker::{DeleteQueue, Error, Kind, Pending, QueueName, QueueOptions, QueueType};
+use gantry_broker::{DeleteQueue, Kind, Pending, QueueName, QueueOptions, QueueType};
 
 use super::exchange::without_line_ends;
 use super::streams::not_of_streams;
@@ -48,13 +48,16 @@ impl Client {
                 let text = format!("Cannot declare a server-named queue for type {}", options.queue_type().name());
                 return Err(Failure::new(ReplyCode::PreconditionFailed, text));
             }
-            self.check_dead_letter(&given, &options)?;
+            // RabbitMQ asks for the right to the name that it made; patterns cannot tell one such name from another.
+            let right_to = if given.is_empty() { GENERATED_NAME_SAMPLE } else { &given };
+            self.session.check(Access::Configure, Kind::Queue, right_to)?;
             if given.is_empty() {
-                // RabbitMQ asks for the right to the name that it made; patterns cannot tell one such name from another.
-                self.session.check(Access::Configure, Kind::Queue, GENERATED_NAME_SAMPLE)?;
+                self.check_dead_letter(right_to, &options)?;
                 vhost.define_queue(QueueName::Generated, options, connection)?
+            } else if let Some(found) = vhost.declared_queue(&given, &options, connection)? {
+                found
             } else {
-                self.session.check(Access::Configure, Kind::Queue, &given)?;
+                self.check_dead_letter(right_to, &options)?;
                 vhost.define_queue(QueueName::Given(&given), options, connection)?
             }
         };
@@ -72,15 +75,9 @@ impl Client {
         Ok(())
     }
 
-    /// Messages of a new queue will be read from it and written to its dead-letter exchange on the user's behalf. The right
-    /// to the name comes first, as in RabbitMQ.
+    /// Messages of a new queue will be read from it and written to its dead-letter exchange on the user's behalf.
     fn check_dead_letter(&mut self, name: &str, options: &QueueOptions) -> Result<(), Failure> {
-        let Some(exchange) = options.arguments.get("x-dead-letter-exchange").and_then(Value::as_str) else {
-            return Ok(());
-        };
-        let name = if name.is_empty() { GENERATED_NAME_SAMPLE } else { name };
-        self.session.check(Access::Configure, Kind::Queue, name)?;
-        if let Err(Error::NotFound(_)) = self.session.vhost().queue(name, self.session.connection()) {
+        if let Some(exchange) = options.arguments.get("x-dead-letter-exchange").and_then(Value::as_str) {
             self.session.check(Access::Read, Kind::Queue, name)?;
             self.session.check(Access::Write, Kind::Exchange, exchange)?;
         }

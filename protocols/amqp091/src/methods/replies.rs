@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_broker::replies::REPLY_TO;
-use gantry_broker::{Error, Kind, Outlet, ReplyConsumer, Resource};
+use gantry_broker::{Error, Kind, Outlet, Pending, ReplyConsumer, Resource};
 
 use super::basic::generated_tag;
 use crate::channel::Channel;
@@ -61,10 +61,9 @@ impl Client {
         if let Some(open) = self.open_channel(channel)? {
             open.last_queue = Some(Box::from(name));
         }
-        if !no_wait {
-            let ok = m::QueueDeclareOk { queue: ShortText::cut(name), message_count: 0, consumer_count: 1 };
-            self.send(channel, ok);
-        }
+        let ok = m::QueueDeclareOk { queue: ShortText::cut(name), message_count: 0, consumer_count: 1 };
+        // There is nothing to wait for, but what was declared before may be on its way to the disk.
+        self.answer_when_durable(channel, m::QueueDeclare::IDS, Pending::nothing(), (!no_wait).then_some(ok));
         Ok(())
     }
 }

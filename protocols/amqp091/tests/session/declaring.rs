@@ -91,3 +91,13 @@ async fn what_fails_is_answered_in_its_turn_and_what_came_before_has_happened() 
     other.send(1, passive).await;
     assert_eq!(answers(&mut other, 1).await, ["closed 404 10"]);
 }
+
+#[tokio::test]
+async fn an_address_for_replies_is_answered_in_its_turn() {
+    let server = Server::new(Limits::default());
+    let mut client = server.client().await;
+    let names = ["q1", "amq.rabbitmq.reply-to", "q2"];
+    client.write(&together(&names.map(|name| declare(name, false).into()))).await;
+    let expected = names.map(|name| format!("declared {name}"));
+    assert_eq!(answers(&mut client, names.len()).await, expected);
+}

@@ -1,0 +1,137 @@
+//! What is there again after a restart.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gantry_storage::{Position, Recovered};
+
+use super::incoming::expiry_ms;
+use super::state::AT_ONCE_MS;
+use super::{Entry, Queue};
+use crate::error::Error;
+use crate::message::{Meta, Unreadable};
+
+/// A message that was found at recovery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restored {
+    seq: u64,
+    position: Position,
+    bytes: u32,
+    head_bytes: u16,
+    meta: Meta,
+    attempts: u32,
+}
+
+impl Restored {
+    pub(crate) fn new(found: &Recovered<'_>) -> Result<Self, Unreadable> {
+        let (meta, lengths) = Meta::decode(found.meta)?;
+        Ok(Self {
+            seq: found.reference.seq,
+            position: found.position,
+            bytes: found.payload_bytes.saturating_sub(lengths.prefix_bytes),
+            head_bytes: lengths.head_bytes,
+            meta,
+            attempts: found.mark,
+        })
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Its place in its queue.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Bytes of head and body.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// When it was published, in milliseconds since the epoch of Unix.
+    pub(crate) fn published_ms(&self) -> u64 {
+        self.meta.published_ms
+    }
+
+    /// When it is to be routed on; at once where it does not say.
+    pub(crate) fn due_ms(&self) -> u64 {
+        self.meta.due_ms.unwrap_or(0)
+    }
+}
+
+impl Queue {
+    /// Puts back what was found at recovery. `delivered_to`: up to there messages have been delivered; none where nobody
+    /// wrote it down. Then all of them may have been, since a delivery does not wait for the disk.
+    pub(crate) fn restore(self: &Arc<Self>, delivered_to: Option<u64>, mut entries: Vec<Restored>) {
+        // Publishers race to the journal; the queue's order is its own.
+        entries.sort_unstable_by_key(|entry| entry.seq);
+        let next = entries.last().map_or(0, |last| last.seq + 1);
+        if delivered_to.is_none() {
+            self.unsure_before.store(next, Ordering::Relaxed);
+        }
+        let delivered_to = delivered_to.unwrap_or(next);
+        self.seq.store(next.max(delivered_to), Ordering::Relaxed);
+        let mut orphans = Vec::new();
+        let mut state = self.state.lock();
+        state.restore_delivered_to(delivered_to);
+        for restored in entries {
+            let Restored { seq, position, bytes, head_bytes, meta, attempts } = restored;
+            if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
+                present.claim(key, seq);
+            }
+            if !meta.essentials.durable && !self.keeps_all {
+                orphans.push(position);
+                continue;
+            }
+            let entry = Entry {
+                seq,
+                message: None,
+                position: position.into(),
+                bytes,
+                expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
+                attempts,
+                head_bytes,
+                priority: meta.essentials.priority,
+                redelivered: attempts > 0 || seq < delivered_to,
+            };
+            state.restore(entry, meta.published_ms);
+        }
+        // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
+        let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };
+        drop(state);
+        // Stored for the sake of memory only.
+        if !orphans.is_empty() {
+            self.forget_stored(&orphans);
+        }
+        if let Some(wake_ms) = wake_ms {
+            self.wake_at(wake_ms);
+        }
+    }
+
+    /// As [`Queue::restore`], for a stream. Blocks.
+    ///
+    /// # Errors
+    /// Its log cannot be opened.
+    pub(crate) fn restore_stream(self: &Arc<Self>, entries: Vec<Restored>) -> Result<(), Error> {
+        if let Some(stream) = &self.stream {
+            self.seq.store(stream.restore(self, entries)?, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether a message that goes on from here may have gone on before, and have been delivered there: that it left here was
+    /// not on stable storage when the process was killed, or that was so where it came from. A message that came back from a
+    /// consumer has an attempt.
+    pub(crate) fn may_have_gone_on(&self, entry: &Entry) -> bool {
+        entry.seq < self.unsure_before.load(Ordering::Relaxed) || entry.redelivered && entry.attempts == 0
+    }
+
+    /// Has the journal remember how far it has been delivered; for an orderly stop.
+    pub(crate) fn note_delivered(&self) {
+        let delivered_to = self.state.lock().delivered_to();
+        if self.survives() && delivered_to > 0 {
+            self.note(Some(delivered_to));
+        }
+    }
+}

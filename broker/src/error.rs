@@ -144,6 +144,9 @@ pub enum Error {
     /// The disk is full: nothing durable can be taken now.
     #[error("the disk is full")]
     Full,
+    /// A queue that is full refuses a message of a transaction: nothing of the transaction has happened.
+    #[error("a queue has no room for a message of the transaction")]
+    TransactionRefused,
     /// A limit of the configuration is reached.
     #[error("{what} of {limit} reached")]
     LimitReached {

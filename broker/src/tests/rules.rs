@@ -134,16 +134,25 @@ async fn a_message_that_the_disk_does_not_take_gives_its_room_back() {
 }
 
 #[tokio::test]
-async fn a_transaction_is_carried_out_without_what_is_refused() {
+async fn a_transaction_of_which_something_is_refused_does_not_happen() {
     let rig = Rig::new(PLENTY);
     let queue = rig.queue("q", limited("reject-publish", &[("x-max-length", 2)])).await;
-    let route = rig.vhost.route(&mut RouteCache::default(), "", b"q").unwrap();
+    let other = rig.queue("other", durable()).await;
     let essentials = Essentials { durable: true, ..Essentials::default() };
-    let publishes = (0..4).map(|n| (Arc::clone(&route), plain("", "q", essentials, n.to_string().as_bytes())));
-    let transaction = Transaction { publishes: publishes.collect(), accepts: Vec::new() };
-    let (routed, _) = rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new()).unwrap();
-    assert_eq!(routed, [1, 1, 1, 1], "a refused message is not one without a queue");
-    assert_eq!((rig.bodies(&queue).await, rig.stored()), (vec!["0".to_owned(), "1".to_owned()], 2));
+    let transaction = |publishes: usize| {
+        let keys = std::iter::once("other").chain(std::iter::repeat_n("q", publishes));
+        let publish = |key: &str| {
+            let route = rig.vhost.route(&mut RouteCache::default(), "", key.as_bytes()).unwrap();
+            (route, plain("", key, essentials, b"m"))
+        };
+        let transaction = Transaction { publishes: keys.map(publish).collect(), accepts: Vec::new() };
+        rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new())
+    };
+    assert!(matches!(transaction(3), Err(Error::TransactionRefused)));
+    assert_eq!((other.status().ready, queue.status().ready, rig.stored()), (0, 0, 0));
+    // What was promised to it is free again.
+    assert_eq!(transaction(2).unwrap().0, [1, 1, 1]);
+    assert_eq!((other.status().ready, queue.status().ready, rig.stored()), (1, 2, 3));
 }
 
 #[tokio::test]
@@ -165,6 +174,32 @@ async fn dead_letters_that_must_not_be_lost_wait_for_room_where_they_go() {
     dead.settle(&[lease], Outcome::Accept, &mut Wakes::new());
     assert_eq!(rig.bodies(&dead).await, ["2"]);
     assert_eq!(rig.stored(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_must_not_be_lost_waits_until_all_its_queues_have_room() {
+    let rig = Rig::new(PLENTY);
+    let full = rig.queue("full", limited("reject-publish", &[("x-max-length", 1)])).await;
+    let roomy = rig.queue("roomy", durable()).await;
+    for name in ["full", "roomy"] {
+        rig.bind("amq.fanout", (Kind::Queue, name), "").await;
+    }
+    let queue = rig.queue("q", durable()).await;
+    let to = DeadLetter { exchange: "amq.fanout".into(), key: None, at_least_once: true };
+    queue.set_rules(Arc::new(Rules { dead_letter: Some(Arc::new(to)), ..Rules::default() }));
+    for body in ["1", "2"] {
+        rig.publish("", "q", body).unwrap();
+        let (_, lease) = fetch(&queue).unwrap();
+        queue.settle(&[lease], Outcome::Reject, &mut Wakes::new());
+    }
+    holds(&full, 1).await;
+    assert_eq!(rig.bodies(&roomy).await, ["1"]);
+    assert_eq!(rig.stored(), 3, "the second one is where it was");
+    let (_, lease) = fetch(&full).unwrap();
+    full.settle(&[lease], Outcome::Accept, &mut Wakes::new());
+    holds(&roomy, 2).await;
+    assert_eq!((rig.bodies(&full).await, rig.bodies(&roomy).await), (vec!["2".into()], vec!["1".into(), "2".into()]));
+    assert_eq!(rig.stored(), 3);
 }
 
 #[tokio::test]

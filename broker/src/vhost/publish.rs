@@ -121,11 +121,11 @@ impl VirtualHost {
     }
 
     /// Carries out a transaction: everything in it is one record of the journal, so that after a crash all of it has
-    /// happened or nothing. For each publish, how many queues it went to; and the ticket that all of it waits for. A queue
-    /// that has no room does not take its message, and as in RabbitMQ nobody is told.
+    /// happened or nothing. For each publish, how many queues it went to; and the ticket that all of it waits for.
     ///
     /// # Errors
-    /// The disk is full, or the transaction is larger than a record can be: then nothing has happened.
+    /// The disk is full, a queue refuses a message because it is full itself, or the transaction is larger than a record can
+    /// be: then nothing has happened.
     pub fn commit_transaction(
         &self,
         transaction: &Transaction,
@@ -136,7 +136,11 @@ impl VirtualHost {
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
             let (queues, aside) = self.queues_of(route, message, now_ms, reached);
-            prepared.push(Prepared::new(queues, aside, message, now_ms, true));
+            let one = Prepared::new(queues, aside, message, now_ms, true);
+            if one.refused() > 0 {
+                return Err(Error::TransactionRefused);
+            }
+            prepared.push(one);
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
             .iter()
@@ -164,7 +168,7 @@ impl VirtualHost {
         for (prepared, (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
             let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
             let (taken, ticket) = prepared.arrive(&self.shared, arrival, &mut appended, wakes);
-            routed.push(taken + prepared.refused() + self.reply(route, message, wakes));
+            routed.push(taken + self.reply(route, message, wakes));
             durable = durable.max(ticket);
         }
         for (queue, leases) in &transaction.accepts {
@@ -226,12 +230,6 @@ impl<'a> Prepared<'a> {
     /// Queues that had no room.
     pub(super) fn refused(&self) -> usize {
         self.targets.refused
-    }
-
-    /// No queue takes it, and nobody holds it back.
-    pub(super) fn is_nowhere(&self) -> bool {
-        let held = self.aside.as_ref().is_some_and(|aside| aside.is_held());
-        self.targets.taking.is_empty() && self.targets.duplicates == 0 && !held
     }
 
     /// Its part of the record, where it is stored at all.

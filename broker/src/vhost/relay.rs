@@ -49,7 +49,7 @@ impl VirtualHost {
                 false => (&reached.queues[..], reached.aside.as_deref_mut()),
             };
             let one = Prepared::new(queues, aside, message, now_ms, stays_in.is_none());
-            let stays = stays_in.filter(|_| one.refused() > 0 && one.is_nowhere());
+            let stays = stays_in.filter(|_| one.refused() > 0);
             held_up.extend(stays);
             if is_behind || stays.is_some() {
                 staying.push(index);
@@ -64,8 +64,10 @@ impl VirtualHost {
             .zip(&messages)
             .map(|(prepared, (message, _))| [prepared.prefix.prefix.as_slice(), message.data()])
             .collect();
-        for (prepared, payload) in prepared.iter().zip(&payloads) {
-            record.appends.extend(prepared.append(payload));
+        for (index, (prepared, payload)) in prepared.iter().zip(&payloads).enumerate() {
+            if staying.binary_search(&index).is_err() {
+                record.appends.extend(prepared.append(payload));
+            }
         }
         let (mut appended, mut durable) = (Vec::new(), None);
         if !record.appends.is_empty() {

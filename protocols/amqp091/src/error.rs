@@ -125,6 +125,7 @@ impl From<Error> for Failure {
             }
             Error::UnknownExchangeType(kind) => (ReplyCode::CommandInvalid, format!("unknown exchange type '{kind}'")),
             Error::Full => (ReplyCode::ResourceError, "the disk is full".to_owned()),
+            Error::TransactionRefused => (ReplyCode::PreconditionFailed, "partial tx completion".to_owned()),
             Error::LimitReached { what, limit } => (ReplyCode::ResourceError, format!("{what} of {limit} reached")),
             Error::Storage(problem) => {
                 tracing::error!(problem, "storage failed");

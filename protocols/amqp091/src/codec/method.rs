@@ -104,7 +104,7 @@ macro_rules! methods {
                 /// The id of the class.
                 pub const CLASS_ID: u16 = $class_id;
                 /// The id of the method within its class.
-pub const METHOD_ID: u16 = $method_id;
+                pub const METHOD_ID: u16 = $method_id;
                 /// Class and method.
                 pub const IDS: (u16, u16) = ($class_id, $method_id);
                 /// Class and method as they appear in reply texts.

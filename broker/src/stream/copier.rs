@@ -131,14 +131,26 @@ pub(crate) async fn run(broker: Arc<Broker>) {
             () = tokio::time::sleep(again.unwrap_or(RETRY_PERIOD)), if again.is_some() => {}
         }
         let work = mem::take(&mut *streams.work.lock());
-        let copying = Arc::clone(&broker);
+        let (copying, looked_at) = (Arc::clone(&broker), work.clone());
         let passed = tokio::task::spawn_blocking(move || {
             let shared = copying.shared();
             shared.streams.copier.lock().pass(shared, work, false)
         });
-        // The runtime is going down: what was not copied is still in the journal.
-        let Ok(next) = passed.await else { return };
-        again = next;
+        again = match passed.await {
+            Ok(next) => next,
+            // What was not copied is still in the journal; each of them stands in line again with its next message.
+            Err(error) if error.is_panic() => {
+                tracing::error!(streams = looked_at.len(), "streams were not copied into their logs");
+                for queue in &looked_at {
+                    if let Some(stream) = queue.stream() {
+                        stream.is_queued.store(false, Ordering::SeqCst);
+                    }
+                }
+                Some(RETRY_PERIOD)
+            }
+            // The runtime is going down: what was not copied is still in the journal.
+            Err(_) => return,
+        };
     }
 }
 

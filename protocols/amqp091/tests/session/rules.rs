@@ -74,8 +74,14 @@ async fn without_confirms_a_refused_publish_is_dropped_in_silence_and_not_return
     assert!(matches!(client.next().await.method(), Some(Method::TxSelectOk(_))));
     client.publish("q", b"message", true).await;
     client.send(1, m::TxCommit {}).await;
-    assert!(matches!(client.next().await.method(), Some(Method::TxCommitOk(_))));
-    assert_eq!(client.count("q").await, (1, 0));
+    match client.next().await.method() {
+        Some(Method::ChannelClose(close)) => {
+            let text = "PRECONDITION_FAILED - partial tx completion";
+            assert_eq!((close.reply_code, close.reply_text.as_str()), (406, text));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(server.client().await.count("q").await, (1, 0));
 }
 
 #[tokio::test]

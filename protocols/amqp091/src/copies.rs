@@ -37,13 +37,11 @@ impl Copies {
                     value.type_name()
                 ));
             };
-            for value in values {
-                let Value::Text(key) = value else {
-                    let kind = value.type_name();
-                    return Err(format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"));
-                };
-                keys.push(Bytes::copy_from_slice(key.as_bytes()));
-            }
+            // What is no text is no key, and no error either, as in RabbitMQ.
+            keys.extend(values.iter().filter_map(|value| match value {
+                Value::Text(key) => Some(Bytes::copy_from_slice(key.as_bytes())),
+                _ => None,
+            }));
         }
         keys.sort_unstable();
         keys.dedup();

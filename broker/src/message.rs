@@ -269,7 +269,7 @@ impl Message {
 const STORED_VERSION: u8 = 1;
 
 /// What an edit adds to a head, usually: a guess that saves an allocation.
-const EDIT_BYTES_USUAL: usize = 256;
+const EDIT_BYTES_USUAL: usize = 512;
 
 impl Drop for Message {
     fn drop(&mut self) {

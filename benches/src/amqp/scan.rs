@@ -96,6 +96,9 @@ pub(crate) fn unexpected(id: (u16, u16), arguments: &[u8]) -> String {
     format!("unexpected method {id:?}")
 }
 
+/// So many windows confirms may be ahead of the first that is missing.
+const AHEAD_WINDOWS: usize = 64;
+
 /// Which publishes of a channel are confirmed. Brokers confirm singly, in ranges, and out of order.
 pub(crate) struct Confirms {
     /// Everything up to this tag is confirmed.
@@ -107,9 +110,10 @@ pub(crate) struct Confirms {
 }
 
 impl Confirms {
-    /// For at most `window` publishes under way at once.
+    /// For at most `window` publishes under way at once. One that is confirmed late, as priorities have it, lets others go far
+    /// ahead of it.
     pub(crate) fn new(window: u64) -> Self {
-        Self { floor: 0, ahead: vec![false; (window as usize + 1).next_power_of_two()], confirmed: 0 }
+        Self { floor: 0, ahead: vec![false; (window as usize * AHEAD_WINDOWS).next_power_of_two()], confirmed: 0 }
     }
 
     /// How many publishes are confirmed.

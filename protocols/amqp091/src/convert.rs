@@ -6,6 +6,8 @@ use gantry_broker::value::Value;
 use gantry_broker::{Essentials, Message, Properties as Neutral, Source};
 
 use crate::codec::table::RawValue;
+use smallvec::SmallVec;
+
 use crate::codec::{Properties, RawProperties, RawTable, ShortStr, table};
 
 /// AMQP 0-9-1 as a source of messages: the head is the property flags and values of the content header.
@@ -51,26 +53,32 @@ impl Source for Amqp091Source {
     fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut) {
         // They were validated when the message came in; a damaged head is left as it is.
         let Ok(properties) = RawProperties::new(head).parse() else { return out.extend_from_slice(head) };
-        let mut headers = properties.headers.and_then(|headers| headers.decode().ok()).unwrap_or_default();
-        for name in edit.remove {
-            headers.remove(name);
-        }
-        for (name, value) in edit.set {
-            headers.set(*name, value.clone());
-        }
+        let headers = properties.headers.and_then(|headers| headers.decode().ok()).unwrap_or_default();
+        let goes = |name: &[u8]| {
+            let set = edit.set.iter().map(|(name, _)| name);
+            edit.remove.iter().chain(set).any(|goes| goes.as_bytes() == name)
+        };
+        let stays = headers.iter().map(|(name, value)| (name.as_bytes(), value)).filter(|(name, _)| !goes(name));
+        let set = edit.set.iter().map(|(name, value)| (name.as_bytes(), value));
+        let mut entries: SmallVec<[(&[u8], &Value); 16]> = stays.chain(set).collect();
         // As RabbitMQ does whenever it sets one.
-        headers.sort();
-        let mut contents = BytesMut::new();
-        if let Err(error) = table::encode_table(&headers, &mut contents) {
-            // Only a value that is set could be at fault, and those are the broker's own.
-            tracing::error!(%error, "headers cannot be encoded");
-            return out.extend_from_slice(head);
+        entries.sort_by_key(|(name, _)| *name);
+        let mut contents = BytesMut::with_capacity(EDITED_BYTES_USUAL);
+        for (name, value) in &entries {
+            if let Err(error) = table::encode_entry(name, value, &mut contents) {
+                // Only a value that is set could be at fault, and those are the broker's own.
+                tracing::error!(%error, "headers cannot be encoded");
+                return out.extend_from_slice(head);
+            }
         }
-        let headers = (!headers.is_empty()).then(|| RawTable::new(&contents));
+        let headers = (!entries.is_empty()).then(|| RawTable::new(&contents));
         let expiration = if edit.without_ttl { None } else { properties.expiration };
         Properties { headers, expiration, ..properties }.encode(out);
     }
 }
+
+/// Headers that the broker has changed are no longer than this, usually.
+const EDITED_BYTES_USUAL: usize = 512;
 
 /// `delivery_mode` of a message that survives a restart; everything else is transient.
 const PERSISTENT: u8 = 2;
@@ -118,7 +126,7 @@ fn expiration_ms(text: &[u8]) -> Result<u64, InvalidExpiration> {
 }
 
 /// What a queue has to say about one delivery of a message: headers that are set in the head that is sent.
-pub(crate) type Annotations = smallvec::SmallVec<[(&'static str, Value); 2]>;
+pub(crate) type Annotations = SmallVec<[(&'static str, Value); 2]>;
 
 /// What an annotation adds to a head at most, in bytes, beside its name: those that there are have numbers.
 const ANNOTATION_BYTES_MAX: usize = 16;
@@ -154,7 +162,7 @@ fn append_headers(head: &[u8], annotations: &Annotations, out: &mut BytesMut) ->
         if headers.get(name.as_bytes()) != Ok(None) {
             return None;
         }
-        table::encode_entry(name, value, &mut contents).ok()?;
+        table::encode_entry(name.as_bytes(), value, &mut contents).ok()?;
     }
     out.reserve(head.len() + added_bytes);
     Properties { headers: Some(RawTable::new(&contents)), ..properties }.encode(out);

@@ -316,9 +316,9 @@ pub fn encode_table(table: &Table, out: &mut BytesMut) -> Result<(), EncodeTable
 }
 
 /// Appends one entry of a table. What was appended before it failed stays.
-pub fn encode_entry(name: &str, value: &Value, out: &mut BytesMut) -> Result<(), EncodeTableError> {
+pub fn encode_entry(name: &[u8], value: &Value, out: &mut BytesMut) -> Result<(), EncodeTableError> {
     out.put_u8(u8::try_from(name.len()).map_err(|_| EncodeTableError::NameTooLong)?);
-    out.put_slice(name.as_bytes());
+    out.put_slice(name);
     write_value(value, out, NESTING_MAX - 1)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
-use gantry_broker::protocol::{Connection, Shutdown, Stream};
+use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
 use gantry_broker::{Alarms, Broker, Ticket};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -17,9 +17,8 @@ use crate::codec::methods as m;
 use crate::codec::{FrameKind, Method, ReplyCode, ShortText, frame, next_frame};
 use crate::error::Failure;
 use crate::handshake::{HandshakeError, shake_hands};
-use crate::input;
 use crate::limits::{CLOSE_TIMEOUT, Limits, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
-use crate::output::Output;
+
 use crate::session::{Client, Next};
 use crate::stats::Stats;
 
@@ -377,7 +376,7 @@ fn poll_io(
         }
     }
     if reading {
-        match input::poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
+        match poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
             Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Io::Read)),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -409,9 +408,8 @@ async fn close_for(failure: &Failure, stream: &mut Box<dyn Stream>, mut out: Out
         flush(stream, &mut out).await?;
         let mut farewell = Farewell::default();
         while !farewell.heard_in(&mut input) {
-            let read = std::future::poll_fn(|cx| {
-                input::poll_read(Pin::new(&mut **stream), &mut input, FAREWELL_READ_BYTES, cx)
-            });
+            let read =
+                std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut input, FAREWELL_READ_BYTES, cx));
             if read.await? == 0 {
                 break;
             }

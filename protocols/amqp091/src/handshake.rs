@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use gantry_broker::protocol::{Connection, Stream};
+use gantry_broker::protocol::{Connection, Stream, poll_read};
 use gantry_broker::rights::{Denied, User};
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{Broker, Session};
@@ -16,7 +16,6 @@ use crate::codec::{
     FrameKind, Method, ProtocolHeader, RawTable, ReplyCode, ShortText, next_frame, parse_protocol_header, table,
 };
 use crate::error::Failure;
-use crate::input;
 use crate::limits::{LOGIN_FRAME_BYTES_MAX, Limits};
 use crate::told::{Ends, tell_login};
 
@@ -80,9 +79,8 @@ impl<'a> Handshake<'a> {
 
     async fn read_more(&mut self) -> io::Result<()> {
         let Self { stream, input } = self;
-        let read = std::future::poll_fn(|cx| {
-            input::poll_read(Pin::new(&mut ***stream), input, LOGIN_FRAME_BYTES_MAX as usize, cx)
-        });
+        let read =
+            std::future::poll_fn(|cx| poll_read(Pin::new(&mut ***stream), input, LOGIN_FRAME_BYTES_MAX as usize, cx));
         match read.await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

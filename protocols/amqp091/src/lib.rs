@@ -5,7 +5,7 @@
 //! | [`codec`] | bytes <-> frames, methods, properties, tables; pure |
 //! | `handshake` | from the first byte to an open virtual host |
 //! | `connection` | one task, one select loop, one write for all that is ready |
-//! | `input`, `output` | how bytes come and go |
+//! | `output` | bodies as frames |
 //! | `channel`, `unacked` | what a client has going on a channel |
 //! | `session`, `methods` | what the client may do now: the content of publishes, then one file a class of methods |
 //! | `deliver` | what queues grant -> frames |
@@ -20,7 +20,6 @@ mod copies;
 mod deliver;
 mod error;
 mod handshake;
-mod input;
 mod limits;
 mod methods;
 mod output;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gantry_broker::protocol::Output;
 use gantry_broker::rights::Access;
 use gantry_broker::{
     Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, TracedBy, Wakes,
@@ -20,7 +21,8 @@ use crate::handshake::{Agreed, Capabilities};
 use crate::limits::{INBOX_BYTES_MAX, Limits, TX_BYTES_MAX, TX_PUBLISHES_MAX, UNFINISHED_BYTES_MAX};
 use crate::methods::Definitions;
 use crate::methods::address_for;
-use crate::output::Output;
+use crate::output::put_body;
+
 use crate::stats::Stats;
 use crate::told::Ends;
 
@@ -482,7 +484,7 @@ impl Client {
         convert::with_annotated_head(message, annotations, |head| {
             delivery::encode_content_header(tail, channel, CLASS_BASIC, body.len() as u64, RawProperties::new(head));
         });
-        self.out.body(channel, body, || message.body_shared(), self.frame_bytes_max);
+        put_body(&mut self.out, channel, body, || message.body_shared(), self.frame_bytes_max);
     }
 
     /// Whether a channel has gathered messages that it has not committed.

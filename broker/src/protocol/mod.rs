@@ -3,11 +3,17 @@
 //! The program knows sockets, TLS and signals; a protocol knows its bytes. A protocol that carries others (WebSocket) is
 //! handed them as `Arc<dyn Protocol>` and builds their [`Connection`] itself.
 
+mod input;
+mod output;
+
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+
+pub use self::input::poll_read;
+pub use self::output::{Output, SHARED_BODY_BYTES_MIN};
 
 /// The longest time that a client may take before it has authenticated, in seconds: the TLS handshake and the protocol's own
 /// login, each. The configuration may shorten or lengthen it (`limits.handshake_timeout_s`).

@@ -7,8 +7,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::Stream;
 use bytes::BytesMut;
-use gantry_broker::protocol::Stream;
 use tokio::io::ReadBuf;
 
 /// Bytes of one read.
@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Reads once and appends to `input`. 0 is the end of the stream.
-pub(crate) fn poll_read(
+pub fn poll_read(
     stream: Pin<&mut dyn Stream>,
     input: &mut BytesMut,
     bytes_max: usize,

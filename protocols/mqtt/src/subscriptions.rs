@@ -52,6 +52,8 @@ pub(crate) struct Matched {
     pub(crate) retain_as_published: bool,
     /// Only subscriptions match that do not want what their client publishes itself.
     pub(crate) own_only: bool,
+    /// One of those that match, whether it wants the message or not, has it come by the session's queue.
+    pub(crate) queued: bool,
 }
 
 impl Matched {
@@ -133,7 +135,9 @@ impl Subscriptions {
     pub(crate) fn matched(&mut self, topic: &str, own: bool) -> Matched {
         let mut matched = Matched::default();
         let mut left_out = false;
+        let mut queued = false;
         let mut add = |subscription: &Subscription| {
+            queued |= subscription.is_queued();
             if own && subscription.options.no_local {
                 left_out = true;
             } else {
@@ -157,6 +161,7 @@ impl Subscriptions {
             matched.ids.sort_unstable();
         }
         matched.own_only = matched.qos.is_none() && left_out;
+        matched.queued = queued;
         matched
     }
 }

@@ -39,6 +39,9 @@ pub enum QoS {
 /// by [`super::properties`].
 pub type UserProperties<'a> = Cow<'a, [u8]>;
 
+/// No properties.
+pub const NO_PROPERTIES: UserProperties<'static> = Cow::Borrowed(&[]);
+
 /// Any packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
@@ -215,6 +218,24 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> Publish<'a> {
+    /// A message of QoS 0 without anything else.
+    pub fn new(topic: &'a str, payload: &'a [u8]) -> Self {
+        Self {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic,
+            packet_id: 0,
+            topic_alias: None,
+            message_expiry_s: None,
+            subscription_ids: SmallVec::new(),
+            application: NO_PROPERTIES,
+            payload,
+        }
+    }
+}
+
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (3.4 to 3.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack<'a> {
@@ -226,6 +247,13 @@ pub struct Ack<'a> {
     pub reason_string: Option<&'a str>,
     /// 0x26
     pub user_properties: UserProperties<'a>,
+}
+
+impl Ack<'_> {
+    /// Without properties.
+    pub const fn new(packet_id: u16, reason: Reason) -> Self {
+        Self { packet_id, reason, reason_string: None, user_properties: NO_PROPERTIES }
+    }
 }
 
 /// SUBSCRIBE (3.8).
@@ -294,6 +322,13 @@ pub struct SubAck<'a> {
     pub user_properties: UserProperties<'a>,
 }
 
+impl SubAck<'_> {
+    /// Without properties.
+    pub const fn new(packet_id: u16, reasons: SmallVec<[Reason; 4]>) -> Self {
+        Self { packet_id, reasons, reason_string: None, user_properties: NO_PROPERTIES }
+    }
+}
+
 /// UNSUBSCRIBE (3.10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe<'a> {
@@ -318,6 +353,19 @@ pub struct Disconnect<'a> {
     pub user_properties: UserProperties<'a>,
     /// 0x1C; only from server to client.
     pub server_reference: Option<&'a str>,
+}
+
+impl Disconnect<'_> {
+    /// Without properties.
+    pub const fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            session_expiry_s: None,
+            reason_string: None,
+            user_properties: NO_PROPERTIES,
+            server_reference: None,
+        }
+    }
 }
 
 /// AUTH (3.15).

@@ -77,3 +77,42 @@ pub enum ConnectReturn {
     /// Not allowed to connect.
     NotAuthorized = 5,
 }
+
+impl ConnectReturn {
+    /// The return code with this number.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Accepted,
+            1 => Self::UnacceptableVersion,
+            2 => Self::IdentifierRejected,
+            3 => Self::ServerUnavailable,
+            4 => Self::BadCredentials,
+            5 => Self::NotAuthorized,
+            _ => return None,
+        })
+    }
+
+    /// What a client before 5.0 is told instead of the reason. Reasons without a counterpart become "server unavailable".
+    pub const fn from_reason(reason: Reason) -> Self {
+        match reason {
+            Reason::UNSUPPORTED_PROTOCOL_VERSION => Self::UnacceptableVersion,
+            Reason::CLIENT_IDENTIFIER_NOT_VALID => Self::IdentifierRejected,
+            Reason::BAD_USER_NAME_OR_PASSWORD => Self::BadCredentials,
+            Reason::NOT_AUTHORIZED | Reason::BANNED => Self::NotAuthorized,
+            reason if reason.is_error() => Self::ServerUnavailable,
+            _ => Self::Accepted,
+        }
+    }
+
+    /// The reason that says the same.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Accepted => Reason::SUCCESS,
+            Self::UnacceptableVersion => Reason::UNSUPPORTED_PROTOCOL_VERSION,
+            Self::IdentifierRejected => Reason::CLIENT_IDENTIFIER_NOT_VALID,
+            Self::ServerUnavailable => Reason::SERVER_UNAVAILABLE,
+            Self::BadCredentials => Reason::BAD_USER_NAME_OR_PASSWORD,
+            Self::NotAuthorized => Reason::NOT_AUTHORIZED,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_broker::protocol::Output;
 use gantry_broker::{
-    Delivery, Inbox, Item, Lease, Marks, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit,
+    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit,
     Ticket, Wakes,
 };
 
@@ -79,8 +79,6 @@ pub(crate) struct Client {
     accepted: Option<(Arc<Queue>, Vec<Lease>)>,
     /// What has to be on the disk before anything is acknowledged.
     pub(crate) settling: Vec<Pending>,
-    /// Packet ids that must not be forgotten; none before there is the first.
-    pub(crate) marks: Option<Arc<Marks>>,
     /// A queue of the session was deleted by somebody else.
     pub(crate) lost_queue: bool,
     pub(crate) aliases_in: Vec<Box<str>>,
@@ -142,7 +140,6 @@ impl Client {
             in_flight: InFlight::default(),
             accepted: None,
             settling: Vec::new(),
-            marks: None,
             lost_queue: false,
             aliases_in: Vec::new(),
             aliases_out: AliasesOut::new(agreed.aliases_out_max),
@@ -156,14 +153,16 @@ impl Client {
     }
 
     /// Goes on with what the session had going when its connection was lost: PUBREL is sent again for all that PUBREC has come
-    /// for (4.4).
+    /// for (4.4), and then what waits.
     pub(crate) fn begin(&mut self) {
-        self.marks = self.held.as_ref().and_then(|held| held.known_marks()).cloned();
-        for number in self.marks.iter().flat_map(|marks| marks.numbers()) {
+        let Some(held) = &mut self.held else { return };
+        for number in held.marks().numbers() {
             let Some(id) = number.checked_sub(MARK_PUBREL).and_then(|id| u16::try_from(id).ok()) else { continue };
             self.in_flight.insert(id, Sent::Released { marked: true, took_credit: false });
             self.answers.add(Kind::PubRel, id, Reason::SUCCESS, None);
         }
+        held.start(&mut self.wakes);
+        self.wakes.wake();
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
@@ -231,7 +230,7 @@ impl Client {
         if credit || inbox {
             self.flush_accepted();
             if let Some(held) = &self.held {
-                held.resume_consumers(&mut self.wakes);
+                held.resume(&mut self.wakes);
             }
         }
     }
@@ -279,7 +278,7 @@ impl Client {
     pub(crate) fn end(&mut self, end: crate::sessions::End) {
         self.flush_accepted();
         let Some(mut held) = self.held.take() else { return };
-        held.stop_consuming();
+        held.stop();
         let (sent, waiting) = self.in_flight.take();
         let mut sent: Vec<_> = sent.collect();
         // In their order, each queue's for itself.

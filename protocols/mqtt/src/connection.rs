@@ -323,6 +323,8 @@ impl Running {
             return Err(End::Failed(Failure::new(Reason::ADMINISTRATIVE_ACTION, "a queue of the session was deleted")));
         }
 
+        self.client.send_retained();
+
         let alarm = self.alarm();
         let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
         let stalled = self.client.stalled.is_some();
@@ -345,7 +347,7 @@ impl Running {
             return Err(End::TakenOver);
         }
         self.keep_alive.tick(reading)?;
-        if self.client.has_more_retained() && delivering {
+        if delivering && self.client.has_more_retained() {
             // More of them than fit at once: what else there is has its turn in between.
             return self.io_now(reading).await;
         }

@@ -133,13 +133,16 @@ impl Client {
     /// A queue was deleted under its consumer.
     fn cancelled(&mut self, token: u64) {
         tracing::info!(client = &*self.client_id, token, "a queue of the session was deleted");
+        if let Some(held) = &mut self.held {
+            held.lost_queue(token);
+        }
         self.lost_queue = true;
     }
 
     /// Finds what a message came by.
     fn look_up(&mut self, message: &Message, publisher: Option<u64>) {
         let Some(held) = &mut self.held else { return };
-        let subscriptions = held.subscriptions();
+        let subscriptions = held.subscriptions_mut();
         let own = publisher == Some(self.publisher);
         let version = subscriptions.version();
         let address = message.address();
@@ -199,7 +202,7 @@ impl Client {
         let matched = if is_own_queue {
             &last.matched
         } else {
-            let shared = self.held.as_mut().and_then(|held| held.subscriptions().shared(delivery.token));
+            let shared = self.held.as_mut().and_then(|held| held.subscriptions_mut().shared(delivery.token));
             by_shared = shared.map(Matched::by).unwrap_or_default();
             &by_shared
         };

@@ -37,7 +37,7 @@ impl From<DecodeError> for Failure {
 /// What a broker's error is called.
 pub(crate) fn reason_of(error: &Error) -> Reason {
     match error {
-        Error::Refused { .. } => Reason::NOT_AUTHORIZED,
+        Error::Refused { .. } | Error::TopicRefused { .. } => Reason::NOT_AUTHORIZED,
         Error::Full | Error::TransactionRefused | Error::LimitReached { .. } => Reason::QUOTA_EXCEEDED,
         Error::NotFound(_)
         | Error::Differs { .. }

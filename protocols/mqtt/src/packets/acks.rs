@@ -63,15 +63,15 @@ impl Client {
         }
         self.counted.acknowledged += 1;
         let Published { queue, lease, own, .. } = published;
-        if !own {
+        let marks = if own { self.held.as_ref().map(|held| held.marks()) } else { None };
+        let Some(marks) = marks else {
             // What another member of the group could have got is done now, whatever becomes of this client.
             self.accept(queue, lease);
             self.answers.add(Answer::PubRel, id, Reason::SUCCESS, None);
             self.in_flight.insert(id, Sent::Released { marked: false, took_credit: true });
             return Ok(());
-        }
-        let marks = self.marks()?;
-        let marked = queue.accept_marked(lease, &marks, MARK_PUBREL + u64::from(id), &mut self.wakes);
+        };
+        let marked = queue.accept_marked(lease, marks, MARK_PUBREL + u64::from(id), &mut self.wakes);
         // None: the queue is gone, and the message with it; the client is led to the end all the same.
         let ticket = marked.map_err(Failure::from)?;
         self.answers.add(Answer::PubRel, id, Reason::SUCCESS, ticket);
@@ -92,9 +92,9 @@ impl Client {
     fn forget(&mut self, id: u16) {
         let is_released = |sent: &Sent| matches!(sent, Sent::Released { .. });
         let Some(Sent::Released { marked, took_credit }) = self.in_flight.remove_if(id, is_released) else { return };
-        if marked && let Some(marks) = &self.marks {
+        if marked && let Some(held) = &self.held {
             // Nothing waits for this: lost in a crash, PUBREL is sent once more, which changes nothing for the client.
-            marks.remove(MARK_PUBREL + u64::from(id));
+            held.marks().remove(MARK_PUBREL + u64::from(id));
         }
         if took_credit {
             self.give_credit(1);

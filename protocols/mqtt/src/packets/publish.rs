@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gantry_broker::rights::{Access, TopicAccess};
-use gantry_broker::{Error, Kind, Marks, Route, TracedBy};
+use gantry_broker::{Error, Kind, Route, TracedBy};
 
 use crate::answers::Kind as Answer;
 use crate::client::{Client, Stalled};
@@ -21,8 +21,8 @@ impl Client {
         self.counted.published += 1;
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         if qos == QoS::ExactlyOnce
-            && let Some(marks) = &self.marks
-            && let Some(ticket) = marks.ticket(u64::from(packet_id))
+            && let Some(held) = &self.held
+            && let Some(ticket) = held.marks().ticket(u64::from(packet_id))
         {
             // 4.3.3-10: it is known, and was published then.
             self.answers.add(Answer::PubRec, packet_id, Reason::SUCCESS, Some(ticket));
@@ -98,9 +98,12 @@ impl Client {
     /// this client until there is room: it is neither lost nor acknowledged.
     fn put(&mut self, publish: Stalled) -> Result<(), Failure> {
         let Stalled { route, message, qos, packet_id } = &publish;
-        let marks = if *qos == QoS::ExactlyOnce { Some(self.marks()?) } else { None };
+        let marks = match &self.held {
+            Some(held) if *qos == QoS::ExactlyOnce => Some(held.marks()),
+            _ => None,
+        };
         let vhost = self.session.vhost();
-        let published = match &marks {
+        let published = match marks {
             Some(marks) => {
                 vhost.publish_marked(route, message, self.now_ms, marks, u64::from(*packet_id), &mut self.wakes)
             }
@@ -129,7 +132,7 @@ impl Client {
             Reason::SUCCESS
         };
         let mut durable = published.durable;
-        if refused && let Some(marks) = &marks {
+        if refused && let Some(marks) = marks {
             // 4.3.3-9: an error ends the conversation, and the client may use the id for something else.
             durable = durable.max(marks.remove(u64::from(packet_id)));
         }
@@ -169,23 +172,9 @@ impl Client {
         Ok(())
     }
 
-    /// The packet ids that must not be forgotten, made where there are none.
-    pub(crate) fn marks(&mut self) -> Result<Arc<Marks>, Error> {
-        if let Some(marks) = &self.marks {
-            return Ok(Arc::clone(marks));
-        }
-        let Some(held) = &mut self.held else { return Ok(Marks::in_memory()) };
-        let (marks, pending) = held.marks()?;
-        if !pending.is_nothing() {
-            self.settling.push(pending);
-        }
-        self.marks = Some(Arc::clone(&marks));
-        Ok(marks)
-    }
-
     /// The client lets go of a packet id (4.3.3).
     pub(crate) fn pubrel(&mut self, ack: &Ack<'_>) {
-        let removed = self.marks.as_ref().and_then(|marks| marks.remove(u64::from(ack.packet_id)));
+        let removed = self.held.as_ref().and_then(|held| held.marks().remove(u64::from(ack.packet_id)));
         // Before the removal is on stable storage, a new message with this id would be taken for the old one after a crash.
         let reason = if removed.is_some() { Reason::SUCCESS } else { Reason::PACKET_IDENTIFIER_NOT_FOUND };
         self.answers.add(Answer::PubComp, ack.packet_id, reason, removed);

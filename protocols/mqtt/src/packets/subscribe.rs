@@ -1,7 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10), and what a new subscriber is sent.
 
 use gantry_broker::Pending;
-use gantry_broker::message::now_ms;
 
 use crate::client::Client;
 use crate::codec::packet::{Packet, QoS, SubAck, Subscribe, Unsubscribe, Version};

@@ -9,7 +9,7 @@ use gantry_broker::{Error, Kind, Pending, Queue, QueueName, QueueOptions, Virtua
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::queues::end_queue;
+use super::queues::{SYSTEM_EXCHANGE, end_queue};
 use crate::codec::packet::QoS;
 
 /// What every name of such a queue begins with.
@@ -58,6 +58,9 @@ impl Groups {
         (exchange, pattern): (&str, &[u8]),
     ) -> Result<(Arc<Queue>, [Pending; 2]), Error> {
         let Membership { vhost, name, client } = of;
+        if exchange == SYSTEM_EXCHANGE {
+            vhost.internal_exchange(SYSTEM_EXCHANGE)?;
+        }
         let mut groups = self.0.lock();
         let options = QueueOptions { durable: true, ..QueueOptions::default() };
         let (queue, declared) = vhost.define_queue(QueueName::Given(name), options, 0)?;

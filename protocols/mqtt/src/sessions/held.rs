@@ -11,7 +11,7 @@ use gantry_broker::{
 use super::groups::{Membership, shared_queue_name};
 use super::kept::Kept;
 use super::place::{Place, Signals};
-use super::queues::{Bound, define_own, direct_queue_name, end_queue, own_queue_name};
+use super::queues::{Bound, define_own, direct_queue_name, end_queue, exchange_of, is_system, own_queue_name};
 use super::registry::Sessions;
 use super::{End, OpenRequest};
 use crate::codec::packet::QoS;
@@ -197,7 +197,7 @@ impl Held {
         for subscription in shared {
             let filter = subscription.filter.clone();
             if let Err(error) = self.consume_shared(subscription, wakes) {
-                tracing::warn!(client = %self.place.id.client, &*filter, %error, "a shared queue cannot be consumed");
+                tracing::warn!(client = %self.place.id.client, filter = &*filter, %error, "a shared queue cannot be consumed");
             }
         }
     }
@@ -321,7 +321,6 @@ impl Held {
         let now_ms = now_ms();
         kept.disconnected_ms = Some(now_ms);
         kept.noted = false;
-        kept.subscriptions.forget();
         let (sessions, id) = (Arc::clone(&self.sessions), &self.place.id);
         sessions.numbers.connected.fetch_sub(1, Ordering::Relaxed);
         if kept.expiry_s == 0 {

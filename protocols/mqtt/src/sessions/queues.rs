@@ -61,6 +61,10 @@ pub(super) struct Bound<'a> {
 
 impl Bound<'_> {
     pub(super) fn bind(&self) -> Result<Pending, Error> {
+        if is_system(self.filter) {
+            // There is one from the first who listens.
+            self.vhost.internal_exchange(SYSTEM_EXCHANGE)?;
+        }
         let exchange = exchange_of(self.settings, self.filter);
         let pattern = topics::key(self.filter);
         self.vhost.define_binding(exchange, (Kind::Queue, self.queue), &pattern, &Table::new(), self.connection)

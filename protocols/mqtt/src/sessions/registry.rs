@@ -17,6 +17,7 @@ use super::groups::Groups;
 use super::held::Held;
 use super::kept::{Kept, Owner};
 use super::place::{Id, Inner, Place, Signals};
+use crate::sys::System;
 use super::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, SessionSettings, queues, rows, wills};
 
 /// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that, before
@@ -40,6 +41,7 @@ pub(crate) struct Sessions {
     pub(super) agenda: Arc<Agenda>,
     pub(super) groups: Groups,
     pub(super) numbers: Numbers,
+    pub(super) system: System,
     task: Mutex<Option<JoinHandle<()>>>,
     /// How long a holder has; shorter in tests.
     pub(super) take_over_wait: Duration,
@@ -90,6 +92,7 @@ impl Sessions {
             agenda: Arc::default(),
             groups: Groups::default(),
             numbers: Numbers::default(),
+            system: System,
             task: Mutex::default(),
             take_over_wait: TAKE_OVER_WAIT,
         });

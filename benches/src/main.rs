@@ -1,12 +1,13 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp` is the load generator's client, `load` has the workloads, `peer` knows how brokers are started, `process` what
+//! `amqp` and `mqtt` are the load generator's clients, `load` has the workloads, `peer` knows how brokers are started, `process` what
 //! the kernel tells of them, and `table` prints.
 
 mod amqp;
 mod error;
 mod load;
+mod mqtt;
 mod peer;
 mod process;
 mod table;
@@ -22,7 +23,7 @@ use serde_json::json;
 
 use error::{Fallible, fail};
 use load::{Bench, WORKLOADS, Workload};
-use peer::{Broker, Gantry, RabbitMq};
+use peer::{Broker, Gantry, Mosquitto, RabbitMq, Rumqttd};
 use table::Results;
 
 /// Where cargo leaves the program.
@@ -106,11 +107,12 @@ fn run(options: &Options) -> Fallible<bool> {
     for round in 1..=options.repeat {
         for workload in &workloads {
             // Peers first: their load is also put on gantry.
-            for broker in brokers.iter().rev() {
+            for broker in brokers.iter().rev().filter(|broker| broker.speaks(workload.protocol)) {
                 eprintln!("round {round} of {}: {} on {}", options.repeat, workload.name, broker.name());
                 let folder = tempfile::tempdir_in(data.path())?;
                 let mut bench = Bench {
                     broker: broker.as_ref(),
+                    protocol: workload.protocol,
                     folder: folder.path(),
                     quick: options.quick,
                     earlier: &results,
@@ -161,6 +163,15 @@ fn chosen(only: &[String]) -> Fallible<Vec<&'static Workload>> {
     Ok(WORKLOADS.iter().filter(|workload| only.is_empty() || only.iter().any(|name| name == workload.name)).collect())
 }
 
+type Find = fn() -> Option<Box<dyn Broker>>;
+
+/// Whom gantry can be compared with, if they are installed.
+const PEERS: [(&str, Find); 3] = [
+    ("rabbitmq", || RabbitMq::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
+    ("mosquitto", || Mosquitto::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
+    ("rumqttd", || Rumqttd::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
+];
+
 /// Gantry first, unless it is left out.
 fn brokers(options: &Options) -> Fallible<Vec<Box<dyn Broker>>> {
     let mut brokers: Vec<Box<dyn Broker>> = Vec::new();
@@ -170,12 +181,17 @@ fn brokers(options: &Options) -> Fallible<Vec<Box<dyn Broker>>> {
     for peer in &options.peers {
         match peer.as_str() {
             "none" => {}
-            "all" => brokers.extend(RabbitMq::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
-            "rabbitmq" => match RabbitMq::find() {
-                Some(peer) => brokers.push(Box::new(peer)),
-                None => return fail("rabbitmq-server is not installed"),
+            "all" => brokers.extend(PEERS.iter().filter_map(|(_, find)| find())),
+            name => match PEERS.iter().find(|(peer, _)| *peer == name) {
+                Some((_, find)) => match find() {
+                    Some(peer) => brokers.push(peer),
+                    None => return fail(format!("{name} is not installed")),
+                },
+                None => {
+                    let names: Vec<&str> = PEERS.iter().map(|(name, _)| *name).collect();
+                    return fail(format!("no peer {name}; there is {}", names.join(", ")));
+                }
             },
-            other => return fail(format!("no peer {other}; there is rabbitmq")),
         }
     }
     if brokers.is_empty() {

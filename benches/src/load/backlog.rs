@@ -20,7 +20,7 @@ const PREFETCH: u16 = 1_000;
 const ACK_EVERY: u64 = 100;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
-    let settings = Settings { memory_watermark_bytes: Some(WATERMARK_BYTES) };
+    let settings = Settings { memory_watermark_bytes: Some(WATERMARK_BYTES), ..Settings::default() };
     let mut running = Running::start(bench.broker, bench.folder, settings)?;
     running.connect()?.declare_queue(QUEUE, true)?;
     let publish = Publish::new("", QUEUE, BODY_BYTES, true);

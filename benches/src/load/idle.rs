@@ -38,7 +38,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
         let open = || -> Fallible<Vec<Connection>> {
             let mut opened = Vec::new();
             while next.fetch_add(1, Ordering::SeqCst) < wanted {
-                let mut connection = Connection::open_with_buffer(running.amqp, 1024)?;
+                let mut connection = Connection::open_with_buffer(running.address, 1024)?;
                 connection.consume(QUEUE, 0, false)?;
                 opened.push(connection);
             }

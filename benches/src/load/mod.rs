@@ -12,6 +12,7 @@ mod delayed;
 mod fanout;
 mod idle;
 mod journal_alone;
+mod mqtt;
 mod paced;
 mod persistent;
 mod persistent_many;
@@ -27,7 +28,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Fallible;
-use crate::peer::{Broker, Running, Settings};
+use crate::peer::{Broker, Protocol, Running, Settings};
 use crate::table::{Figure, Results};
 
 /// Body size of the persistent workloads, in bytes.
@@ -39,6 +40,8 @@ const WINDOW: u64 = 1_000;
 pub(crate) struct Bench<'a> {
     /// Whom to measure.
     pub(crate) broker: &'a dyn Broker,
+    /// What its clients speak.
+    pub(crate) protocol: Protocol,
     /// An empty folder, gone afterwards.
     pub(crate) folder: &'a Path,
     /// A short look instead of a measurement.
@@ -52,7 +55,8 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     /// Starts the broker on the empty folder.
     fn start(&self) -> Fallible<Running> {
-        Running::start(self.broker, self.folder, Settings::default())
+        let settings = Settings { protocol: self.protocol, ..Settings::default() };
+        Running::start(self.broker, self.folder, settings)
     }
 
     /// One of two values: for a measurement, or for a short look.
@@ -71,26 +75,45 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     /// What it does, in one line.
     pub(crate) about: &'static str,
+    /// What its clients speak.
+    pub(crate) protocol: Protocol,
     /// Runs it.
-    pub(crate) run: fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>,
+    pub(crate) run: Run,
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 13] = [
-    Workload { name: "persistent-1k", about: persistent::ABOUT, run: persistent::run },
-    Workload { name: "persistent-1k-8", about: persistent_many::ABOUT, run: persistent_many::run },
-    Workload { name: "transient-64", about: transient::ABOUT, run: transient::run },
-    Workload { name: "fanout-100", about: fanout::ABOUT, run: fanout::run },
-    Workload { name: "backlog-1m", about: backlog::ABOUT, run: backlog::run },
-    Workload { name: "idle-connections", about: idle::ABOUT, run: idle::run },
-    Workload { name: "start", about: start::ABOUT, run: start::run },
-    Workload { name: "declare-10k", about: declare::ABOUT, run: declare::run },
-    Workload { name: "ttl-dead-letter", about: dead_letter::ABOUT, run: dead_letter::run },
-    Workload { name: "priority-10", about: priority::ABOUT, run: priority::run },
-    Workload { name: "delayed-1m", about: delayed::ABOUT, run: delayed::run },
-    Workload { name: "stream-5", about: stream::ABOUT, run: stream::run },
-    Workload { name: "topic-100k", about: topic::ABOUT, run: topic::run },
+pub(crate) const WORKLOADS: [Workload; 20] = [
+    amqp("persistent-1k", persistent::ABOUT, persistent::run),
+    amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
+    amqp("transient-64", transient::ABOUT, transient::run),
+    amqp("fanout-100", fanout::ABOUT, fanout::run),
+    amqp("backlog-1m", backlog::ABOUT, backlog::run),
+    amqp("idle-connections", idle::ABOUT, idle::run),
+    amqp("start", start::ABOUT, start::run),
+    amqp("declare-10k", declare::ABOUT, declare::run),
+    amqp("ttl-dead-letter", dead_letter::ABOUT, dead_letter::run),
+    amqp("priority-10", priority::ABOUT, priority::run),
+    amqp("delayed-1m", delayed::ABOUT, delayed::run),
+    amqp("stream-5", stream::ABOUT, stream::run),
+    amqp("topic-100k", topic::ABOUT, topic::run),
+    mqtt_workload("mqtt-qos0-64", mqtt::qos0::ABOUT, mqtt::qos0::run),
+    mqtt_workload("mqtt-qos1-1k", mqtt::qos1::ABOUT, mqtt::qos1::run),
+    mqtt_workload("mqtt-qos1-20k", mqtt::paced_qos1::ABOUT, mqtt::paced_qos1::run),
+    mqtt_workload("mqtt-fanout-1k", mqtt::fanout::ABOUT, mqtt::fanout::run),
+    mqtt_workload("mqtt-fanin-1k", mqtt::fanin::ABOUT, mqtt::fanin::run),
+    mqtt_workload("mqtt-idle-50k", mqtt::idle::ABOUT, mqtt::idle::run),
+    mqtt_workload("mqtt-storm-20k", mqtt::storm::ABOUT, mqtt::storm::run),
 ];
+
+type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
+
+const fn amqp(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Amqp, run }
+}
+
+const fn mqtt_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Mqtt, run }
+}
 
 /// Bytes as KiB.
 fn kib(bytes: f64) -> f64 {

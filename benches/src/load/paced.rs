@@ -32,7 +32,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    fn of(mut micros: Vec<u32>) -> Fallible<Self> {
+    pub(super) fn of(mut micros: Vec<u32>) -> Fallible<Self> {
         if micros.is_empty() {
             return fail("no latency was measured");
         }

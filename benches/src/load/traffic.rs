@@ -126,40 +126,30 @@ impl Seen {
 
 /// A producer and its consumer.
 #[derive(Default)]
-struct Lane {
-    sent: AtomicU64,
-    taken: AtomicU64,
+pub(super) struct Lane {
+    pub(super) sent: AtomicU64,
+    pub(super) taken: AtomicU64,
     /// The producer sleeps until `taken` reaches this; `u64::MAX` where it does not sleep.
     wake_at: AtomicU64,
     producer: OnceLock<Thread>,
 }
 
+/// What threads of a workload tell one another.
 #[derive(Default)]
-struct Switches {
+pub(super) struct Switches {
     /// Producers stop sending.
-    stop: AtomicBool,
+    pub(super) stop: AtomicBool,
     /// Producers have ended: what they sent is all there is.
-    sent_all: AtomicBool,
+    pub(super) sent_all: AtomicBool,
     /// A thread has failed; the others end.
-    failed: AtomicBool,
+    pub(super) failed: AtomicBool,
 }
 
 /// Runs it. The queues must exist and be empty.
 pub(crate) fn run(running: &Running, traffic: &Traffic<'_>) -> Fallible<Seen> {
     let lanes: Vec<Lane> = traffic.ways.iter().map(|_| Lane::default()).collect();
     let switches = Switches::default();
-    let watch = || {
-        let started = Instant::now();
-        wait(&switches, || started.elapsed() >= traffic.warm_up);
-        let before = Moment::now(running, &lanes)?;
-        wait(&switches, || {
-            before.at.elapsed() >= traffic.measured
-                || sum(&lanes, |lane| &lane.taken) - before.taken >= traffic.messages_max
-        });
-        let after = Moment::now(running, &lanes)?;
-        let resident_bytes = running.process.resident_bytes()?;
-        Ok(before.until(&after, resident_bytes))
-    };
+    let watch = || watch(running, &lanes, &switches, traffic.warm_up, traffic.measured, traffic.messages_max);
     thread::scope(|scope| {
         let mut consumers = Vec::new();
         let mut producers = Vec::new();
@@ -178,13 +168,32 @@ pub(crate) fn run(running: &Running, traffic: &Traffic<'_>) -> Fallible<Seen> {
     })
 }
 
+/// Compares two moments of a load that others put on the broker.
+pub(super) fn watch(
+    running: &Running,
+    lanes: &[Lane],
+    switches: &Switches,
+    warm_up: Duration,
+    measured: Duration,
+    messages_max: u64,
+) -> Fallible<Seen> {
+    let started = Instant::now();
+    wait(switches, || started.elapsed() >= warm_up);
+    let before = Moment::now(running, lanes)?;
+    wait(switches, || before.at.elapsed() >= measured || sum(lanes, |lane| &lane.taken) - before.taken >= messages_max);
+    let after = Moment::now(running, lanes)?;
+    let resident_bytes = running.process.resident_bytes()?;
+    Ok(before.until(&after, resident_bytes))
+}
+
 /// What a thread gave; a panic in it goes on in this one.
 pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Switches {
-    fn guard<T>(&self, result: Fallible<T>) -> Fallible<T> {
+    /// Has everybody end where somebody has failed.
+    pub(super) fn guard<T>(&self, result: Fallible<T>) -> Fallible<T> {
         if result.is_err() {
             self.failed.store(true, Ordering::SeqCst);
             self.stop.store(true, Ordering::SeqCst);
@@ -193,7 +202,7 @@ impl Switches {
     }
 }
 
-fn wait(switches: &Switches, until: impl Fn() -> bool) {
+pub(super) fn wait(switches: &Switches, until: impl Fn() -> bool) {
     while !until() && !switches.failed.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(5));
     }

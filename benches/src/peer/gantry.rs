@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Amqp, Broker, Launched, Settings};
+use super::{Broker, Clients, Launched, Protocol, Settings};
 use crate::error::{Fallible, fail};
 use crate::process::Process;
 
-/// What the log says before the address of the AMQP listener.
-const LISTENING: &str = "listening amqp ";
-/// Listeners that no workload uses.
-const CLOSED: [&str; 9] = ["mqtt", "stomp", "openwire", "web_stomp", "web_mqtt", "ws", "aws", "management", "metrics"];
+/// What the log says before the address of a listener.
+const LISTENING_AMQP: &str = "listening amqp ";
+const LISTENING_MQTT: &str = "listening mqtt ";
+/// All listeners. A workload uses one of them.
+const LISTENERS: [&str; 10] =
+    ["amqp", "mqtt", "stomp", "openwire", "web_stomp", "web_mqtt", "ws", "aws", "management", "metrics"];
+/// Room for the workload with the most connections.
+const CONNECTIONS_MAX: u64 = 100_000;
 
 /// The program `gantry`.
 pub(crate) struct Gantry {
@@ -39,6 +43,10 @@ impl Broker for Gantry {
         Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("it tells no version").to_owned())
     }
 
+    fn speaks(&self, _protocol: Protocol) -> bool {
+        true
+    }
+
     fn binary(&self) -> Option<&Path> {
         Some(&self.program)
     }
@@ -60,28 +68,38 @@ impl Broker for Gantry {
             command.env_remove(name);
         }
         let process = Process::start(&mut command, &log)?;
-        Ok(Launched { process, helpers: Vec::new(), amqp: Amqp::Told(find_address) })
+        let clients = match settings.protocol {
+            Protocol::Amqp => Clients::Told(|log| find_address(log, LISTENING_AMQP)),
+            Protocol::Mqtt => Clients::Told(|log| find_address(log, LISTENING_MQTT)),
+        };
+        Ok(Launched { process, helpers: Vec::new(), clients })
     }
 }
 
 fn configuration(data: &Path, settings: Settings) -> String {
-    let mut text = format!("data_dir = {:?}\n\n[listeners]\namqp = \"127.0.0.1:0\"\n", data.display().to_string());
-    for listener in CLOSED {
-        text.push_str(&format!("{listener} = \"off\"\n"));
+    let mut text = format!("data_dir = {:?}\n\n[listeners]\n", data.display().to_string());
+    let open = match settings.protocol {
+        Protocol::Amqp => "amqp",
+        Protocol::Mqtt => "mqtt",
+    };
+    for listener in LISTENERS {
+        let address = if listener == open { "127.0.0.1:0" } else { "off" };
+        text.push_str(&format!("{listener} = \"{address}\"\n"));
     }
+    text.push_str(&format!("\n[limits]\nconnections_max = {CONNECTIONS_MAX}\n"));
     if let Some(bytes) = settings.memory_watermark_bytes {
-        text.push_str(&format!("\n[limits]\nmemory_watermark_bytes = {bytes}\n"));
+        text.push_str(&format!("memory_watermark_bytes = {bytes}\n"));
     }
     text
 }
 
-fn find_address(log: &str) -> Fallible<Option<SocketAddr>> {
-    let Some((_, rest)) = log.split_once(LISTENING) else { return Ok(None) };
+fn find_address(log: &str, listening: &str) -> Fallible<Option<SocketAddr>> {
+    let Some((_, rest)) = log.split_once(listening) else { return Ok(None) };
     // The line may be half written; an address is whole once something stands behind it.
     let Some(end) = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')) else { return Ok(None) };
     match rest[..end].parse() {
         Ok(address) => Ok(Some(address)),
-        Err(error) => fail(format!("{LISTENING}{}: {error}", &rest[..end])),
+        Err(error) => fail(format!("{listening}{}: {error}", &rest[..end])),
     }
 }
 
@@ -92,8 +110,8 @@ mod tests {
     #[test]
     fn the_address_is_taken_from_the_log() {
         let line = "2026-01-01T00:00:00Z  INFO gantry: listening amqp 127.0.0.1:40001\n";
-        assert_eq!(find_address(line).unwrap(), Some(SocketAddr::from(([127, 0, 0, 1], 40001))));
-        assert_eq!(find_address("listening amqp 127.0.0.1:400").unwrap(), None);
-        assert_eq!(find_address("listening mqtt 127.0.0.1:1883\n").unwrap(), None);
+        assert_eq!(find_address(line, LISTENING_AMQP).unwrap(), Some(SocketAddr::from(([127, 0, 0, 1], 40001))));
+        assert_eq!(find_address("listening amqp 127.0.0.1:400", LISTENING_AMQP).unwrap(), None);
+        assert_eq!(find_address("listening mqtt 127.0.0.1:1883\n", LISTENING_AMQP).unwrap(), None);
     }
 }

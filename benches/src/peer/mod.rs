@@ -1,25 +1,42 @@
 //! The brokers that are compared: how each is started, and when it is ready.
 
 mod gantry;
+mod mosquitto;
 mod rabbitmq;
+mod rumqttd;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use gantry::Gantry;
+pub(crate) use mosquitto::Mosquitto;
 pub(crate) use rabbitmq::RabbitMq;
+pub(crate) use rumqttd::Rumqttd;
 
 use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
+use crate::mqtt;
 use crate::process::Process;
 
 /// How long a broker may take until it accepts a client.
 const START_PATIENCE: Duration = Duration::from_secs(180);
 
+/// What clients speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// AMQP 0-9-1.
+    #[default]
+    Amqp,
+    /// MQTT 3.1.1.
+    Mqtt,
+}
+
 /// What a workload asks of a broker beyond its defaults.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Settings {
+    /// What its clients speak.
+    pub(crate) protocol: Protocol,
     /// Bodies of waiting messages leave memory above this, in bytes, where the broker has such a setting.
     pub(crate) memory_watermark_bytes: Option<u64>,
 }
@@ -30,6 +47,8 @@ pub(crate) trait Broker {
     fn name(&self) -> &'static str;
     /// Name and version.
     fn version(&self) -> Fallible<String>;
+    /// Whether its clients can speak this.
+    fn speaks(&self, protocol: Protocol) -> bool;
     /// The program's file, where it is one file.
     fn binary(&self) -> Option<&Path>;
     /// It keeps messages with the storage engine of this workspace, which can be measured alone.
@@ -46,19 +65,19 @@ pub(crate) struct Launched {
     pub(crate) process: Process,
     /// Helpers that must run beside it; stopped after it.
     pub(crate) helpers: Vec<Process>,
-    /// Where AMQP clients will connect.
-    pub(crate) amqp: Amqp,
+    /// Where clients will connect.
+    pub(crate) clients: Clients,
 }
 
-/// Where AMQP clients will connect.
-pub(crate) enum Amqp {
+/// Where clients will connect.
+pub(crate) enum Clients {
     /// At an address that was chosen for it.
     At(SocketAddr),
     /// At an address that it picks, and that this finds in what it says.
     Told(fn(said: &str) -> Fallible<Option<SocketAddr>>),
 }
 
-impl Amqp {
+impl Clients {
     fn find(&self, process: &Process) -> Fallible<Option<SocketAddr>> {
         match self {
             Self::At(address) => Ok(Some(*address)),
@@ -71,8 +90,8 @@ impl Amqp {
 pub(crate) struct Running {
     /// The server's process.
     pub(crate) process: Process,
-    /// Where AMQP clients connect.
-    pub(crate) amqp: SocketAddr,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
     /// From the start of the process to a client that is logged in.
     pub(crate) ready_after: Duration,
     folder: PathBuf,
@@ -85,25 +104,29 @@ impl Running {
         Self::start_until(broker, folder, settings, |_| Ok(true))
     }
 
-    /// As [`Running::start`], but ready is when `is_ready` says so too.
+    /// As [`Running::start`], but ready is when `is_ready` says so too, which is asked where clients speak AMQP.
     pub(crate) fn start_until(
         broker: &dyn Broker,
         folder: &Path,
         settings: Settings,
         mut is_ready: impl FnMut(&mut Connection) -> Fallible<bool>,
     ) -> Fallible<Self> {
-        let Launched { mut process, helpers, amqp } = broker.launch(folder, settings)?;
+        let Launched { mut process, helpers, clients } = broker.launch(folder, settings)?;
         let deadline = process.started() + START_PATIENCE;
         let mut refusal = String::from("it tells no address");
         while Instant::now() < deadline {
             process.check_alive()?;
-            if let Some(address) = amqp.find(&process)? {
-                match Connection::open(address).and_then(|mut client| is_ready(&mut client)) {
+            if let Some(address) = clients.find(&process)? {
+                let ready = match settings.protocol {
+                    Protocol::Amqp => Connection::open(address).and_then(|mut client| is_ready(&mut client)),
+                    Protocol::Mqtt => mqtt::Client::open(address, "bench-ready").map(|_| true),
+                };
+                match ready {
                     Ok(true) => {
                         let ready_after = process.started().elapsed();
                         return Ok(Self {
                             process,
-                            amqp: address,
+                            address,
                             ready_after,
                             folder: folder.to_owned(),
                             _helpers: helpers,
@@ -123,8 +146,13 @@ impl Running {
         &self.folder
     }
 
-    /// A client.
+    /// A client that speaks AMQP.
     pub(crate) fn connect(&self) -> Fallible<Connection> {
-        Connection::open(self.amqp)
+        Connection::open(self.address)
+    }
+
+    /// A client that speaks MQTT.
+    pub(crate) fn connect_mqtt(&self, client_id: &str) -> Fallible<mqtt::Client> {
+        mqtt::Client::open(self.address, client_id)
     }
 }

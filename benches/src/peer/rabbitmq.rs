@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Amqp, Broker, Launched, Settings};
+use super::{Broker, Clients, Launched, Protocol, Settings};
 use crate::amqp::loopback;
 use crate::error::{Fallible, fail};
 use crate::process::{Process, free_port};
@@ -37,6 +37,10 @@ impl Broker for RabbitMq {
         Ok(format!("RabbitMQ {version}").trim().to_owned())
     }
 
+    fn speaks(&self, protocol: Protocol) -> bool {
+        protocol == Protocol::Amqp
+    }
+
     fn binary(&self) -> Option<&Path> {
         None
     }
@@ -66,7 +70,7 @@ impl Broker for RabbitMq {
             .env("ERL_EPMD_PORT", names_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let process = Process::start(&mut command, &folder.join("rabbitmq.log"))?;
-        Ok(Launched { process, helpers: vec![names], amqp: Amqp::At(loopback(amqp_port)) })
+        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(amqp_port)) })
     }
 }
 

@@ -1,0 +1,105 @@
+//! Workloads of MQTT, and what they share.
+
+pub(super) mod fanin;
+pub(super) mod fanout;
+pub(super) mod idle;
+pub(super) mod paced_qos1;
+pub(super) mod qos0;
+pub(super) mod qos1;
+pub(super) mod storm;
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::traffic::{self, Lane, Seen, Switches, joined};
+use crate::error::{Fallible, fail};
+use crate::peer::Running;
+
+/// How long subscribers may take to get what is left when the publishers have stopped.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Open files that this program and the broker need beyond the connections of a workload.
+const SPARE_FILES: u64 = 500;
+
+/// So many connections as are wanted, or as the system allows a process to have.
+fn connections_of(wanted: usize) -> usize {
+    let files = crate::process::raise_open_files();
+    wanted.min(usize::try_from(files.saturating_sub(SPARE_FILES)).unwrap_or(usize::MAX))
+}
+
+/// For how long a load is watched.
+#[derive(Clone, Copy)]
+struct Times {
+    warm_up: Duration,
+    measured: Duration,
+}
+
+impl Times {
+    fn of(bench: &super::Bench<'_>) -> Self {
+        let seconds = |measured, quick| Duration::from_secs(bench.pick(measured, quick));
+        Self { warm_up: seconds(2, 1), measured: seconds(10, 2) }
+    }
+}
+
+/// Runs one thread that sends and one that takes, and watches them.
+fn run(
+    running: &Running,
+    times: Times,
+    produce: impl FnOnce(&Lane, &Switches) -> Fallible<()> + Send,
+    consume: impl FnOnce(&Lane, &Switches) -> Fallible<()> + Send,
+) -> Fallible<Seen> {
+    let (lanes, switches) = ([Lane::default()], Switches::default());
+    let (lane, switches) = (&lanes[0], &switches);
+    thread::scope(|scope| {
+        let consumer = scope.spawn(move || switches.guard(consume(lane, switches)));
+        let producer = scope.spawn(move || switches.guard(produce(lane, switches)));
+        let seen = traffic::watch(running, &lanes, switches, times.warm_up, times.measured, u64::MAX);
+        let seen = switches.guard(seen);
+        switches.stop.store(true, Ordering::SeqCst);
+        let produced = joined(producer);
+        switches.sent_all.store(true, Ordering::SeqCst);
+        let consumed = joined(consumer);
+        produced.and(consumed)?;
+        seen
+    })
+}
+
+/// Whether a consumer is done: everything that was sent has come, `copies` times. An error when that takes too long.
+struct Drain {
+    by: Option<Instant>,
+    copies: u64,
+}
+
+impl Drain {
+    fn new(copies: u64) -> Self {
+        Self { by: None, copies }
+    }
+
+    fn is_done(&mut self, lane: &Lane, switches: &Switches, taken: u64) -> Fallible<bool> {
+        if switches.failed.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+        if !switches.sent_all.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        let expected = lane.sent.load(Ordering::SeqCst) * self.copies;
+        if taken == expected {
+            return Ok(true);
+        }
+        let by = *self.by.get_or_insert_with(|| Instant::now() + DRAIN_PATIENCE);
+        if taken > expected || Instant::now() > by {
+            return fail(format!("{expected} messages were to come, and {taken} came"));
+        }
+        Ok(false)
+    }
+}
+
+/// Waits until the subscribers are no further behind than `ahead_max`.
+fn keep_near(lane: &Lane, switches: &Switches, sent: u64, copies: u64, ahead_max: u64) {
+    while sent * copies > lane.taken.load(Ordering::SeqCst) + ahead_max * copies
+        && !switches.stop.load(Ordering::SeqCst)
+    {
+        thread::sleep(Duration::from_micros(50));
+    }
+}

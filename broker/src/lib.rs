@@ -45,6 +45,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod users;
 pub mod value;
 pub mod vhost;
 

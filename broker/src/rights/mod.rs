@@ -27,5 +27,5 @@ pub use login::{Denied, Login};
 pub use password::{PasswordHash, PasswordHashError, Salted};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, PatternError};
 pub use permission::{Access, Permission};
-pub use topic::{TopicAccess, TopicGrant, TopicPermission, Variables};
+pub use topic::{TopicAccess, TopicGrant, TopicPermission, TopicPermissions, Variables};
 pub use user::User;

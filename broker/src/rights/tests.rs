@@ -313,13 +313,13 @@ fn a_name_gives_no_rights_by_its_spelling() {
 
 #[test]
 fn an_endless_client_id_gets_nothing() {
-    let permission = Arc::new(TopicPermission::new("amq.topic", ".*{client_id}", ".*").unwrap());
+    let permission = TopicPermission::new("amq.topic", ".*{client_id}", ".*").unwrap();
     let endless = "x".repeat(60_000);
     let variables = Variables { client_id: Some(&endless), ..ALICE };
     assert!(matches!(permission.grant(variables), Err(PatternError::Long { .. })));
     let mut cache = TopicCache::new();
     let version = AtomicU64::new(0);
-    let load = || Some(permission.clone());
+    let load = || Some(permissions_of(&permission));
     assert!(!cache.may(&version, load, variables, TopicAccess::Read, "amq.topic", "k"));
 }
 
@@ -389,24 +389,37 @@ proptest! {
     }
 }
 
+fn permissions_of(permission: &TopicPermission) -> Arc<TopicPermissions> {
+    Arc::new(TopicPermissions::from([(permission.exchange().to_owned(), permission.clone())]))
+}
+
 #[test]
-fn topic_grants_are_made_once_an_exchange_and_version() {
+fn topic_permissions_are_loaded_once_a_version() {
     let version = AtomicU64::new(0);
     let loads = Cell::new(0);
     let mut cache = TopicCache::new();
-    let permission = Arc::new(TopicPermission::new("t", "^{username}", "").unwrap());
-    let mut write = |exchange: &str, key: &str| {
+    let permission = TopicPermission::new("t", "^{username}", "^{client_id}").unwrap();
+    let current = Cell::new(Some(&permission));
+    let mut may = |access, exchange: &str, key: &str, client_id| {
         let load = || {
             loads.set(loads.get() + 1);
-            (exchange == "t").then(|| permission.clone())
+            current.get().map(permissions_of)
         };
-        cache.may(&version, load, ALICE, TopicAccess::Write, exchange, key)
+        cache.may(&version, load, Variables { client_id, ..ALICE }, access, exchange, key)
     };
+    let write = TopicAccess::Write;
     for _ in 0..2 {
-        assert!(write("t", "alice.1") && !write("t", "bob.1") && write("other", "bob.1"));
+        assert!(may(write, "t", "alice.1", None) && !may(write, "t", "bob.1", None) && may(write, "u", "bob.1", None));
     }
-    assert_eq!(loads.get(), 2);
+    // What was compiled for one client is not used for another.
+    for id in ["c1", "c2", "c1"] {
+        assert!(may(TopicAccess::Read, "t", &format!("{id}.x"), Some(id)));
+        assert!(!may(TopicAccess::Read, "t", "c3.x", Some(id)));
+    }
+    assert_eq!(loads.get(), 1);
+    current.set(None);
+    assert!(!may(write, "t", "bob.1", None), "remembered");
     version.fetch_add(1, Ordering::Release);
-    assert!(!write("t", "bob.1"));
-    assert_eq!(loads.get(), 3);
+    assert!(may(write, "t", "bob.1", None));
+    assert_eq!(loads.get(), 2);
 }

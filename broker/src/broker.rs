@@ -519,7 +519,7 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
+pub(crate) fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     table.commit(
         changes,

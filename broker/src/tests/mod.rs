@@ -6,6 +6,7 @@
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`policies`]: who is under them, and since when.
 //! * [`replies`]: what goes from one connection to another without a queue.
+//! * [`rights`]: who may do what, while it changes.
 
 mod dead_letters;
 mod exchanges;
@@ -14,6 +15,7 @@ mod names;
 mod policies;
 mod recovery;
 mod replies;
+mod rights;
 mod rules;
 mod streams;
 

@@ -3,5 +3,7 @@
 //! | room | |
 //! | --- | --- |
 //! | [`codec`] | bytes <-> packets; pure |
+//! | [`scram`] | logging in by SCRAM-SHA-256; pure |
 
 pub mod codec;
+pub mod scram;

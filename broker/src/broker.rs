@@ -17,12 +17,13 @@ use crate::load;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox;
 use crate::queue::{Queue, QueueStatus, Restored, lane_of_refusals};
+use crate::retained::{self, RETAINED};
 use crate::rights::{Denied, Login, Permission, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stream;
-use crate::vhost::{Rows, VirtualHost};
+use crate::vhost::{Pending, Rows, SPACES, VirtualHost};
 
 const VHOSTS: &str = "vhosts";
 const META: &str = "meta";
@@ -45,6 +46,8 @@ pub struct BrokerOptions {
     pub memory_limit_bytes: usize,
     /// So many bytes may wait for the disk before publishers have to wait.
     pub backlog_bytes_max: u64,
+    /// Retained messages of all virtual hosts may take so many bytes of memory.
+    pub retained_bytes_max: usize,
     /// Name of the user that a new data folder gets.
     pub default_user: String,
     /// The password of that user.
@@ -65,6 +68,7 @@ impl Default for BrokerOptions {
             memory_watermark_bytes: 256 << 20,
             memory_limit_bytes: 1 << 30,
             backlog_bytes_max: 64 << 20,
+            retained_bytes_max: 256 << 20,
             default_user: "guest".to_owned(),
             default_password: "guest".to_owned(),
             default_vhost: "/".to_owned(),
@@ -104,6 +108,13 @@ pub struct Totals {
     pub messages: QueueStatus,
     /// Bytes of messages in memory.
     pub resident_bytes: usize,
+    /// Messages that came to direct queues when their connections had no room, since the start. Queues that are gone are
+    /// counted.
+    pub dropped: u64,
+    /// Retained messages.
+    pub retained: usize,
+    /// Bytes of memory that retained messages take, about.
+    pub retained_bytes: usize,
     /// The journal.
     pub journal: gantry_storage::Usage,
 }
@@ -188,7 +199,8 @@ impl Broker {
         let rights = RightsStore::load(&*table, options.login.clone())?;
         let sources = options.sources.clone();
         let logs = Arc::clone(&options.logs);
-        let shared = Shared::new(journal, table, logs, sources, run, options.memory_watermark_bytes);
+        let shared =
+            Shared::new(journal, table, logs, sources, run, options.memory_watermark_bytes, options.retained_bytes_max);
         let broker = Arc::new(Self {
             shared,
             options,
@@ -207,6 +219,7 @@ impl Broker {
             tokio::spawn(stream::run(Arc::clone(&broker))),
             tokio::spawn(delays::run(Arc::clone(&broker))),
             tokio::spawn(events::run(Arc::clone(&broker))),
+            tokio::spawn(retained::run(Arc::clone(&broker))),
         ];
         broker.tasks.lock().extend(tasks);
         Ok(broker)
@@ -264,6 +277,17 @@ impl Broker {
                 Err(Error::NotFound(missing)) => tracing::warn!(%missing, "a binding has lost one of its ends"),
                 restored => restored?,
             }
+        }
+        for row in rows.marks {
+            let marks = self.vhost_named(&row.vhost)?.restore_marks(&row.name, row.lane);
+            let lane = found.lanes.remove(&row.lane).unwrap_or_default();
+            if let Some(error) = lane.unreadable {
+                return Err(Error::Storage(format!("marks of '{}': {error}", row.name)));
+            }
+            marks.restore(lane.entries);
+        }
+        for vhost in self.vhosts() {
+            vhost.retained_messages().restore()?;
         }
         // Streams that are gone.
         for log in logs {
@@ -350,18 +374,30 @@ impl Broker {
     }
 
     async fn commit(&self, row: Change) -> Result<(), Error> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.shared.table.commit(
-            vec![row],
-            Box::new(move |result| {
-                // Whoever asked may have gone.
-                let _ = sender.send(result);
-            }),
+        Pending::commit(&*self.shared.table, vec![row]).wait().await
+    }
+
+    /// Keeps a row for a protocol, or removes it where there is no value. `space` is a name that the broker does not use
+    /// itself. Rows take effect in the order of calls, which is also their order with what is declared, bound and deleted: what
+    /// is called for later is not on stable storage earlier.
+    pub fn keep_row(&self, space: &'static str, key: Vec<u8>, value: Option<Vec<u8>>) -> Pending {
+        debug_assert!(
+            !SPACES.contains(&space) && ![VHOSTS, META, RETAINED].contains(&space),
+            "{space} is the broker's own"
         );
-        match receiver.await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(Error::Storage("the table was closed".to_owned())),
-        }
+        let change = match value {
+            Some(value) => Change::Put { space, key, value },
+            None => Change::Delete { space, key },
+        };
+        Pending::commit(&*self.shared.table, vec![change])
+    }
+
+    /// Every row of a space that a protocol keeps, in the order of their keys. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub fn kept_rows(&self, space: &'static str) -> Result<Vec<gantry_storage::table::Row>, Error> {
+        Ok(self.shared.table.scan(space, &[])?)
     }
 
     fn vhost_named(&self, name: &str) -> Result<Arc<VirtualHost>, Error> {
@@ -462,12 +498,15 @@ impl Broker {
     pub fn totals(&self) -> Totals {
         let mut totals =
             Totals { resident_bytes: resident_bytes(), journal: self.shared.journal.usage(), ..Totals::default() };
+        totals.dropped = self.shared.dropped.load(Ordering::Relaxed);
+        totals.retained_bytes = self.shared.retained.bytes();
         let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
         for vhost in vhosts {
             totals.vhosts += 1;
             let (exchanges, queues) = vhost.counts();
             totals.exchanges += exchanges;
             totals.queues += queues;
+            totals.retained += vhost.retained_count();
             for queue in vhost.queues() {
                 totals.messages.add(&queue.status());
             }
@@ -535,6 +574,7 @@ impl Broker {
             for queue in vhost.queues() {
                 queue.note_delivered();
             }
+            vhost.retained_messages().flush();
         }
         self.shared.journal.close()?;
         self.shared.table.close()?;

@@ -32,6 +32,12 @@ pub struct Delivery {
     pub attempts: u32,
     /// Its place in the stream that it comes from; none where it comes from a queue.
     pub offset: Option<u64>,
+    /// Its place in its queue. The message keeps it for as long as it is there, restarts included; no other message of the
+    /// queue has it meanwhile.
+    pub seq: u64,
+    /// When it expires, in milliseconds since the epoch of Unix, by its own time to live and that of its queue; `u64::MAX` for
+    /// never. What a stream keeps does not expire.
+    pub expires_ms: u64,
 }
 
 /// Where the message of a delivery is.
@@ -142,6 +148,11 @@ impl Inbox {
         // The connection makes room first and looks at the flag then; whoever comes second here sees the other.
         self.starved.store(true, Ordering::SeqCst);
         self.bytes.load(Ordering::SeqCst) < self.bytes_max
+    }
+
+    /// Whether it has no room, for those who do not wait for any.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.bytes_max
     }
 
     /// Whether a reply can be put in.

@@ -277,6 +277,29 @@ impl Drop for Message {
     }
 }
 
+/// A message that stays for good. It does not count as resident: what waits for somebody makes room some day, and this does
+/// not, so that publishers would wait for nothing.
+#[derive(Debug)]
+pub(crate) struct Lasting(Arc<Message>);
+
+impl Lasting {
+    /// At most one of them has the same message at a time.
+    pub(crate) fn new(message: Arc<Message>) -> Self {
+        RESIDENT_BYTES.fetch_sub(message.data.len(), Ordering::Relaxed);
+        Self(message)
+    }
+
+    pub(crate) fn get(&self) -> &Arc<Message> {
+        &self.0
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        RESIDENT_BYTES.fetch_add(self.0.data.len(), Ordering::Relaxed);
+    }
+}
+
 impl fmt::Debug for Message {
     // No payload in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,8 +11,9 @@ use crate::delays::DelayLane;
 use crate::events::Events;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
-use crate::queue::Queue;
+use crate::queue::{Queue, Rules};
 use crate::replies::Replies;
+use crate::retained::RetainedRoom;
 use crate::stream::Streams;
 use crate::timer::Timer;
 
@@ -31,6 +32,12 @@ pub(crate) struct Shared {
     users: Mutex<HashMap<u64, Arc<str>>>,
     pub(crate) replies: Replies,
     pub(crate) streams: Streams,
+    /// What queues have that have no rules.
+    pub(crate) no_rules: Arc<Rules>,
+    /// Messages that came to direct queues when there was no room, those of queues that are gone included.
+    pub(crate) dropped: AtomicU64,
+    /// For retained messages.
+    pub(crate) retained: RetainedRoom,
     /// Above so many bytes in memory, bodies that are stored leave it.
     pub(crate) memory_watermark_bytes: usize,
     /// Numbers for connections.
@@ -48,6 +55,7 @@ impl Shared {
         sources: Sources,
         run: u32,
         memory_watermark_bytes: usize,
+        retained_bytes_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             journal,
@@ -60,6 +68,9 @@ impl Shared {
             users: Mutex::default(),
             replies: Replies::default(),
             streams: Streams::new(logs),
+            no_rules: Arc::default(),
+            dropped: AtomicU64::new(0),
+            retained: RetainedRoom::new(retained_bytes_max),
             memory_watermark_bytes,
             ids: AtomicU64::new(1),
             lanes: AtomicU64::new(u64::from(run) << 32),

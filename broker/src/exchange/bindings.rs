@@ -74,6 +74,11 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         self.by_destination.get(destination).is_some_and(|keys| keys.contains_key(key))
     }
 
+    pub(super) fn contains_binding(&self, destination: &D, key: &[u8], arguments: &Arguments) -> bool {
+        let keys = self.by_destination.get(destination);
+        keys.and_then(|keys| keys.get(key)).is_some_and(|known| known.contains(arguments))
+    }
+
     /// Whether the binding is new.
     pub(super) fn insert(&mut self, destination: &D, key: &[u8], arguments: Arguments) -> bool {
         let keys = self.by_destination.entry_ref(destination).or_default();

@@ -214,6 +214,11 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
         self.bindings.contains(destination)
     }
 
+    /// Whether there is this binding.
+    pub fn contains_binding(&self, key: &[u8], arguments: &Table, destination: &D) -> bool {
+        self.bindings.contains_binding(destination, key, &Arguments::new(arguments))
+    }
+
     /// All bindings, in no particular order.
     pub fn bindings(&self) -> impl Iterator<Item = Binding<'_, D>> {
         self.bindings.iter()

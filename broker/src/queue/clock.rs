@@ -51,6 +51,9 @@ impl Queue {
             }
             return;
         }
+        if self.is_direct() {
+            return;
+        }
         let expires_ms = self.state.lock().rules().expires_ms;
         if let Some(expires_ms) = expires_ms {
             self.wake_at(self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms));

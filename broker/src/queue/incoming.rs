@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::shell::{After, Shell};
 use super::state::{Effects, State};
-use super::{Departure, Entry, Overflow, Place, Queue};
+use super::{Departure, Entry, Offered, Overflow, Place, Queue};
 use crate::inbox::{Outlet, Wakes};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
@@ -44,7 +44,15 @@ impl Queue {
 
     /// Whether a stored message would be found again after a restart. A stream keeps all of them.
     pub(crate) fn keeps(&self, message: &Message) -> bool {
-        self.survives() && (message.essentials().durable || self.keeps_all)
+        self.survives()
+            && (message.essentials().durable || self.keeps_all)
+            && (self.keeps.load(Ordering::Relaxed) || self.is_stream())
+    }
+
+    /// Whether messages are stored that would be: durable ones in a durable queue. True at first, and after a restart. What is
+    /// in the queue stays as it came. A stream keeps everything, whatever is said.
+    pub fn keep_messages(&self, keep: bool) {
+        self.keeps.store(keep, Ordering::Relaxed);
     }
 
     /// Whether it takes no duplicates.
@@ -113,6 +121,9 @@ impl Queue {
     ) -> bool {
         if let Some(stream) = &self.stream {
             return stream.enqueue(self, arrival, seq, stored, wakes);
+        }
+        if self.is_direct() {
+            return self.offer(arrival, wakes) != Offered::Closed;
         }
         let Arrival { message, now_ms, redelivered, .. } = arrival;
         let mut entry = Entry::new(seq, Arc::clone(message), expiry_ms(message.essentials().ttl_ms, now_ms));

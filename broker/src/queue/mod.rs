@@ -2,6 +2,7 @@
 //!
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`later`]: those whose time has not come; [`lease`]: those
 //!   that somebody has. [`blocks`]: what long lists are made of.
+//! * [`direct`]: the body of a queue that has none of all this.
 //! * [`duplicates`]: which of them may not come in once more.
 //! * [`consumer`]: who gets them, by turns and by credit.
 //! * [`state`]: the rules, without clock and I/O.
@@ -15,6 +16,7 @@ mod arguments;
 mod blocks;
 mod clock;
 mod consumer;
+mod direct;
 mod duplicates;
 mod entry;
 mod incoming;
@@ -42,6 +44,8 @@ use parking_lot::Mutex;
 
 pub(crate) use self::arguments::Arguments;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
+use self::direct::Direct;
+pub(crate) use self::direct::Offered;
 use self::duplicates::Present;
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
@@ -85,6 +89,10 @@ pub struct Queue {
     tells_attempts: AtomicBool,
     /// Where it is a stream, its messages and readers are here, and the state is empty.
     stream: Option<Box<Stream>>,
+    /// Where it is a direct queue, whom it is for; the state is empty and nothing is put into it.
+    direct: Option<Direct>,
+    /// Messages are stored that have to be: false for a queue all of whose readers do without.
+    keeps: AtomicBool,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
     /// It is on stable storage where it survives: messages can be routed to it.
@@ -147,8 +155,37 @@ impl Queue {
         rules: Rules,
         owner: Option<u64>,
     ) -> Arc<Self> {
+        Arc::new(Self::made(shared, lane, name, vhost, options, Arc::new(rules), owner))
+    }
+
+    /// A direct queue; see [`direct`].
+    pub(crate) fn new_direct(
+        shared: Arc<Shared>,
+        lane: u64,
+        name: Arc<str>,
+        vhost: Arc<str>,
+        outlet: Outlet,
+        connection: u64,
+    ) -> Arc<Self> {
+        let options = QueueOptions { exclusive: true, ..QueueOptions::default() };
+        // There may be a hundred thousand of them, and they have no rules.
+        let rules = Arc::clone(&shared.no_rules);
+        let mut queue = Self::made(shared, lane, name, vhost, options, rules, Some(connection));
+        queue.direct = Some(Direct::new(outlet));
+        Arc::new(queue)
+    }
+
+    fn made(
+        shared: Arc<Shared>,
+        lane: u64,
+        name: Arc<str>,
+        vhost: Arc<str>,
+        options: QueueOptions,
+        rules: Arc<Rules>,
+        owner: Option<u64>,
+    ) -> Self {
         let deduplicates = options.arguments.get(DEDUPLICATION).and_then(Value::as_bool) == Some(true);
-        Arc::new(Self {
+        Self {
             lane,
             name,
             vhost,
@@ -160,14 +197,16 @@ impl Queue {
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),
             present: (deduplicates && rules.stream.is_none()).then(Box::default),
+            direct: None,
+            keeps: AtomicBool::new(true),
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
-            state: Mutex::new(State::new(Arc::new(rules))),
+            state: Mutex::new(State::new(rules)),
             wake_ms: AtomicU64::new(u64::MAX),
             visible: AtomicBool::new(false),
             unsure_before: AtomicU64::new(0),
             used_ms: AtomicU64::new(now_ms()),
             shared,
-        })
+        }
     }
 
     /// Its name.
@@ -233,6 +272,9 @@ impl Queue {
     pub fn status(&self) -> QueueStatus {
         if let Some(stream) = &self.stream {
             return stream.status();
+        }
+        if let Some(direct) = &self.direct {
+            return direct.status(self.seq.load(Ordering::Relaxed));
         }
         let state = self.state.lock();
         let (ready_bytes, unacked_bytes) = state.bytes();
@@ -314,6 +356,13 @@ impl Queue {
             stream.seal();
             return Ok(());
         }
+        if let Some(direct) = &self.direct {
+            if conditions.unused {
+                return Err(NotSealed::InUse);
+            }
+            direct.seal();
+            return Ok(());
+        }
         self.state.lock().seal(conditions)
     }
 
@@ -322,6 +371,10 @@ impl Queue {
         if let Some(stream) = &self.stream {
             stream.close(self, wakes);
             self.shared.timer.forget(self);
+            return 0;
+        }
+        if let Some(direct) = &self.direct {
+            direct.close(wakes);
             return 0;
         }
         let mut state = self.state.lock();
@@ -342,6 +395,9 @@ impl Queue {
     pub(crate) fn is_closed(&self) -> bool {
         if let Some(stream) = &self.stream {
             return stream.is_closed();
+        }
+        if let Some(direct) = &self.direct {
+            return direct.is_closed();
         }
         self.state.lock().is_closed()
     }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gantry_storage::Position;
+use gantry_storage::{Position, Ticket};
 
 use super::state::Grant;
 use super::{ConsumerId, ConsumerOptions, End, Lease, Outcome, Queue, SealIf, Stored, SubscribeError};
+use crate::error::Error;
 use crate::inbox::{Content, Delivery, Outlet, Wakes};
+use crate::marks::Marks;
 use crate::message::now_ms;
 
 impl Queue {
@@ -18,6 +20,9 @@ impl Queue {
         options: ConsumerOptions,
         wakes: &mut Wakes,
     ) -> Result<ConsumerId, SubscribeError> {
+        if self.is_direct() {
+            return Err(SubscribeError::InExclusiveUse);
+        }
         self.with_grant(wakes, |state, _| state.subscribe(outlet, options))
     }
 
@@ -79,6 +84,36 @@ impl Queue {
         });
     }
 
+    /// Accepts a delivery and puts a mark, as one record of the journal: after a crash the message is in the queue, or the number
+    /// in its set. What to wait for until that is certain; none where the lease is over already, and then the mark is not put.
+    /// Where the set has the number, the delivery is accepted.
+    ///
+    /// # Errors
+    /// The disk is full, the journal has failed, or the set is full: then nothing has happened.
+    pub fn accept_marked(
+        self: &Arc<Self>,
+        lease: Lease,
+        marks: &Marks,
+        number: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Option<Ticket>, Error> {
+        if let Some(stream) = &self.stream {
+            // What a reader has said changes nothing in the stream.
+            let ticket = marks.put(number)?;
+            stream.settle(self, &[lease], Outcome::Accept, wakes);
+            return Ok(Some(ticket));
+        }
+        self.with_grant(wakes, |state, effects| {
+            // In one go with what it says of the message, or that could leave by another way in between.
+            let Some(place) = state.leased_place(lease) else { return Ok(None) };
+            let ticket = marks.put_and_settle(&self.shared, number, place.get())?;
+            effects.unsettled = true;
+            state.settle(lease, Outcome::Accept, effects.now_ms, effects);
+            effects.unsettled = false;
+            Ok(Some(ticket))
+        })
+    }
+
     /// Where the message of a lease is stored, if it is.
     pub(crate) fn leased_position(&self, lease: Lease) -> Option<Position> {
         self.state.lock().leased_place(lease)?.get()
@@ -122,6 +157,8 @@ impl Queue {
             redelivered: grant.redelivered,
             attempts: grant.attempts,
             offset: None,
+            seq: grant.seq,
+            expires_ms: grant.expires_ms,
         }
     }
 }

@@ -18,6 +18,9 @@ impl Queue {
 
     /// Does as the policies say, unless it follows a newer list already.
     pub(crate) fn follow(self: &Arc<Self>, policies: &Policies) {
+        if self.is_direct() {
+            return;
+        }
         // Kept until the rules are set, or two changes at once could leave those of the older one.
         let mut applied = self.applied.lock();
         if !applied.follow(policies, |before| policies.for_queue(&self.name, &self.options, before)) {

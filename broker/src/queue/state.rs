@@ -42,6 +42,7 @@ pub(crate) struct Grant {
     pub(crate) bytes: u32,
     pub(crate) redelivered: bool,
     pub(crate) attempts: u32,
+    pub(crate) expires_ms: u64,
     /// None where this is the end of the message.
     pub(crate) lease: Option<Lease>,
 }
@@ -121,6 +122,8 @@ pub struct QueueCounters {
     pub refused: u64,
     /// Messages that failed too often.
     pub exhausted: u64,
+    /// Messages that came to a direct queue when its connection had no room.
+    pub dropped: u64,
 }
 
 impl QueueCounters {
@@ -136,6 +139,7 @@ impl QueueCounters {
         self.overflowed += other.overflowed;
         self.refused += other.refused;
         self.exhausted += other.exhausted;
+        self.dropped += other.dropped;
     }
 }
 
@@ -393,6 +397,7 @@ impl<O> State<O> {
             bytes: entry.bytes,
             redelivered: entry.redelivered,
             attempts: entry.attempts,
+            expires_ms: entry.expires_ms,
             lease: None,
         };
         if scarce && entry.position.get().is_some() {
@@ -412,6 +417,7 @@ impl<O> State<O> {
             bytes: entry.bytes,
             redelivered: entry.redelivered,
             attempts: entry.attempts,
+            expires_ms: entry.expires_ms,
             lease: None,
         }
     }

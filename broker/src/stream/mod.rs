@@ -410,6 +410,8 @@ fn delivery(queue: &Arc<Queue>, token: u64, reader: u32, offset: u64, message: A
         redelivered: false,
         attempts: 0,
         offset: Some(offset),
+        seq: offset,
+        expires_ms: u64::MAX,
     })
 }
 

@@ -212,6 +212,17 @@ impl VirtualHost {
         all
     }
 
+    /// Whether a queue, whoever it belongs to, is bound to an exchange by this key with these arguments. The default exchange
+    /// has no bindings in this sense.
+    pub fn is_bound(&self, source: &str, queue: &str, key: &[u8], arguments: &Table) -> bool {
+        let topology = self.topology.read();
+        let declared = topology.queues.get(queue);
+        let queue = declared.or_else(|| topology.declaring.get(queue).map(|declaring| &declaring.queue));
+        let (Some(source), Some(queue)) = (topology.exchanges.get(source), queue) else { return false };
+        let destination = Destination::Queue(Arc::clone(queue));
+        source.matcher.read().contains_binding(key, arguments, &destination)
+    }
+
     fn ends(
         &self,
         topology: &Topology,

@@ -7,7 +7,8 @@ use gantry_storage::Change;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
-use crate::exchange::Binding;
+use crate::exchange::{Binding, ExchangeKind};
+use crate::value::Table;
 
 impl VirtualHost {
     fn exchange_resource(&self, name: &str) -> Resource {
@@ -69,6 +70,31 @@ impl VirtualHost {
             }
         };
         Ok(committed)
+    }
+
+    /// A topic exchange for what the broker's own parts publish ([`VirtualHost::publish_internally`]), made where there is none.
+    /// Clients may bind to it and not publish; nothing of it is kept, and so neither are bindings to it.
+    ///
+    /// # Errors
+    /// There is an exchange of this name that is something else.
+    pub fn internal_exchange(&self, name: &str) -> Result<Arc<Exchange>, Error> {
+        let options = ExchangeOptions {
+            kind: ExchangeKind::Topic,
+            durable: false,
+            auto_delete: false,
+            internal: true,
+            arguments: Table::default(),
+        };
+        let mut topology = self.topology.write();
+        if let Some(exchange) = topology.exchanges.get(name) {
+            exchange.check_same(&options)?;
+            return Ok(Arc::clone(exchange));
+        }
+        let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
+        let exchange = Exchange::new(&self.shared, name, vhost, options, true, None)?;
+        topology.exchanges.insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
+        self.changed();
+        Ok(exchange)
     }
 
     pub(crate) fn restore_exchange(

@@ -4,6 +4,8 @@
 //!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
 //! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
+//! * [`direct`]: queues that store nothing.
+//! * [`marks`]: sets of numbers that are kept with messages.
 //! * [`told`]: what is told of all this; [`trace`]: copies of messages for whoever listens.
 //! * [`rows`]: what is kept of all this in the table.
 //!
@@ -11,9 +13,11 @@
 
 mod aside;
 mod bindings;
+mod direct;
 mod exchange;
 mod exchanges;
 mod manner;
+mod marks;
 mod policies;
 mod publish;
 mod queues;
@@ -31,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gantry_storage::Change;
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use self::bindings::BindingRow;
@@ -41,14 +45,16 @@ pub use self::queues::{DeleteQueue, QueueName};
 pub(crate) use self::relay::Parcel;
 pub(crate) use self::route::{Reached, further_keys};
 pub use self::route::{Route, RouteCache};
-pub(crate) use self::rows::Rows;
+pub(crate) use self::rows::{Rows, SPACES};
 pub use self::subscription::Subscription;
 pub use self::trace::{TRACE_EXCHANGE, TracedBy};
 use crate::error::Error;
 use crate::events::EVENT_EXCHANGE;
 use crate::exchange::ExchangeKind;
+use crate::marks::Marks;
 use crate::policy::Policies;
 use crate::queue::Queue;
+use crate::retained::RetainedMessages;
 use crate::shared::Shared;
 use crate::value::Table;
 
@@ -77,6 +83,8 @@ pub struct VirtualHost {
     shared: Arc<Shared>,
     /// Whoever listens gets a copy of each message.
     traced: AtomicBool,
+    marks: Mutex<HashMap<Arc<str>, Arc<Marks>>>,
+    retained: Arc<RetainedMessages>,
 }
 
 impl VirtualHost {
@@ -99,12 +107,15 @@ impl VirtualHost {
             let exchange = Exchange::new(&shared, Arc::from(exchange), Arc::clone(&name), options, true, None)?;
             topology.exchanges.insert(Arc::clone(exchange.name()), exchange);
         }
+        let retained = RetainedMessages::new(Arc::clone(&shared), Arc::clone(&name));
         Ok(Arc::new(Self {
             name,
             topology: RwLock::new(topology),
             epoch: AtomicU64::new(1),
             shared,
             traced: AtomicBool::new(false),
+            marks: Mutex::default(),
+            retained,
         }))
     }
 
@@ -115,6 +126,10 @@ impl VirtualHost {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    pub(crate) fn retained_messages(&self) -> &Arc<RetainedMessages> {
+        &self.retained
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -152,18 +167,7 @@ impl VirtualHost {
     /// Hands changes to the table. The order of calls is the order in which they take effect; callers that must keep it hold
     /// the lock of the topology, which this does not wait under.
     fn commit(&self, changes: Vec<Change>) -> Pending {
-        if changes.is_empty() {
-            return Pending::nothing();
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.shared.table.commit(
-            changes,
-            Box::new(move |result| {
-                // Whoever asked may have gone.
-                let _ = sender.send(result);
-            }),
-        );
-        Pending(Awaited::Commit(receiver))
+        Pending::commit(&*self.shared.table, changes)
     }
 }
 
@@ -200,6 +204,27 @@ impl Pending {
     /// Nothing to wait for.
     pub const fn nothing() -> Self {
         Self(Awaited::Nothing)
+    }
+
+    /// Hands changes to the table, behind whatever was handed to it before.
+    pub(crate) fn commit(table: &dyn gantry_storage::Table, changes: Vec<Change>) -> Self {
+        if changes.is_empty() {
+            return Self::nothing();
+        }
+        let (sender, receiver) = oneshot::channel();
+        table.commit(
+            changes,
+            Box::new(move |result| {
+                // Whoever asked may have gone.
+                let _ = sender.send(result);
+            }),
+        );
+        Self::waiting(receiver)
+    }
+
+    /// Resolves when this is answered.
+    pub(crate) const fn waiting(receiver: oneshot::Receiver<Result<(), gantry_storage::TableError>>) -> Self {
+        Self(Awaited::Commit(receiver))
     }
 
     /// Whether there is nothing to wait for.

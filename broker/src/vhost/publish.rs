@@ -1,19 +1,21 @@
 //! The way in: a message is routed once, stored once, and put into each queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gantry_storage::{Append, Appended, JournalError, Position, Ref, Ticket};
 use smallvec::SmallVec;
 
 use super::VirtualHost;
 use super::aside::Aside;
-use super::route::{Reached, Route};
-use crate::error::Error;
+use super::route::{Reached, Route, RouteCache};
+use crate::error::{Error, Kind, Resource};
 use crate::exchange::deduplication_key;
 use crate::inbox::Wakes;
+use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
-use crate::queue::{Admission, Arrival, Lease, Place, Queue};
+use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue};
 use crate::shared::Shared;
 
 /// What became of a published message.
@@ -71,6 +73,8 @@ struct Targets<'a> {
     duplicates: usize,
     /// Stands for that header, where a queue asked for it.
     key: Option<u64>,
+    /// Those that only have it handed on; see [`Queue::is_direct`].
+    direct: &'a [Arc<Queue>],
     /// Queues that had no room.
     refused: usize,
     /// What some of those send on instead.
@@ -99,14 +103,90 @@ impl VirtualHost {
         self.publish_to(route, queues, message, now_ms, wakes)
     }
 
-    /// Publishes a message to queues, and to whoever holds it back.
+    /// As [`VirtualHost::publish`], and the record carries a mark: after a crash either the message is where it goes and the
+    /// number in its set, or neither is. Where nothing is stored for the message, the mark is stored all the same. Where the set
+    /// has the number, nothing happens but that the ticket is told which that mark waits for.
+    ///
+    /// # Errors
+    /// As there; and the set is full. Then the number is not in it.
+    pub fn publish_marked(
+        &self,
+        route: &Route,
+        message: &Arc<Message>,
+        now_ms: u64,
+        marks: &Arc<Marks>,
+        number: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let mut reached = Reached::default();
+        // Whoever asked twice at once is told below, by the lock of the set.
+        if let Some(ticket) = marks.ticket(number) {
+            return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
+        }
+        let to = self.queues_of(route, message, now_ms, &mut reached);
+        let mut published = self.deliver(to, message, now_ms, Some((marks, number)), wakes)?;
+        published.routed += self.reply(route, message, wakes);
+        Ok(published)
+    }
+
+    /// Publishes to one queue, whatever is bound. Its exchange and key stay those of the message. Where the queue was deleted,
+    /// or its row is still on its way to the disk, nobody takes it.
+    ///
+    /// # Errors
+    /// As [`VirtualHost::publish`].
+    pub fn publish_to_queue(
+        &self,
+        queue: &Arc<Queue>,
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let queues = if queue.is_visible() { std::slice::from_ref(queue) } else { &[] };
+        self.deliver((queues, None), message, now_ms, None, wakes)
+    }
+
+    /// Publishes what the broker's own parts have to say, to the message's exchange: internal ones take it. The cache is one
+    /// that nothing else is published with, since it lets through what clients are refused.
+    ///
+    /// # Errors
+    /// As [`VirtualHost::publish`]; the exchange does not exist.
+    pub fn publish_internally(
+        &self,
+        cache: &mut RouteCache,
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let address = message.address();
+        let route = self.route_internally(cache, &address.exchange, &address.routing_key).ok_or_else(|| {
+            let (name, vhost) = (Arc::clone(&address.exchange), Arc::clone(&self.name));
+            Error::NotFound(Resource { kind: Kind::Exchange, name, vhost })
+        })?;
+        self.publish(&route, message, now_ms, wakes)
+    }
+
+    /// Publishes a message to queues, to whoever holds it back, and to requesters.
     #[inline]
     pub(super) fn publish_to(
         &self,
         route: &Route,
+        to: (&[Arc<Queue>], Option<&mut Aside>),
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let mut published = self.deliver(to, message, now_ms, None, wakes)?;
+        published.routed += self.reply(route, message, wakes);
+        Ok(published)
+    }
+
+    #[inline]
+    fn deliver(
+        &self,
         (queues, aside): (&[Arc<Queue>], Option<&mut Aside>),
         message: &Arc<Message>,
         now_ms: u64,
+        mark: Option<(&Arc<Marks>, u64)>,
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
         let mut targets = targets_of(queues, message, Refusal::GoesOn);
@@ -117,17 +197,26 @@ impl VirtualHost {
         if let Some(aside) = &aside {
             aside.add_refs(&mut targets.refs, &mut meta);
         }
-        if !targets.refs.is_empty() {
+        let record = |refs: &[Ref]| {
             let mut prefix = Prefix::new();
             let (prefix, meta) = prefix.fill(message, &meta);
-            let record = Append { refs: &targets.refs, meta, payload: &[prefix, message.data()] };
-            let appended = self.shared.journal.append(record)?;
+            self.shared.journal.append(Append { refs, meta, payload: &[prefix, message.data()] })
+        };
+        if let Some((marks, number)) = mark {
+            match marks.put_with(number, &mut targets.refs, record)? {
+                MarkPut::New { first: position, ticket } => (first, durable) = (position, Some(ticket)),
+                MarkPut::Known(ticket) => {
+                    return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
+                }
+            }
+        } else if !targets.refs.is_empty() {
+            let appended = record(&targets.refs)?;
             first = Some(appended.position);
             durable = Some(appended.ticket);
         }
         let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
         let refused = targets.refused;
-        let routed = enqueue_all(&mut targets, arrival, first, wakes) + self.reply(route, message, wakes);
+        let routed = enqueue_all(&mut targets, arrival, first, wakes);
         if let Some(aside) = aside {
             durable = durable.max(aside.published(&self.shared, behind(first, kept)));
         }
@@ -294,7 +383,12 @@ impl Prefix {
 /// message is put into the others.
 fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: Refusal) -> Targets<'a> {
     let mut targets = Targets::default();
-    for queue in queues {
+    for (index, queue) in queues.iter().enumerate() {
+        if queue.is_direct() {
+            // They stand last, and there is nothing to be asked of them.
+            targets.direct = &queues[index..];
+            break;
+        }
         let seq = queue.next_seq();
         let mut claimed = false;
         if queue.deduplicates() {
@@ -350,6 +444,9 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
         target.claimed = false;
         routed += usize::from(target.queue.enqueue(arrival, target.seq, stored, promised, wakes));
     }
+    if let Some(first) = targets.direct.first() {
+        routed += offer_all(first.shared(), targets.direct, arrival, wakes);
+    }
     if let Some(letter) = targets.letters.first() {
         let shared = Arc::clone(letter.queue.shared());
         for Letter { queue, entry, .. } in &mut targets.letters {
@@ -362,6 +459,21 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
         shared.outbox.push(std::mem::take(&mut targets.letters));
     }
     routed
+}
+
+/// Hands a message to the connections of direct queues. How many queues there are: one that has no room has it all the same,
+/// and loses it.
+fn offer_all(shared: &Shared, queues: &[Arc<Queue>], arrival: Arrival<'_>, wakes: &mut Wakes) -> usize {
+    let (mut there, mut dropped) = (0, 0);
+    for queue in queues {
+        let offered = queue.offer(arrival, wakes);
+        there += usize::from(offered != Offered::Closed);
+        dropped += u64::from(offered == Offered::Dropped);
+    }
+    if dropped > 0 {
+        shared.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+    there
 }
 
 impl From<JournalError> for Error {

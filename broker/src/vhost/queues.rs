@@ -99,7 +99,7 @@ impl VirtualHost {
         self.find_declared(&self.topology.read(), name, options, connection)
     }
 
-    fn find_declared(
+    pub(super) fn find_declared(
         &self,
         topology: &Topology,
         name: &str,
@@ -192,7 +192,7 @@ impl VirtualHost {
         }
     }
 
-    fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
+    pub(super) fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
         topology.queues.insert(Arc::clone(queue.name()), Arc::clone(queue));
         if let Some(owner) = queue.owner() {
             topology.exclusive.entry(owner).or_default().push(Arc::clone(queue));

@@ -20,6 +20,7 @@ use crate::value::Value;
 const CACHED_QUEUES_MAX: usize = 16 * 1024;
 const ROUTE_WEIGHT: usize = 16;
 
+/// Direct queues stand behind all others.
 pub(crate) type Queues = SmallVec<[Arc<Queue>; 4]>;
 
 /// Addresses of requesters.
@@ -265,6 +266,7 @@ struct Walk<'a> {
     asked_message: bool,
     /// By the exchange it starts from, which does not hold it back again.
     was_delayed: bool,
+    any_direct: bool,
     seen: SmallVec<[*const Exchange; 8]>,
     reached: Reached,
 }
@@ -280,6 +282,7 @@ impl<'a> Walk<'a> {
             message: None,
             asked_message: false,
             was_delayed: false,
+            any_direct: false,
             seen,
             reached,
         }
@@ -315,6 +318,10 @@ impl<'a> Walk<'a> {
         if self.seen.len() > 1 || !self.further_keys.is_empty() {
             dedup(&mut self.reached.queues);
         }
+        if self.any_direct {
+            // Publishers are done with the others first.
+            self.reached.queues.sort_unstable_by_key(|queue| queue.is_direct());
+        }
     }
 
     /// Through one exchange; false where it leads nowhere.
@@ -335,6 +342,7 @@ impl<'a> Walk<'a> {
             }
         }
         let mut matched = false;
+        let any_direct = &mut self.any_direct;
         let message = self.message;
         let properties = || -> Option<&Properties> { message.map(|(message, _)| message.properties()) };
         let matcher = exchange.matcher.read();
@@ -344,7 +352,10 @@ impl<'a> Walk<'a> {
                 match destination {
                     // Its row is not on stable storage yet.
                     Destination::Queue(queue) if !queue.is_visible() => return,
-                    Destination::Queue(queue) => queues.push(Arc::clone(queue)),
+                    Destination::Queue(queue) => {
+                        *any_direct |= queue.is_direct();
+                        queues.push(Arc::clone(queue));
+                    }
                     Destination::Exchange(next) => todo.push(Arc::clone(next)),
                 }
                 matched = true;
@@ -373,6 +384,7 @@ impl<'a> Walk<'a> {
         for key in std::iter::once(self.key).chain(self.further_keys.iter().map(|key| &**key)) {
             if let Some(queue) = std::str::from_utf8(key).ok().and_then(|name| self.topology.queues.get(name)) {
                 matched = true;
+                self.any_direct |= queue.is_direct();
                 self.reached.queues.push(Arc::clone(queue));
             }
         }

@@ -17,6 +17,10 @@ const EXCHANGES: &str = "exchanges";
 const QUEUES: &str = "queues";
 const BINDINGS: &str = "bindings";
 const POLICIES: &str = "policies";
+const MARKS: &str = "marks";
+
+/// What the broker keeps of virtual hosts, for those that look for a name of their own.
+pub(crate) const SPACES: &[&str] = &[EXCHANGES, QUEUES, BINDINGS, POLICIES, MARKS];
 
 /// A durable exchange.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +61,14 @@ pub(crate) struct PolicyRow {
     pub(crate) policy: Policy,
 }
 
+/// A set of marks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MarksRow {
+    pub(crate) vhost: String,
+    pub(crate) name: String,
+    pub(crate) lane: u64,
+}
+
 /// Every row there is.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -64,6 +76,7 @@ pub(crate) struct Rows {
     pub(crate) exchanges: Vec<ExchangeRow>,
     pub(crate) queues: Vec<QueueRow>,
     pub(crate) bindings: Vec<DurableBindingRow>,
+    pub(crate) marks: Vec<MarksRow>,
 }
 
 impl Rows {
@@ -73,6 +86,7 @@ impl Rows {
             exchanges: read(table, EXCHANGES)?,
             queues: read(table, QUEUES)?,
             bindings: read(table, BINDINGS)?,
+            marks: read(table, MARKS)?,
         })
     }
 }
@@ -109,14 +123,14 @@ pub(super) fn put_exchange(exchange: &Exchange) -> Result<Change, Error> {
         options: exchange.options.clone(),
         lane: exchange.lane(),
     };
-    put(EXCHANGES, exchange_key(&exchange.vhost, &exchange.name), &row)
+    put(EXCHANGES, name_key(&exchange.vhost, &exchange.name), &row)
 }
 
 pub(super) fn delete_exchange(exchange: &Exchange) -> Change {
-    Change::Delete { space: EXCHANGES, key: exchange_key(&exchange.vhost, &exchange.name) }
+    Change::Delete { space: EXCHANGES, key: name_key(&exchange.vhost, &exchange.name) }
 }
 
-fn exchange_key(vhost: &str, name: &str) -> Vec<u8> {
+fn name_key(vhost: &str, name: &str) -> Vec<u8> {
     key(&[vhost.as_bytes(), name.as_bytes()])
 }
 
@@ -127,11 +141,11 @@ pub(super) fn put_queue(queue: &Queue) -> Result<Change, Error> {
         lane: queue.lane(),
         options: queue.options().clone(),
     };
-    put(QUEUES, exchange_key(queue.vhost(), queue.name()), &row)
+    put(QUEUES, name_key(queue.vhost(), queue.name()), &row)
 }
 
 pub(super) fn delete_queue(queue: &Queue) -> Change {
-    Change::Delete { space: QUEUES, key: exchange_key(queue.vhost(), queue.name()) }
+    Change::Delete { space: QUEUES, key: name_key(queue.vhost(), queue.name()) }
 }
 
 pub(super) fn put_policy(vhost: &Arc<str>, kind: PolicyKind, policy: &Policy) -> Result<Change, Error> {
@@ -149,6 +163,15 @@ fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
         PolicyKind::Operator => b"o",
     };
     key(&[vhost.as_bytes(), kind, name.as_bytes()])
+}
+
+pub(super) fn put_marks(vhost: &Arc<str>, name: &str, lane: u64) -> Result<Change, Error> {
+    let row = MarksRow { vhost: vhost.to_string(), name: name.to_owned(), lane };
+    put(MARKS, name_key(vhost, name), &row)
+}
+
+pub(super) fn delete_marks(vhost: &Arc<str>, name: &str) -> Change {
+    Change::Delete { space: MARKS, key: name_key(vhost, name) }
 }
 
 /// A binding as its row names it.

@@ -74,6 +74,7 @@ async fn a_mark_is_stored_where_the_message_is_not() {
     rig.queue("transient", QueueOptions::default()).await;
     let transient = rig.publish_marked("transient", "two", 2).unwrap();
     assert_eq!((transient.routed, transient.durable.is_some(), rig.stored()), (1, true, 2));
+    assert_eq!(rig.journal.usage().written_bytes, 0, "the message need not be there for the mark");
     assert_eq!(rig.crash().marks().numbers(), [1, 2]);
 }
 

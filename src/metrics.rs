@@ -44,6 +44,12 @@ pub(crate) struct Snapshot {
     pub(crate) delivered_total: u64,
     /// Messages that consumers are done with.
     pub(crate) acknowledged_total: u64,
+    /// Messages that came to direct queues when their connections had no room.
+    pub(crate) dropped_total: u64,
+    /// Retained messages.
+    pub(crate) retained: u64,
+    /// Bytes of memory that those take.
+    pub(crate) retained_bytes: u64,
     /// The journal.
     pub(crate) journal: Usage,
 }
@@ -64,6 +70,9 @@ impl Snapshot {
             confirmed_total: load(&amqp091.confirmed),
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
+            dropped_total: totals.dropped,
+            retained: totals.retained as u64,
+            retained_bytes: totals.retained_bytes as u64,
             journal: totals.journal,
         }
     }
@@ -212,7 +221,15 @@ impl Encode<'_> {
             "rabbitmq_global_messages_acknowledged",
             "Messages that consumers have acknowledged",
             now.acknowledged_total,
-        )
+        )?;
+        let dropped = now.dropped_total;
+        self.counter(
+            "gantry_direct_dropped",
+            "Messages that found no room in a connection that was not to wait",
+            dropped,
+        )?;
+        self.gauge("gantry_retained_messages", "Retained messages", now.retained)?;
+        self.gauge("gantry_retained_bytes", "Memory that retained messages take", now.retained_bytes)
     }
 
     fn journal(&mut self, usage: &Usage) -> fmt::Result {

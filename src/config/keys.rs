@@ -279,7 +279,7 @@ fn user_keys() -> [Key; 4] {
     ]
 }
 
-fn limit_keys() -> [Key; 9] {
+fn limit_keys() -> [Key; 10] {
     // The handshake's default is a constant of the seam: protocols have it without a configuration.
     let handshake_timeout_s = Key {
         name: "limits.handshake_timeout_s",
@@ -323,6 +323,12 @@ fn limit_keys() -> [Key; 9] {
             "256MiB",
             "bodies of waiting messages leave memory above it",
             Kind::Bytes(MIB..=TIB, |config| &mut config.limits.memory_watermark_bytes),
+        ),
+        key(
+            "limits.retained_bytes_max",
+            "256MiB",
+            "memory that retained messages may take; more are refused",
+            Kind::Bytes(MIB..=TIB, |config| &mut config.limits.retained_bytes_max),
         ),
         key(
             "limits.heartbeat_s",

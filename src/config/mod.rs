@@ -130,6 +130,8 @@ pub(crate) struct Limits {
     pub(crate) frame_max: u64,
     /// Bodies of waiting messages leave memory above it.
     pub(crate) memory_watermark_bytes: u64,
+    /// Memory that retained messages may take.
+    pub(crate) retained_bytes_max: u64,
     /// Proposed to AMQP clients; 0 is none; at most 65,535.
     pub(crate) heartbeat_s: u64,
     /// Time for the TLS handshake, and again for the protocol's login.

@@ -203,7 +203,12 @@ impl VirtualHost {
             self.shared.journal.append(Append { refs, meta, payload: &[prefix, message.data()] })
         };
         if let Some((marks, number)) = mark {
-            match marks.put_with(number, &mut targets.refs, record)? {
+            // Nobody else has the message stored: it need not wait in the journal until the mark goes.
+            let put = match targets.refs.is_empty() {
+                true => marks.put_alone(number)?,
+                false => marks.put_with(number, &mut targets.refs, record)?,
+            };
+            match put {
                 MarkPut::New { first: position, ticket } => (first, durable) = (position, Some(ticket)),
                 MarkPut::Known(ticket) => {
                     return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });

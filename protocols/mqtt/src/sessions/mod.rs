@@ -26,6 +26,7 @@ mod tests;
 mod wills;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_broker::{Error, Inbox, SharedCredit};
 
@@ -47,6 +48,9 @@ pub(crate) struct SessionSettings {
     pub(crate) filter_bytes_max: usize,
     /// What a client may ask for as session expiry, in seconds; `u32::MAX` is for ever.
     pub(crate) expiry_s_max: u32,
+    /// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that,
+    /// before the other one is refused.
+    pub(crate) take_over_wait: Duration,
 }
 
 impl Default for SessionSettings {
@@ -57,6 +61,7 @@ impl Default for SessionSettings {
             subscriptions_max: 10_000,
             filter_bytes_max: 4096,
             expiry_s_max: EXPIRY_NEVER,
+            take_over_wait: Duration::from_secs(5),
         }
     }
 }

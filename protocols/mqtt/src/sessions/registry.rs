@@ -3,7 +3,6 @@
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::{Broker, Error, Pending, VirtualHost};
@@ -19,10 +18,6 @@ use super::kept::{Kept, Owner};
 use super::place::{Id, Inner, Place, Signals};
 use crate::sys::System;
 use super::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, SessionSettings, queues, rows, wills};
-
-/// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that, before
-/// the other one is refused.
-const TAKE_OVER_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a session is without a connection before its row says since when. Most clients are back by then, and have cost the
 /// disk nothing.
@@ -43,8 +38,6 @@ pub(crate) struct Sessions {
     pub(super) numbers: Numbers,
     pub(super) system: System,
     task: Mutex<Option<JoinHandle<()>>>,
-    /// How long a holder has; shorter in tests.
-    pub(super) take_over_wait: Duration,
 }
 
 /// What is counted of all sessions.
@@ -94,7 +87,6 @@ impl Sessions {
             numbers: Numbers::default(),
             system: System,
             task: Mutex::default(),
-            take_over_wait: TAKE_OVER_WAIT,
         });
         sessions.restore()?;
         sessions.start();
@@ -224,7 +216,7 @@ impl Sessions {
             let place = self.place(id)?;
             // It may just have gone; then there is another one.
             let Some(waiting) = Waiting::new(self, &place) else { continue };
-            let mut deadline = Instant::now() + self.take_over_wait;
+            let mut deadline = Instant::now() + self.settings.take_over_wait;
             let mut cut = false;
             loop {
                 let changed = place.changed.notified();
@@ -249,7 +241,7 @@ impl Sessions {
                         return Err(OpenError::Busy);
                     }
                     cut = true;
-                    deadline += self.take_over_wait;
+                    deadline += self.settings.take_over_wait;
                     if let Some(holder) = &place.inner.lock().holder {
                         holder.want_at_once();
                     }

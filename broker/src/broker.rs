@@ -16,7 +16,7 @@ use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox;
-use crate::queue::{Queue, QueueStatus, Restored};
+use crate::queue::{Queue, QueueStatus, Restored, lane_of_refusals};
 use crate::retained::{self, RETAINED};
 use crate::rights::{Denied, Login, Permission, User};
 use crate::rights_store::RightsStore;
@@ -158,6 +158,8 @@ pub struct Found {
 struct Lane {
     noted: Option<u64>,
     entries: Vec<Restored>,
+    /// What its queue had refused and was sending on.
+    refused: Vec<Restored>,
     unreadable: Option<String>,
 }
 
@@ -167,8 +169,10 @@ impl Recovery for Found {
     }
 
     fn entry(&mut self, entry: Recovered<'_>) {
-        let lane = self.lanes.entry(entry.reference.lane).or_default();
+        let (lane, is_refused) = lane_of_refusals(entry.reference.lane);
+        let lane = self.lanes.entry(lane).or_default();
         match Restored::new(&entry) {
+            Ok(restored) if is_refused => lane.refused.push(restored),
             Ok(restored) => lane.entries.push(restored),
             Err(error) => lane.unreadable = Some(error.to_string()),
         }
@@ -257,13 +261,13 @@ impl Broker {
             if let Some(error) = lane.unreadable {
                 return Err(Error::Storage(format!("messages of queue '{}': {error}", row.name)));
             }
-            messages += lane.entries.len();
+            messages += lane.entries.len() + lane.refused.len();
             if queue.is_stream() {
                 queue.restore_stream(lane.entries)?;
                 continue;
             }
             let delivered_to = if found.crashed { None } else { Some(lane.noted.unwrap_or(0)) };
-            queue.restore(delivered_to, lane.entries);
+            queue.restore(delivered_to, lane.entries, lane.refused);
         }
         for row in rows.bindings {
             let kind = if row.to_queue { Kind::Queue } else { Kind::Exchange };
@@ -291,8 +295,8 @@ impl Broker {
         }
         // Queues that are gone, and messages that were stored for the sake of memory only.
         let mut orphans = 0;
-        for (lane, Lane { entries, noted, .. }) in found.lanes {
-            let positions: Vec<_> = entries.iter().map(Restored::position).collect();
+        for (lane, Lane { entries, refused, noted, .. }) in found.lanes {
+            let positions: Vec<_> = entries.iter().chain(&refused).map(Restored::position).collect();
             orphans += positions.len();
             if !positions.is_empty() {
                 self.shared.journal.settle(&positions)?;
@@ -566,7 +570,7 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
+pub(crate) fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     table.commit(
         changes,

@@ -3,7 +3,8 @@
 //! A queue decides under its lock that a message has to go on; everything else (its body may have to be read, the exchange
 //! has to be asked, other queues have to be locked) happens here, later, and in the order in which queues gave messages up.
 //! Until then the journal keeps the message where it was; then one record takes it out of there and puts it into the others,
-//! so that after a crash it is in one place or in the other.
+//! so that after a crash it is in one place or in the other. What a full queue does not take and sends on has been in no queue
+//! since: the record that took it out of the one before keeps it in a lane for what was refused, and recovery puts it back here.
 //!
 //! One letter is carried at a time, by a thread that may block: a chain of queues that dead-letter into one another is a
 //! list here and not a recursion, and whoever rejects, publishes or ticks does not wait for it.

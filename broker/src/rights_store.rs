@@ -12,20 +12,27 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::broker::commit_blocking;
 use crate::error::Error;
-use crate::rights::{Denied, Login, Permission, TopicPermission, TopicPermissions, User};
+use crate::rights::{Denied, Login, Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
 
 const USERS: &str = "users";
 const PERMISSIONS: &str = "permissions";
 const TOPIC_PERMISSIONS: &str = "topic-permissions";
+const SECRETS: &str = "secrets";
+const SCRAM: &[u8] = b"scram";
+
+/// Bytes of a secret of the broker.
+const SECRET_BYTES: usize = 32;
 
 /// By user, then by virtual host.
 type ByUser<T> = HashMap<String, HashMap<String, Arc<T>>>;
 
 /// All users and permissions.
-#[derive(Debug)]
 pub(crate) struct RightsStore {
     login: Login,
+    /// What SCRAM tells of users that do not exist is derived from it: the same after a restart.
+    scram_secret: Vec<u8>,
     changing: Mutex<()>,
     users: RwLock<HashMap<String, Arc<User>>>,
     permissions: RwLock<ByUser<Permission>>,
@@ -76,6 +83,7 @@ impl RightsStore {
         }
         Ok(Self {
             login,
+            scram_secret: scram_secret(table)?,
             changing: Mutex::new(()),
             users: RwLock::new(users),
             permissions: RwLock::new(permissions),
@@ -205,9 +213,27 @@ impl RightsStore {
         self.login.authenticate(|name| self.user(name), name, password, peer_is_loopback)
     }
 
+    /// What the user's password is checked with in SCRAM-SHA-256. There is one for everybody: a client does not get to know
+    /// who has none.
+    pub(crate) fn scram(&self, name: &str) -> ScramVerifier {
+        let nobody = ScramVerifier::of_nobody(&self.scram_secret, name);
+        self.user(name).and_then(|user| user.scram.clone()).unwrap_or(nobody)
+    }
+
     pub(crate) fn admit(&self, name: &str, peer_is_loopback: bool) -> Result<Arc<User>, Denied> {
         self.login.admit(self.user(name).ok_or(Denied::Credentials)?, peer_is_loopback)
     }
+}
+
+fn scram_secret(table: &dyn Table) -> Result<Vec<u8>, Error> {
+    if let Some(secret) = table.get(SECRETS, SCRAM)? {
+        return Ok(secret);
+    }
+    let mut secret = vec![0; SECRET_BYTES];
+    getrandom::fill(&mut secret).map_err(storage)?;
+    let put = Change::Put { space: SECRETS, key: SCRAM.to_vec(), value: secret.clone() };
+    commit_blocking(table, vec![put])?;
+    Ok(secret)
 }
 
 /// Whether there was one before.

@@ -8,7 +8,7 @@ use gantry_storage::Change;
 
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::rights::{Permission, TopicPermission, TopicPermissions, User};
+use crate::rights::{Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
 use crate::rights_store::{Changed, RightsStore};
 
 impl Broker {
@@ -20,6 +20,12 @@ impl Broker {
     /// All users, by name.
     pub fn users(&self) -> Vec<Arc<User>> {
         self.rights().users()
+    }
+
+    /// What the password of a user is checked with in SCRAM-SHA-256. For a name without one there is one too, the same each
+    /// time, that no password fits. Whoever has given the right proof is let in by [`Broker::admit`].
+    pub fn scram(&self, name: &str) -> ScramVerifier {
+        self.rights().scram(name)
     }
 
     /// Sets a user, in place of the one of its name; whether there was one.

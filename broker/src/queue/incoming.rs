@@ -74,15 +74,16 @@ impl Queue {
 
     /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
     /// message's place in its count are one step, so that no two publishers get the same room. A stream takes every message,
-    /// and has to hear of those that do not come after all. `dead_letters`: a message that is refused goes where the rules say.
-    pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>, dead_letters: bool) -> Admission {
+    /// and has to hear of those that do not come after all. `seq` would be its place; `dead_letters`: a message that is refused
+    /// goes where the rules say.
+    pub(crate) fn admit(self: &Arc<Self>, message: &Arc<Message>, seq: u64, dead_letters: bool) -> Admission {
         if self.is_stream() {
             return Admission::Promised;
         }
         if !self.may_refuse.load(Ordering::Relaxed) {
             return Admission::Open;
         }
-        let entry = Entry::new(0, Arc::clone(message), u64::MAX);
+        let entry = Entry::new(seq, Arc::clone(message), u64::MAX);
         let mut state = self.state.lock();
         if state.promise(entry.body_bytes()) {
             return Admission::Promised;

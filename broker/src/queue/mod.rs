@@ -133,6 +133,15 @@ impl QueueStatus {
     }
 }
 
+/// What the number of a queue's lane for refused messages has beside that of its own lane. No other lane has it: lanes begin
+/// with the number of a run of the process, and there are not so many runs.
+const REFUSALS: u64 = 1 << 63;
+
+/// The lane that a lane of the journal belongs to, and whether it is that for what was refused there.
+pub(crate) fn lane_of_refusals(lane: u64) -> (u64, bool) {
+    (lane & !REFUSALS, lane & REFUSALS != 0)
+}
+
 /// The argument by which a queue takes no duplicates.
 const DEDUPLICATION: &str = "x-message-deduplication";
 
@@ -237,6 +246,11 @@ impl Queue {
     /// The lane of the journal that its messages are in.
     pub(crate) fn lane(&self) -> u64 {
         self.lane
+    }
+
+    /// The lane for messages that it refused and sends on, until they are somewhere else.
+    pub(crate) fn refusals_lane(&self) -> u64 {
+        self.lane | REFUSALS
     }
 
     /// What makes it a stream, if it is one.

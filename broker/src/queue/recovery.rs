@@ -7,9 +7,10 @@ use gantry_storage::{Position, Recovered};
 
 use super::incoming::expiry_ms;
 use super::state::AT_ONCE_MS;
-use super::{Entry, Queue};
+use super::{Departure, Entry, Queue};
 use crate::error::Error;
 use crate::message::{Meta, Unreadable};
+use crate::outbox::Letter;
 
 /// A message that was found at recovery.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +59,43 @@ impl Restored {
     pub(crate) fn due_ms(&self) -> u64 {
         self.meta.due_ms.unwrap_or(0)
     }
+
+    /// As its queue has it. What was there up to `delivered_to` may have been delivered.
+    fn entry(&self, delivered_to: u64) -> Entry {
+        let Self { seq, position, bytes, head_bytes, meta, attempts } = *self;
+        Entry {
+            seq,
+            message: None,
+            position: position.into(),
+            bytes,
+            expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
+            attempts,
+            head_bytes,
+            priority: meta.essentials.priority,
+            redelivered: attempts > 0 || seq < delivered_to,
+        }
+    }
 }
 
 impl Queue {
     /// Puts back what was found at recovery. `delivered_to`: up to there messages have been delivered; none where nobody
-    /// wrote it down. Then all of them may have been, since a delivery does not wait for the disk.
-    pub(crate) fn restore(self: &Arc<Self>, delivered_to: Option<u64>, mut entries: Vec<Restored>) {
+    /// wrote it down. Then all of them may have been, since a delivery does not wait for the disk. `refused`: what it did not
+    /// take and was sending on.
+    pub(crate) fn restore(
+        self: &Arc<Self>,
+        delivered_to: Option<u64>,
+        mut entries: Vec<Restored>,
+        mut refused: Vec<Restored>,
+    ) {
+        let to = self.state.lock().rules().dead_letter.clone();
+        if to.is_none() {
+            // The rules were others then. Of one message too many and none at all, this is the lesser evil.
+            entries.append(&mut refused);
+        }
         // Publishers race to the journal; the queue's order is its own.
         entries.sort_unstable_by_key(|entry| entry.seq);
-        let next = entries.last().map_or(0, |last| last.seq + 1);
+        refused.sort_unstable_by_key(|entry| entry.seq);
+        let next = entries.last().into_iter().chain(refused.last()).map(|last| last.seq + 1).max().unwrap_or(0);
         if delivered_to.is_none() {
             self.unsure_before.store(next, Ordering::Relaxed);
         }
@@ -76,7 +105,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.restore_delivered_to(delivered_to);
         for restored in entries {
-            let Restored { seq, position, bytes, head_bytes, meta, attempts } = restored;
+            let Restored { seq, position, meta, .. } = restored;
             if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
                 present.claim(key, seq);
             }
@@ -84,18 +113,7 @@ impl Queue {
                 orphans.push(position);
                 continue;
             }
-            let entry = Entry {
-                seq,
-                message: None,
-                position: position.into(),
-                bytes,
-                expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
-                attempts,
-                head_bytes,
-                priority: meta.essentials.priority,
-                redelivered: attempts > 0 || seq < delivered_to,
-            };
-            state.restore(entry, meta.published_ms);
+            state.restore(restored.entry(delivered_to), meta.published_ms);
         }
         // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
         let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };
@@ -103,6 +121,15 @@ impl Queue {
         // Stored for the sake of memory only.
         if !orphans.is_empty() {
             self.forget_stored(&orphans);
+        }
+        if let Some(to) = to.filter(|_| !refused.is_empty()) {
+            let letter = |restored: &Restored| Letter {
+                queue: Arc::clone(self),
+                entry: restored.entry(0),
+                why: Departure::Overflowed,
+                to: Arc::clone(&to),
+            };
+            self.shared.outbox.push(refused.iter().map(letter).collect());
         }
         if let Some(wake_ms) = wake_ms {
             self.wake_at(wake_ms);

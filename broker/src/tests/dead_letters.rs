@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::exchange::ExchangeKind;
-use crate::{Kind, Lease};
+use crate::rights::Pattern;
+use crate::vhost::{Parcel, Reached};
+use crate::{ApplyTo, DeleteQueue, Kind, Lease, Policy, PolicyKind};
 
 /// A queue whose failed messages go to the default exchange under this key.
 fn failing_to(key: &str) -> QueueOptions {
@@ -242,4 +244,230 @@ async fn what_a_full_queue_refuses_goes_on_once_however_often_the_disk_was_asked
     };
     tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
     assert_eq!(rig.bodies(&to).await, ["once", "last"]);
+}
+
+/// A queue that takes nothing and sends all of it on, with these further arguments.
+fn full(mut options: QueueOptions, arguments: &[(&str, &str)]) -> QueueOptions {
+    options.arguments.push("x-max-length", 0_i64);
+    options.arguments.push("x-overflow", "reject-publish-dlx");
+    for (name, value) in arguments {
+        options.arguments.push(*name, *value);
+    }
+    options
+}
+
+fn fanout() -> ExchangeOptions {
+    let (kind, arguments) = (ExchangeKind::Fanout, Table::new());
+    ExchangeOptions { kind, durable: true, auto_delete: false, internal: true, arguments }
+}
+
+/// Waits until the journal keeps so many references and no letter is on its way.
+async fn settled(rig: &Rig, stored: u64) {
+    let all = async {
+        while rig.stored() != stored || rig.broker.shared().outbox.bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert!(waited.is_ok(), "{} of {stored} references", rig.stored());
+}
+
+/// Waits until the queue has refused so many messages.
+async fn refused(queue: &Arc<Queue>, count: u64) {
+    let all = async {
+        while queue.status().counters.refused != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+}
+
+/// Takes the first message of a queue and carries it to others, as the outbox does. What comes of it does not go on before the
+/// test waits for something.
+fn carry(rig: &Rig, from: &Arc<Queue>, to: &[&Arc<Queue>]) -> Result<(), Error> {
+    let (delivery, _) = from.fetch(0, true).unwrap();
+    let lease = delivery.lease.unwrap();
+    let Content::Loaded(message) = delivery.content else { panic!("it has left memory") };
+    let reached = Reached { queues: to.iter().map(|queue| Arc::clone(queue)).collect(), aside: None };
+    let taken_from = from.leased_position(lease);
+    let mut parcels = [Parcel { taken_from, message, reached, stays_in: None, redelivered: false }];
+    let relayed = rig.vhost.relay(&mut parcels, now_ms(), &mut Wakes::new());
+    if relayed.is_err() {
+        from.settle(&[lease], Outcome::Release, &mut Wakes::new());
+    }
+    relayed.map(drop)
+}
+
+#[tokio::test]
+async fn killed_between_a_full_queue_and_where_it_sends_it_a_letter_is_not_lost() {
+    let rig = Rig::new(PLENTY);
+    let from = rig.queue("from", durable()).await;
+    let full_1 = rig.queue("full 1", full(failing_to("to 1"), &[])).await;
+    let full_2 = rig.queue("full 2", full(failing_to("to 2"), &[])).await;
+    // One that has nowhere to send it, and one that would not find it again.
+    let deaf = rig.queue("deaf", full(durable(), &[])).await;
+    let transient = rig.queue("transient", full(QueueOptions { durable: false, ..failing_to("to 3") }, &[])).await;
+    let open = rig.queue("open", durable()).await;
+    for n in 1..=3 {
+        rig.queue(&format!("to {n}"), durable()).await;
+    }
+    for body in ["1", "2"] {
+        rig.publish("", "from", body).unwrap();
+    }
+    for _ in 0..2 {
+        carry(&rig, &from, &[&full_1, &transient, &open, &deaf, &full_2]).unwrap();
+    }
+    assert_eq!(rig.stored(), 6, "in one queue, and on the way out of two");
+    let rig = rig.crash();
+    let at = |name| rig.vhost.queue(name, CLIENT).unwrap();
+    for name in ["to 1", "to 2"] {
+        arrived(&at(name), 2).await;
+        assert_eq!(rig.bodies(&at(name)).await, ["1", "2"]);
+        assert!(at(name).fetch(0, false).unwrap().0.redelivered, "it may have been there before");
+    }
+    assert_eq!(rig.bodies(&at("open")).await, ["1", "2"]);
+    for name in ["from", "full 1", "full 2", "deaf"] {
+        assert_eq!(at(name).status().ready, 0, "{name}");
+    }
+    // Of each of the two, one message was taken out for good.
+    settled(&rig, 4).await;
+    // What comes after it is new.
+    rig.publish("", "full 1", "3").unwrap();
+    arrived(&at("to 1"), 2).await;
+    let got: Vec<_> = (0..2).map(|_| at("to 1").fetch(0, false).unwrap().0.redelivered).collect();
+    assert_eq!(got, [true, false]);
+    let rig = rig.crash();
+    assert_eq!(rig.bodies(&rig.vhost.queue("to 2", CLIENT).unwrap()).await, ["2"]);
+    settled(&rig, 3).await;
+}
+
+#[tokio::test]
+async fn what_nobody_takes_from_a_full_queue_waits_across_crashes_and_stops() {
+    for memory in [PLENTY, SCARCE] {
+        let rig = Rig::new(memory);
+        let from = rig.queue("from", failing_to("full")).await;
+        let strategy = [("x-dead-letter-strategy", "at-least-once")];
+        let full = rig.queue("full", full(failing_through("later", None), &strategy)).await;
+        for body in ["1", "2", "3"] {
+            rig.publish("", "from", body).unwrap();
+            reject(&from);
+        }
+        refused(&full, 3).await;
+        let mut rig = rig;
+        for stops in [false, true, false] {
+            rig = if stops { rig.restart() } else { rig.crash() };
+            assert_eq!(rig.stored(), 3);
+            assert!(rig.broker.shared().outbox.bytes() > 0, "it counts while it waits");
+            let status = rig.vhost.queue("full", CLIENT).unwrap().status();
+            assert_eq!((status.ready, status.ready_bytes), (0, 0), "it is not in the queue");
+        }
+        let found = rig.queue("found", durable()).await;
+        rig.exchange("later", fanout()).await;
+        rig.bind("later", (Kind::Queue, "found"), "").await;
+        arrived(&found, 3).await;
+        assert_eq!(rig.bodies(&found).await, ["1", "2", "3"]);
+        settled(&rig, 3).await;
+        assert_eq!(rig.vhost.queue("full", CLIENT).unwrap().purge(), 0);
+        while found.fetch(0, false).is_some() {}
+        settled(&rig, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_delayed_message_that_a_full_queue_sends_on_is_not_lost() {
+    let rig = Rig::new(PLENTY);
+    let mut options = ExchangeOptions { kind: ExchangeKind::Delayed, ..fanout() };
+    options.internal = false;
+    options.arguments.push("x-delayed-type", "fanout");
+    rig.exchange("delayed", options).await;
+    let strategy = [("x-dead-letter-strategy", "at-least-once")];
+    let full = rig.queue("full", full(failing_through("later", None), &strategy)).await;
+    rig.bind("delayed", (Kind::Queue, "full"), "").await;
+    let mut headers = Table::new();
+    headers.push("x-delay", 1_i64);
+    let essentials = Essentials { durable: true, ..Essentials::default() };
+    let message =
+        crate::native::message(&Arc::from("delayed"), bytes::Bytes::new(), essentials, headers, None, b"once");
+    let route = rig.vhost.route(&mut RouteCache::default(), "delayed", b"").unwrap();
+    rig.vhost.publish(&route, &message, now_ms(), &mut Wakes::new()).unwrap();
+    let on_its_way = async {
+        while rig.broker.shared().outbox.bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), on_its_way).await.unwrap();
+    assert_eq!((rig.stored(), full.status().counters.refused), (1, 1));
+    let rig = rig.crash();
+    let found = rig.queue("found", durable()).await;
+    rig.exchange("later", fanout()).await;
+    rig.bind("later", (Kind::Queue, "found"), "").await;
+    arrived(&found, 1).await;
+    settled(&rig, 1).await;
+    let rig = rig.crash();
+    assert_eq!(rig.bodies(&rig.vhost.queue("found", CLIENT).unwrap()).await, ["once"]);
+}
+
+#[tokio::test]
+async fn what_a_full_queue_sends_on_waits_where_it_was_while_the_disk_is_full() {
+    let rig = Rig::new(PLENTY);
+    let from = rig.queue("from", durable()).await;
+    let full = rig.queue("full", full(failing_to("to"), &[])).await;
+    let to = rig.queue("to", durable()).await;
+    rig.publish("", "from", "once").unwrap();
+    rig.faults.set_full(true);
+    for _ in 0..2 {
+        assert_eq!(carry(&rig, &from, &[&full]), Err(Error::Full));
+    }
+    assert_eq!((rig.stored(), rig.broker.shared().outbox.bytes()), (1, 0));
+    rig.faults.set_full(false);
+    carry(&rig, &from, &[&full]).unwrap();
+    arrived(&to, 1).await;
+    settled(&rig, 1).await;
+    assert_eq!(rig.bodies(&to).await, ["once"]);
+}
+
+#[tokio::test]
+async fn with_the_queue_that_refused_it_goes_what_was_not_yet_elsewhere() {
+    let rig = Rig::new(PLENTY);
+    let from = rig.queue("from", durable()).await;
+    let kept = rig.queue("kept", full(failing_to("to"), &[])).await;
+    let gone = rig.queue("gone", full(failing_to("to"), &[])).await;
+    rig.queue("to", durable()).await;
+    rig.publish("", "from", "1").unwrap();
+    rig.publish("", "from", "2").unwrap();
+    rig.vhost.delete_queue("gone", DeleteQueue::default(), CLIENT).await.unwrap();
+    // It was routed there before.
+    carry(&rig, &from, &[&gone]).unwrap();
+    carry(&rig, &from, &[&kept]).unwrap();
+    assert_eq!(rig.stored(), 2);
+    let rig = rig.crash();
+    let to = rig.vhost.queue("to", CLIENT).unwrap();
+    arrived(&to, 1).await;
+    assert_eq!(rig.bodies(&to).await, ["2"]);
+    settled(&rig, 1).await;
+}
+
+#[tokio::test]
+async fn where_its_rules_have_it_sent_nowhere_any_more_a_message_is_in_the_queue_that_refused_it() {
+    let rig = Rig::new(PLENTY);
+    let from = rig.queue("from", durable()).await;
+    let policy = Policy {
+        name: "letters".to_owned(),
+        pattern: Pattern::new("^full$").unwrap(),
+        apply_to: ApplyTo::All,
+        priority: 0,
+        definition: [("dead-letter-exchange", Value::from("later"))].into_iter().collect(),
+    };
+    rig.vhost.set_policy(PolicyKind::User, policy).await.unwrap();
+    let strategy = [("x-dead-letter-strategy", "at-least-once")];
+    let full = rig.queue("full", full(durable(), &strategy)).await;
+    rig.publish("", "from", "once").unwrap();
+    carry(&rig, &from, &[&full]).unwrap();
+    assert!(rig.vhost.delete_policy(PolicyKind::User, "letters").await.unwrap());
+    let rig = rig.crash();
+    let full = rig.vhost.queue("full", CLIENT).unwrap();
+    assert_eq!(full.status().ready, 1);
+    assert_eq!(rig.bodies(&full).await, ["once"]);
+    assert_eq!(full.purge(), 1);
+    settled(&rig, 0).await;
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exchange::ExchangeKind;
-use crate::rights::{Access, Denied, Permission, TopicAccess, TopicPermission, User};
+use crate::rights::{Access, Denied, PasswordHash, Permission, TopicAccess, TopicPermission, User};
 use crate::{Kind, Session};
 
 const WRITE: TopicAccess = TopicAccess::Write;
@@ -113,4 +113,30 @@ async fn a_session_may_do_nothing_more_when_its_user_is_gone_or_has_lost_the_rig
             assert!(matches!(session.check(access, Kind::Queue, "q"), Err(Error::Refused { .. })));
         }
     }
+}
+
+#[tokio::test]
+async fn scram_has_something_to_say_of_every_name_and_says_the_same_after_a_restart() {
+    let rig = Rig::new(PLENTY);
+    rig.user("ann").await;
+    let hash_only = User {
+        name: "imported".to_owned(),
+        password: Some(PasswordHash::new(b"secret").unwrap()),
+        scram: None,
+        tags: Vec::new(),
+    };
+    rig.broker.set_user(hash_only).await.unwrap();
+    let names = ["ann", "imported", "nobody", "nobody2"];
+    let verifiers = names.map(|name| rig.broker.scram(name));
+    for (n, verifier) in verifiers.iter().enumerate() {
+        assert_eq!((verifier.salt().len(), verifier.iterations()), (16, 4096));
+        assert!(verifiers[..n].iter().all(|other| other.salt() != verifier.salt()));
+    }
+    let rig = rig.crash();
+    assert_eq!(names.map(|name| rig.broker.scram(name)), verifiers);
+    let other = Rig::new(PLENTY);
+    assert_ne!(other.broker.scram("nobody").salt(), rig.broker.scram("nobody").salt());
+    // A row from before there were verifiers.
+    let row: User = serde_json::from_str(r#"{"name":"old","tags":[]}"#).unwrap();
+    assert_eq!(row.scram, None);
 }

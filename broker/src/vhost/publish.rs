@@ -15,7 +15,7 @@ use crate::inbox::Wakes;
 use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
-use crate::queue::{Admission, Arrival, Lease, Offered, Queue};
+use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue};
 use crate::shared::Shared;
 
 /// What became of a published message.
@@ -51,11 +51,23 @@ impl Drop for Target<'_> {
     }
 }
 
+/// What becomes of a message that a queue has no room for, where the rules of the queue have it go on as a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It does not go on: whoever brings it keeps it, or gives it up.
+    Ends,
+    /// It goes on. Its publisher is told that it was not taken, so that nothing else need know of it after a crash.
+    GoesOn,
+    /// It goes on, and the record has it for the queue that refused it, if that is one that keeps it: nobody else has it any
+    /// more.
+    GoesOnStored,
+}
+
 /// The queues that a message goes to.
 #[derive(Default)]
 struct Targets<'a> {
     taking: SmallVec<[Target<'a>; 4]>,
-    /// What the journal is told: first those of queues that keep it.
+    /// What the journal is told: first those of queues that keep it, then those of letters.
     refs: Refs,
     /// Queues that have it already, by its deduplication header.
     duplicates: usize,
@@ -67,6 +79,8 @@ struct Targets<'a> {
     refused: usize,
     /// What some of those send on instead.
     letters: Vec<Letter>,
+    /// The record has letters, each that its queue keeps.
+    stores_letters: bool,
 }
 
 type Refs = SmallVec<[Ref; 4]>;
@@ -175,11 +189,11 @@ impl VirtualHost {
         mark: Option<(&Arc<Marks>, u64)>,
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
-        let mut targets = targets_of(queues, message, true);
+        let mut targets = targets_of(queues, message, Refusal::GoesOn);
         let mut first = None;
         let mut durable = None;
         let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
-        let kept = targets.refs.len();
+        let kept = targets.refs.len() as u32;
         if let Some(aside) = &aside {
             aside.add_refs(&mut targets.refs, &mut meta);
         }
@@ -225,7 +239,7 @@ impl VirtualHost {
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
             let (queues, aside) = self.queues_of(route, message, now_ms, reached);
-            let one = Prepared::new(queues, aside, message, now_ms, true);
+            let one = Prepared::new(queues, aside, message, now_ms, Refusal::Ends);
             if one.refused() > 0 {
                 return Err(Error::TransactionRefused);
             }
@@ -290,23 +304,22 @@ pub struct Transaction {
 /// One of several messages that are published together.
 pub(super) struct Prepared<'a> {
     targets: Targets<'a>,
-    /// References of queues, which come first.
-    kept: usize,
+    /// References of queues and letters, which come first.
+    kept: u32,
     pub(super) prefix: Prefix,
     aside: Option<&'a mut Aside>,
 }
 
 impl<'a> Prepared<'a> {
-    /// `dead_letters`: what a queue does not take goes where its rules say.
     pub(super) fn new(
         queues: &'a [Arc<Queue>],
         aside: Option<&'a mut Aside>,
         message: &'a Arc<Message>,
         now_ms: u64,
-        dead_letters: bool,
+        refusal: Refusal,
     ) -> Self {
-        let mut targets = targets_of(queues, message, dead_letters);
-        let kept = targets.refs.len();
+        let mut targets = targets_of(queues, message, refusal);
+        let kept = targets.refs.len() as u32;
         let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
         if let Some(aside) = &aside {
             aside.add_refs(&mut targets.refs, &mut meta);
@@ -344,8 +357,8 @@ impl<'a> Prepared<'a> {
 }
 
 /// The position so many references behind the first one of a record.
-fn behind(first: Option<Position>, refs: usize) -> Option<Position> {
-    first.map(|first| Position { slot: first.slot + refs as u32, ..first })
+fn behind(first: Option<Position>, refs: u32) -> Option<Position> {
+    first.map(|first| Position { slot: first.slot + refs, ..first })
 }
 
 /// The bytes that are stored in front of a message.
@@ -366,9 +379,9 @@ impl Prefix {
     }
 }
 
-/// Asks the queues for room and gives the message a place in each that has some. `dead_letters`: what a queue does not take
-/// goes where its rules say, when the message is put into the others.
-fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_letters: bool) -> Targets<'a> {
+/// Asks the queues for room and gives the message a place in each that has some. What a queue does not take goes on when the
+/// message is put into the others.
+fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: Refusal) -> Targets<'a> {
     let mut targets = Targets::default();
     for (index, queue) in queues.iter().enumerate() {
         if queue.is_direct() {
@@ -388,7 +401,7 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_lett
                 }
             }
         }
-        let promised = match queue.admit(message, dead_letters) {
+        let promised = match queue.admit(message, seq, refusal != Refusal::Ends) {
             Admission::Open => None,
             Admission::Promised => Some(message),
             Admission::Refused(letter) => {
@@ -406,17 +419,22 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, dead_lett
         }
         targets.taking.push(Target { queue, seq, stored, promised, claimed });
     }
+    if refusal == Refusal::GoesOnStored {
+        targets.stores_letters = true;
+        let kept = targets.letters.iter().filter(|letter| letter.queue.keeps(message));
+        targets.refs.extend(kept.map(|letter| Ref { lane: letter.queue.refusals_lane(), seq: letter.entry.seq }));
+    }
     targets
 }
 
 /// Puts a message into its queues. `first` is the position of the first reference of the record; each queue that keeps the
-/// message has one, in the order of the targets. How many took it.
+/// message has one, in the order of the targets, and then each letter that is stored. How many took it.
 fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Position>, wakes: &mut Wakes) -> usize {
     let mut slot = 0;
     let mut routed = targets.duplicates;
     for target in &mut targets.taking {
         let stored = if target.stored {
-            let position = first.map(|first| Position { slot: first.slot + slot, ..first });
+            let position = behind(first, slot);
             slot += 1;
             position
         } else {
@@ -429,8 +447,15 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
     if let Some(first) = targets.direct.first() {
         routed += offer_all(first.shared(), targets.direct, arrival, wakes);
     }
-    if let Some(first) = targets.letters.first() {
-        let shared = Arc::clone(first.queue.shared());
+    if let Some(letter) = targets.letters.first() {
+        let shared = Arc::clone(letter.queue.shared());
+        for Letter { queue, entry, .. } in &mut targets.letters {
+            entry.redelivered = arrival.redelivered;
+            if targets.stores_letters && queue.keeps(arrival.message) {
+                entry.position = behind(first, slot).map_or(Place::NONE, Place::from);
+                slot += 1;
+            }
+        }
         shared.outbox.push(std::mem::take(&mut targets.letters));
     }
     routed

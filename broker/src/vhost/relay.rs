@@ -6,7 +6,7 @@ use gantry_storage::Position;
 use smallvec::SmallVec;
 
 use super::VirtualHost;
-use super::publish::Prepared;
+use super::publish::{Prepared, Refusal};
 use super::route::Reached;
 use crate::error::Error;
 use crate::inbox::Wakes;
@@ -31,7 +31,8 @@ pub(crate) struct Parcel {
 
 impl VirtualHost {
     /// Carries parcels: after a crash each is in the queue that it comes from or in those that it goes to, never in both and
-    /// never in none. Which of them, by their place, stay where they are for want of room.
+    /// never in none. One that a full queue sends on is kept for that queue until it is somewhere else. Which of them, by their
+    /// place, stay where they are for want of room.
     ///
     /// # Errors
     /// The disk is full: then nothing has happened. The journal has failed.
@@ -48,7 +49,15 @@ impl VirtualHost {
                 true => (&[][..], None),
                 false => (&reached.queues[..], reached.aside.as_deref_mut()),
             };
-            let one = Prepared::new(queues, aside, message, now_ms, stays_in.is_none());
+            let refusal = if stays_in.is_some() {
+                Refusal::Ends
+            } else if taken_from.is_some() {
+                Refusal::GoesOnStored
+            } else {
+                // It is no safer where it comes from.
+                Refusal::GoesOn
+            };
+            let one = Prepared::new(queues, aside, message, now_ms, refusal);
             let stays = stays_in.filter(|_| one.refused() > 0);
             held_up.extend(stays);
             if is_behind || stays.is_some() {

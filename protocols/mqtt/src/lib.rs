@@ -12,6 +12,7 @@
 //! | `retained`, `sys` | what a new subscriber is sent, and the broker's numbers as topics |
 //! | `convert`, `topics` | messages <-> the container, topics <-> routing keys |
 //! | `error` | the broker's errors -> reason codes |
+//! | [`scram`] | logging in by SCRAM-SHA-256; pure |
 
 mod answers;
 mod client;
@@ -25,6 +26,7 @@ mod inflight;
 mod limits;
 mod packets;
 mod retained;
+pub mod scram;
 mod sessions;
 mod stats;
 mod subscriptions;

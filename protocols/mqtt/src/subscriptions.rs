@@ -127,6 +127,11 @@ impl Subscriptions {
         Some(self.list.swap_remove(place))
     }
 
+    /// Gives back what can be made again.
+    pub(crate) fn forget(&mut self) {
+        self.trie = None;
+    }
+
     fn place(&self, group: Option<&str>, filter: &str) -> Option<usize> {
         self.list.iter().position(|other| *other.filter == *filter && other.group.as_deref() == group)
     }

@@ -1,5 +1,7 @@
 //! What the codec does with packets of its own making, with illegal ones and with those of others.
 
+mod illegal;
+mod lenient;
 mod round_trip;
 pub(crate) mod samples;
 

@@ -76,7 +76,8 @@ impl Keeper {
         }
     }
 
-    fn tidy(&mut self, shared: &Shared) {
+    /// Does what is due, but for compaction.
+    pub(super) fn tidy(&mut self, shared: &Shared) {
         save_indexes(shared);
         if let Err(error) = self.checkpoint(shared) {
             tracing::warn!(%error, "the journal's checkpoint was not written");
@@ -194,7 +195,9 @@ fn save_indexes(shared: &Shared) {
     let sealed = std::mem::take(&mut shared.front.lock().sealed);
     for sealed in sealed {
         let identity = shared.front.lock().segment(sealed.number).map(|segment| segment.file.identity);
-        let Some(identity) = identity else { continue };
+        // One that ended after the last look and was compacted since has an index of what is left in it. This one tells of
+        // places that are not there any more.
+        let Some(identity) = identity.filter(|identity| identity.variant == 0) else { continue };
         match sealed.index.save(&shared.dir, &identity) {
             Ok(bytes) => {
                 if let Some(segment) = shared.front.lock().segment_mut(sealed.number) {

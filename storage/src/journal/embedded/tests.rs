@@ -1,1 +1,60 @@
-//! Tests of the engine that look at its files.
+//! Tests of the engine that look behind its files: what its threads do in an order that only chance brings about.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::journal::{Reading, Recovered, Ref};
+
+/// What is alive, by its order in its lane.
+#[derive(Default)]
+struct Alive(HashMap<u64, Position>);
+
+impl Recovery for Alive {
+    fn entry(&mut self, entry: Recovered<'_>) {
+        self.0.insert(entry.reference.seq, entry.position);
+    }
+
+    fn note(&mut self, _: u64, _: u64) {}
+}
+
+#[test]
+fn a_segment_compacted_before_its_index_was_written_is_read_by_the_index_of_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        JournalOptions { segment_bytes: SEGMENT_BYTES_MIN, disk_free_min_bytes: 0, ..JournalOptions::default() };
+    let journal = EmbeddedJournal::open(dir.path(), options.clone(), &mut Alive::default()).unwrap();
+    let shared = &journal.shared;
+    // From here on the test is the keeper.
+    let mut keeper = journal.stop_keeper().unwrap();
+    shared.signal.lock().stop = false;
+
+    let body = |seq: u64| [seq as u8; 1000];
+    let append = |seq: u64| {
+        let refs = [Ref { lane: 1, seq }];
+        journal.append(Append { refs: &refs, meta: &[], payload: &[&body(seq)] }).unwrap().position
+    };
+    let positions: Vec<Position> = (0..80).map(append).collect();
+    let first = positions[0].segment;
+    let sealed: Vec<Position> = positions.iter().copied().filter(|position| position.segment == first).collect();
+    assert!(sealed.len() < positions.len(), "another segment has begun");
+    let done: Vec<Position> = sealed.iter().copied().filter(|position| position.slot % 10 != 9).collect();
+    let ticket = journal.settle(&done).unwrap();
+    assert!(shared.wait_durable(ticket.0, Duration::from_secs(30)));
+
+    // It ends between the keeper's look at what has ended and its checkpoint.
+    let ended = std::mem::take(&mut shared.front.lock().sealed);
+    assert_eq!(ended.len(), 1);
+    keeper.tidy(shared);
+    assert!(compaction::compact(shared, first).unwrap());
+    shared.front.lock().sealed.extend(ended);
+    keeper.tidy(shared);
+    drop(journal);
+
+    let mut alive = Alive::default();
+    let journal = EmbeddedJournal::open(dir.path(), options, &mut alive).unwrap();
+    assert_eq!(alive.0.len(), positions.len() - done.len());
+    for (seq, position) in alive.0 {
+        let read = journal.read(&[Reading { position, payload_bytes: 1000 }]).pop().unwrap();
+        assert_eq!(read.unwrap(), body(seq).as_slice(), "{position:?}");
+    }
+}

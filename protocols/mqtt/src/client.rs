@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gantry_broker::protocol::Output;
 use gantry_broker::{
-    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit,
-    Ticket, Wakes,
+    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit, Ticket,
+    Wakes,
 };
 
 use crate::answers::{Answers, Kind};

@@ -215,7 +215,8 @@ async fn linger(stream: &mut Box<dyn Stream>) -> io::Result<()> {
     stream.shutdown().await?;
     let (mut heard, mut bytes) = (BytesMut::new(), 0);
     while bytes < LINGER_BYTES_MAX {
-        let read = std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut heard, READ_BYTES_MAX, cx)).await?;
+        let read =
+            std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut heard, READ_BYTES_MAX, cx)).await?;
         if read == 0 {
             break;
         }

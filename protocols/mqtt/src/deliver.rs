@@ -127,7 +127,11 @@ impl Client {
     }
 
     fn deliver_one(&mut self, delivery: Delivery) {
-        if delivery.token == TOKEN_DIRECT { self.deliver_direct(&delivery) } else { self.deliver_queued(delivery, None) }
+        if delivery.token == TOKEN_DIRECT {
+            self.deliver_direct(&delivery)
+        } else {
+            self.deliver_queued(delivery, None)
+        }
     }
 
     /// A queue was deleted under its consumer.

@@ -65,7 +65,8 @@ impl Groups {
         let options = QueueOptions { durable: true, ..QueueOptions::default() };
         let (queue, declared) = vhost.define_queue(QueueName::Given(name), options, 0)?;
         let key = (Arc::clone(vhost.name()), Box::from(*name));
-        let bound = vhost.define_binding(exchange, (Kind::Queue, name), pattern, &gantry_broker::value::Table::new(), 0);
+        let bound =
+            vhost.define_binding(exchange, (Kind::Queue, name), pattern, &gantry_broker::value::Table::new(), 0);
         let bound = match bound {
             Ok(bound) => bound,
             Err(error) => {
@@ -75,9 +76,8 @@ impl Groups {
                 return Err(error);
             }
         };
-        let group = groups
-            .entry(key)
-            .or_insert_with(|| Group { queue: Arc::clone(&queue), members: HashMap::default() });
+        let group =
+            groups.entry(key).or_insert_with(|| Group { queue: Arc::clone(&queue), members: HashMap::default() });
         // It may have been deleted and made again by somebody else's hand.
         group.queue = Arc::clone(&queue);
         group.members.insert(Arc::clone(client), qos);

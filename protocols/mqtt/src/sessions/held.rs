@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::{
-    ConsumerOptions, Credit, Error, Inbox, Marks, Message, Outlet, Pending, Queue, SharedCredit, Subscription as Consumer, VirtualHost, Wakes,
+    ConsumerOptions, Credit, Error, Inbox, Marks, Message, Outlet, Pending, Queue, SharedCredit,
+    Subscription as Consumer, VirtualHost, Wakes,
 };
 
 use super::groups::{Membership, shared_queue_name};
@@ -81,11 +82,6 @@ impl Held {
     /// What another connection of the same client has to say: see [`Signals::wanted`] and [`Signals::cut`].
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
-    }
-
-    /// The client id.
-    pub(crate) fn client_id(&self) -> &Arc<str> {
-        &self.place.id.client
     }
 
     /// The subscriptions, to be matched at delivery.
@@ -225,14 +221,18 @@ impl Held {
         Ok(pending)
     }
 
-    /// Starts to consume from the session's own queue, if it has one.
+    /// Starts to consume from the session's own queue, if it has one that is there.
     pub(super) fn consume_own(&mut self, wakes: &mut Wakes) -> Result<(), Error> {
-        if self.own.is_none()
-            && let Some(queue) = &self.kept.queue
-        {
-            let options = consumer_options(OWN_IDS);
-            self.own = Some(self.vhost.subscribe(queue, self.outlet(TOKEN_OWN), options, wakes)?);
+        let Some(queue) = &self.kept.queue else { return Ok(()) };
+        if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own.queue(), queue)) {
+            return Ok(());
         }
+        if !self.find_queue() {
+            // The disk had no room for its row.
+            self.kept.queue = None;
+            return Ok(());
+        }
+        self.own = Some(self.vhost.subscribe(queue, self.outlet(TOKEN_OWN), consumer_options(OWN_IDS), wakes)?);
         Ok(())
     }
 
@@ -321,6 +321,7 @@ impl Held {
         let now_ms = now_ms();
         kept.disconnected_ms = Some(now_ms);
         kept.noted = false;
+        kept.subscriptions.forget();
         let (sessions, id) = (Arc::clone(&self.sessions), &self.place.id);
         sessions.numbers.connected.fetch_sub(1, Ordering::Relaxed);
         if kept.expiry_s == 0 {

@@ -16,8 +16,8 @@ use super::groups::Groups;
 use super::held::Held;
 use super::kept::{Kept, Owner};
 use super::place::{Id, Inner, Place, Signals};
-use crate::sys::System;
 use super::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, SessionSettings, queues, rows, wills};
+use crate::sys::System;
 
 /// How long a session is without a connection before its row says since when. Most clients are back by then, and have cost the
 /// disk nothing.
@@ -313,8 +313,7 @@ impl Sessions {
         row.will = None;
         row.ending = true;
         let rows = kept.survives.then(|| row.encode());
-        if let Some(Ok((key, value))) = &rows
-        {
+        if let Some(Ok((key, value))) = &rows {
             self.unawaited(self.broker.keep_row(rows::SESSIONS, key.clone(), Some(value.clone())));
         }
         queues::end_all(self, vhost, id, &kept);

@@ -176,6 +176,9 @@ impl Held {
     fn begin_unsubscribe(&mut self, filters: &[Filter<'_>]) -> Unsubscribing {
         let mut unsubscribing = Unsubscribing::default();
         for filter in filters {
+            if filter.group.is_none() {
+                self.retained.forget(filter.filter);
+            }
             let reason = match self.kept.subscriptions.remove(filter.group, filter.filter) {
                 None => Reason::NO_SUBSCRIPTION_EXISTED,
                 Some(gone) => match self.unmake(&gone) {
@@ -288,7 +291,8 @@ impl Held {
     fn undo(&mut self, change: Change) {
         let Change { new, old, .. } = change;
         let in_list = self.kept.subscriptions.get(new.group.as_deref(), &new.filter).cloned();
-        let was_made = in_list.as_ref() != old.as_ref() || old.as_ref().is_some_and(|old| old.is_queued() != new.is_queued());
+        let was_made =
+            in_list.as_ref() != old.as_ref() || old.as_ref().is_some_and(|old| old.is_queued() != new.is_queued());
         match &old {
             Some(old) => {
                 if new.group.is_none() && old.is_queued() != new.is_queued() {

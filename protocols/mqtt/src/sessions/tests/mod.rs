@@ -204,34 +204,33 @@ impl Fake {
     fn deliveries(&self) -> Vec<Delivery> {
         let mut items = Vec::new();
         self.inbox.take(&mut items);
-        items
-            .into_iter()
-            .filter_map(|item| match item {
-                Item::Delivery(delivery) => Some(delivery),
-                _ => None,
-            })
-            .collect()
+        deliveries(items)
+    }
+
+    /// Acknowledges; the body.
+    fn accept(&self, delivery: &Delivery) -> String {
+        if let Some(lease) = delivery.lease {
+            delivery.queue.settle(&[lease], Outcome::Accept, &mut Wakes::new());
+            self.credit.add(1);
+        }
+        body(delivery)
     }
 
     /// Bodies with the token they came by, all of them acknowledged.
     fn take(&self) -> Vec<(u64, String)> {
-        self.deliveries()
-            .into_iter()
-            .map(|delivery| {
-                if let Some(lease) = delivery.lease {
-                    delivery.queue.settle(&[lease], Outcome::Accept, &mut Wakes::new());
-                    self.credit.add(1);
-                }
-                (delivery.token, body(&delivery))
-            })
-            .collect()
+        self.deliveries().iter().map(|delivery| (delivery.token, self.accept(delivery))).collect()
     }
 
-    /// Whether something has come.
-    fn inbox_has_items(&self) -> bool {
-        let mut inbox = std::pin::pin!(self.inbox.ready());
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        std::future::Future::poll(inbox.as_mut(), &mut cx).is_ready()
+    /// Bodies, once there are any, also of what left memory. All of them acknowledged.
+    async fn next_bodies(&self) -> Vec<String> {
+        let mut items = Vec::new();
+        until(|| {
+            self.inbox.take(&mut items);
+            !items.is_empty()
+        })
+        .await;
+        self.session.broker().load(&mut items).await;
+        deliveries(items).iter().map(|delivery| self.accept(delivery)).collect()
     }
 
     fn bodies(&self) -> Vec<String> {
@@ -248,6 +247,14 @@ impl Fake {
         }
         self.held.close(end);
     }
+}
+
+fn deliveries(items: Vec<Item>) -> Vec<Delivery> {
+    let deliveries = items.into_iter().filter_map(|item| match item {
+        Item::Delivery(delivery) => Some(delivery),
+        _ => None,
+    });
+    deliveries.collect()
 }
 
 fn body(delivery: &Delivery) -> String {
@@ -267,4 +274,3 @@ fn will(topic: &str, delay_s: u32) -> Will {
         application: Bytes::new(),
     }
 }
-

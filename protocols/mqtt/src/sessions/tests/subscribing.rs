@@ -6,7 +6,8 @@ use crate::subscriptions::{TOKEN_DIRECT, TOKEN_OWN};
 async fn each_filter_is_answered_and_led_to_the_queue_of_its_qos() {
     let rig = Rig::new();
     let mut fake = rig.open("c", Ask::default()).await;
-    let filters = [("a/+", options(QoS::AtMostOnce)), ("b/#", options(QoS::ExactlyOnce)), ("c/#/d", options(QoS::AtLeastOnce))];
+    let filters =
+        [("a/+", options(QoS::AtMostOnce)), ("b/#", options(QoS::ExactlyOnce)), ("c/#/d", options(QoS::AtLeastOnce))];
     let (reasons, _) = fake.subscribe(&filters).await;
     assert_eq!(reasons.as_slice(), [Reason::GRANTED_QOS_0, Reason::GRANTED_QOS_2, Reason::TOPIC_FILTER_INVALID]);
     assert_eq!(rig.queue_names(), ["mqtt-qos0-subscription-c", "mqtt-subscription-c"]);
@@ -39,7 +40,8 @@ async fn another_qos_moves_the_binding_and_what_waits_stays() {
     let mut fake = rig.open("c", Ask::default()).await;
     fake.subscribe_one("a", QoS::AtLeastOnce).await;
     rig.publish("a", QoS::AtLeastOnce, "waits");
-    for (qos, token) in [(QoS::AtMostOnce, TOKEN_DIRECT), (QoS::ExactlyOnce, TOKEN_OWN), (QoS::AtLeastOnce, TOKEN_OWN)] {
+    for (qos, token) in [(QoS::AtMostOnce, TOKEN_DIRECT), (QoS::ExactlyOnce, TOKEN_OWN), (QoS::AtLeastOnce, TOKEN_OWN)]
+    {
         assert_eq!(fake.subscribe_one("a", qos).await, Reason(qos as u8));
         assert_eq!(rig.publish("a", QoS::AtLeastOnce, "now"), 1, "one binding, {qos:?}");
         let taken = fake.take();
@@ -59,7 +61,9 @@ async fn no_message_is_missing_while_the_qos_changes() {
     fake.subscribe_one("a", QoS::AtLeastOnce).await;
     let publisher = {
         let rig = Arc::clone(&rig);
-        tokio::task::spawn_blocking(move || (0..5000).for_each(|n| _ = rig.publish("a", QoS::AtLeastOnce, &n.to_string())))
+        tokio::task::spawn_blocking(move || {
+            (0..5000).for_each(|n| _ = rig.publish("a", QoS::AtLeastOnce, &n.to_string()))
+        })
     };
     let mut got = Vec::new();
     let mut round = 0;
@@ -114,11 +118,9 @@ async fn a_filter_that_comes_twice_in_a_packet_is_one_subscription_as_said_last(
 async fn retained_messages_are_wanted_as_retain_handling_says() {
     let rig = Rig::new();
     let mut fake = rig.open("c", Ask::default()).await;
-    for (handling, first, again) in [
-        (RetainHandling::Send, 1, 1),
-        (RetainHandling::SendIfNew, 1, 0),
-        (RetainHandling::DoNotSend, 0, 0),
-    ] {
+    for (handling, first, again) in
+        [(RetainHandling::Send, 1, 1), (RetainHandling::SendIfNew, 1, 0), (RetainHandling::DoNotSend, 0, 0)]
+    {
         let options = SubscribeOptions { retain_handling: handling, ..options(QoS::AtLeastOnce) };
         assert_eq!(fake.subscribe(&[("a", options)]).await.1.len(), first, "{handling:?}");
         assert_eq!(fake.subscribe(&[("a", options)]).await.1.len(), again, "{handling:?}");
@@ -161,15 +163,19 @@ async fn a_session_that_another_user_resumes_keeps_only_what_that_user_may_read(
 #[tokio::test]
 async fn a_full_disk_refuses_a_subscription_and_leaves_nothing_of_it() {
     let rig = Rig::new();
-    let mut fake = rig.open("c", Ask::default()).await;
     // Row of the subscription, row of the queue, row of the binding.
     for n in 1..=3 {
+        let mut fake = rig.open("c", Ask { clean_start: true, ..Ask::default() }).await;
         rig.table.fail_commit(n, gantry_storage::TableError::Full);
         assert_eq!(fake.subscribe_one("a", QoS::AtLeastOnce).await, Reason::QUOTA_EXCEEDED, "commit {n}");
         assert_eq!(rig.publish("a", QoS::AtLeastOnce, "x"), 0, "commit {n}");
         assert_eq!((rig.sessions.counts().subscriptions, rig.rows()), (0, (1, 0)), "commit {n}");
+        assert_eq!(fake.subscribe_one("a", QoS::AtLeastOnce).await, Reason::GRANTED_QOS_1, "commit {n}");
+        assert_eq!(rig.publish("a", QoS::AtLeastOnce, "x"), 1, "commit {n}");
+        assert_eq!(fake.bodies(), ["x"], "commit {n}");
+        fake.close(End::Normal);
     }
-    assert_eq!(fake.subscribe_one("a", QoS::AtLeastOnce).await, Reason::GRANTED_QOS_1);
+    let mut fake = rig.open("c", Ask::default()).await;
     // What it was before stays.
     rig.table.fail_commit(1, gantry_storage::TableError::Full);
     assert_eq!(fake.subscribe_one("a", QoS::AtMostOnce).await, Reason::QUOTA_EXCEEDED);

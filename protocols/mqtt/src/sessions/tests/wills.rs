@@ -42,8 +42,7 @@ async fn a_delayed_will_waits_and_is_cancelled_by_whoever_comes_back_in_time() {
     rig.age("c", 51);
     rig.open("other", with_will("w/c", 50)).await.close(End::Lost);
     rig.age("other", 51);
-    until(|| listener.inbox_has_items()).await;
-    assert_eq!(listener.bodies(), ["gone"], "of the other one only");
+    assert_eq!(listener.next_bodies().await, ["gone"], "of the other one only");
     // Its session lives on.
     assert!(rig.open("other", Ask::default()).await.present);
 }
@@ -99,7 +98,10 @@ async fn a_will_may_be_retained_and_has_the_properties_that_it_was_given() {
     let delivery = listener.deliveries().pop().unwrap();
     let Content::Loaded(message) = &delivery.content else { panic!("it is in memory") };
     let outgoing = convert::Outgoing::of(message, Version::V5);
-    assert_eq!((outgoing.qos, outgoing.retain, &outgoing.application[..]), (QoS::ExactlyOnce, true, &[3, 0, 1, b't'][..]));
+    assert_eq!(
+        (outgoing.qos, outgoing.retain, &outgoing.application[..]),
+        (QoS::ExactlyOnce, true, &[3, 0, 1, b't'][..])
+    );
     assert_eq!(message.essentials().ttl_ms, Some(60_000));
     assert_eq!(outgoing.publisher, Some(convert::publisher("/", "c")));
 }

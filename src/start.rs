@@ -95,12 +95,13 @@ fn open(config: &Config) -> Result<Opened, String> {
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
     let (counted, counting) = (Arc::clone(&broker), (Arc::clone(&amqp091_stats), mqtt_stats));
-    let (closing, closed) = (Arc::clone(&broker), Arc::clone(&broker));
+    let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
         parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt },
         source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting.0, &counting.1)),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
+            stopping.stop();
             let result = closed.close().map_err(|error| error.to_string());
             // Locked until nothing is written any more.
             drop(data_dir);

@@ -9,6 +9,7 @@ use gantry_broker::{
 };
 
 use crate::answers::{Answers, Kind};
+use crate::authentication::Authentication;
 use crate::codec::encode;
 use crate::codec::packet::{Packet, QoS, Version};
 use crate::codec::reason::Reason;
@@ -31,14 +32,12 @@ pub(crate) struct Agreed {
     pub(crate) ends: Ends,
     /// As the client must keep it, in seconds; 0 for none.
     pub(crate) keep_alive_s: u16,
-    /// Reason strings and user properties are welcome in packets other than PUBLISH, CONNACK and DISCONNECT.
-    pub(crate) problem_information: bool,
     /// Largest packet that the client takes, in bytes.
     pub(crate) packet_bytes_max: u32,
     /// Topic aliases that may be sent to it.
     pub(crate) aliases_out_max: u16,
     /// What it logged in with.
-    pub(crate) authentication: Option<Box<crate::handshake::Authentication>>,
+    pub(crate) authentication: Option<Box<Authentication>>,
 }
 
 /// A message that could not be taken because the disk is full, with what to do once it can.
@@ -60,11 +59,10 @@ pub(crate) struct Client {
     pub(crate) client_id: Box<str>,
     pub(crate) ends: Ends,
     pub(crate) version: Version,
-    pub(crate) problem_information: bool,
     pub(crate) packet_bytes_max: u32,
     /// Stands for it in what it publishes.
     pub(crate) publisher: u64,
-    pub(crate) authentication: Option<Box<crate::handshake::Authentication>>,
+    pub(crate) authentication: Option<Box<Authentication>>,
     pub(crate) inbox: Arc<Inbox>,
     /// What it takes at the same time, with QoS 1 and 2.
     pub(crate) credit: Arc<SharedCredit>,
@@ -126,7 +124,6 @@ impl Client {
             client_id: agreed.client_id,
             ends: agreed.ends,
             version: agreed.version,
-            problem_information: agreed.problem_information,
             packet_bytes_max: agreed.packet_bytes_max,
             publisher,
             authentication: agreed.authentication,

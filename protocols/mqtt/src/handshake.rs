@@ -5,17 +5,18 @@ use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use gantry_broker::protocol::{Connection, Stream, poll_read};
 use gantry_broker::rights::User;
 use gantry_broker::{Broker, Inbox, SharedCredit};
 use tokio::io::AsyncWriteExt;
 
 use crate::Mqtt;
+use crate::authentication::{Authentication, Origin, claimed, log_in};
 use crate::client::Agreed;
-use crate::codec::packet::{ConnAck, ConnAckProperties, Connect, Packet, Version};
+use crate::codec::packet::{Auth, ConnAck, ConnAckProperties, Connect, NO_PROPERTIES, Packet, Version};
 use crate::codec::reason::Reason;
-use crate::codec::{decode_connect, encode};
+use crate::codec::{Settings, decode, decode_connect, encode};
 use crate::error::{Failure, connect_return};
 use crate::limits::{CLIENT_ID_BYTES_MAX, INBOX_BYTES_MAX, LOGIN_BYTES_MAX};
 use crate::sessions::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, Will};
@@ -38,21 +39,13 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// How a client has shown who it is, by AUTH: it may do so again.
-#[derive(Debug)]
-pub(crate) struct Authentication {
-    pub(crate) method: Box<str>,
-}
-
-/// Who a client without a name is, if it comes from this machine.
-const ANONYMOUS: &str = "guest";
-
 /// Agrees with a client on everything, up to CONNACK.
 pub(crate) async fn shake_hands(
     mqtt: &Mqtt,
     connection: &mut Connection,
     input: &mut BytesMut,
 ) -> Result<Agreed, HandshakeError> {
+    let is_from_this_machine = connection.is_from_this_machine();
     let stream = &mut connection.stream;
     let packet_bytes = loop {
         match decode_connect(input, LOGIN_BYTES_MAX) {
@@ -74,25 +67,37 @@ pub(crate) async fn shake_hands(
     let version = connect.version;
     let refused = |failure: Failure| HandshakeError::Refused(failure, version);
     let certificate_login = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref()?.login.as_deref());
-    let peer_is_loopback = connection.peer.ip().is_loopback();
+    let origin = Origin {
+        certificate_login,
+        credentials: connection.credentials.as_ref(),
+        is_from_this_machine,
+        vhost: &mqtt.settings.vhost,
+    };
     let ends = Ends { peer: connection.peer, local: connection.local };
 
-    if connect.properties.authentication_method.is_some() {
-        return Err(refused(Failure::new(Reason::BAD_AUTHENTICATION_METHOD, "no such authentication method")));
-    }
     let assigned = client_id(&connect).map_err(refused)?;
     let client_id: Box<str> = match &assigned {
         Some(assigned) => assigned.clone(),
         None => connect.client_id.into(),
     };
-    let by = Login { connect: &connect, certificate_login, peer_is_loopback, vhost: &mqtt.settings.vhost };
-    let logged_in = log_in(&mqtt.broker, &by);
-    let shown = connect.user_name.or(certificate_login).unwrap_or(ANONYMOUS);
+    let mut last_word = None;
+    let mut authentication = None;
+    let logged_in = match connect.properties.authentication_method {
+        None => log_in(&mqtt.broker, &connect, origin).map(|(user, vhost)| (user, vhost.to_owned())),
+        Some(method) => {
+            let by_auth = authenticate(&mqtt.broker, method, &connect, origin, stream, input).await?;
+            by_auth.map(|(authenticated, user, vhost, last)| {
+                authentication = Some(Box::new(authenticated));
+                last_word = Some(last);
+                (user, vhost)
+            })
+        }
+    };
     let why = logged_in.as_ref().err().map(|failure| &*failure.what);
-    tell_login(&mqtt.broker, ends, version, shown, connection.tls.is_some(), why);
+    tell_login(&mqtt.broker, ends, version, claimed(&connect, origin), connection.tls.is_some(), why);
     let (user, vhost) = logged_in.map_err(refused)?;
-    let mut session =
-        mqtt.broker.open_session(user, vhost).map_err(|error| HandshakeError::Refused(error.into(), version))?;
+    let opened = mqtt.broker.open_session(user, &vhost);
+    let mut session = opened.map_err(|error| HandshakeError::Refused(error.into(), version))?;
 
     let asked = &connect.properties;
     let receive_max = asked.receive_max.unwrap_or(NonZeroU16::MAX).min(mqtt.settings.receive_max);
@@ -136,6 +141,9 @@ pub(crate) async fn shake_hands(
                 .request_response_information
                 .filter(|asked| *asked)
                 .map(|_| response_information.as_str()),
+            // 4.12.0-5
+            authentication_method: last_word.as_ref().map(|_| Authentication::METHOD),
+            authentication_data: last_word.as_deref(),
             ..properties
         };
     }
@@ -156,12 +164,59 @@ pub(crate) async fn shake_hands(
         client_id,
         ends,
         keep_alive_s,
-        problem_information: asked.request_problem_information.unwrap_or(true),
         packet_bytes_max: asked.packet_bytes_max.unwrap_or(u32::MAX),
         aliases_out_max: asked.topic_alias_max.unwrap_or(0).min(mqtt.settings.topic_alias_max),
-        authentication: None,
+        authentication,
         session,
     })
+}
+
+/// The conversation by AUTH (4.12): who the client is, in which virtual host, and the last word, which CONNACK says.
+async fn authenticate(
+    broker: &Broker,
+    method: &str,
+    connect: &Connect<'_>,
+    origin: Origin<'_>,
+    stream: &mut Box<dyn Stream>,
+    input: &mut BytesMut,
+) -> Result<Result<(Authentication, Arc<User>, String, Vec<u8>), Failure>, HandshakeError> {
+    if method != Authentication::METHOD {
+        return Ok(Err(Failure::new(Reason::BAD_AUTHENTICATION_METHOD, "no such authentication method")));
+    }
+    let (scram, first) = match Authentication::begin(broker, connect.properties.authentication_data) {
+        Ok(begun) => begun,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let question = Auth {
+        reason: Reason::CONTINUE_AUTHENTICATION,
+        method: Some(method),
+        data: Some(&first),
+        reason_string: None,
+        user_properties: NO_PROPERTIES,
+    };
+    let mut out = BytesMut::new();
+    encode(&Packet::Auth(question), Version::V5, &mut out);
+    write(stream, &out).await?;
+    let settings = Settings { version: Version::V5, packet_bytes_max: LOGIN_BYTES_MAX };
+    let (result, bytes) = loop {
+        match decode(input, settings) {
+            Ok(None) => {}
+            Ok(Some((Packet::Auth(auth), bytes))) => {
+                // 4.12.0-2, 4.12.0-3
+                if auth.reason != Reason::CONTINUE_AUTHENTICATION || auth.method != Some(method) {
+                    return Ok(Err(Failure::protocol("not the AUTH that was asked for")));
+                }
+                break (Authentication::finish(broker, scram, auth.data, origin), bytes);
+            }
+            Ok(Some((Packet::Disconnect(_), _))) => return Err(HandshakeError::Gone("it has taken leave")),
+            // 4.12.0-1 and 3.1.2-30
+            Ok(Some(_)) => return Ok(Err(Failure::protocol("not the AUTH that was asked for"))),
+            Err(error) => return Ok(Err(error.into())),
+        }
+        read_more(stream, input).await?;
+    };
+    input.advance(bytes);
+    Ok(result)
 }
 
 async fn read_more(stream: &mut Box<dyn Stream>, input: &mut BytesMut) -> io::Result<()> {
@@ -215,40 +270,6 @@ fn client_id(connect: &Connect<'_>) -> Result<Option<Box<str>>, Failure> {
         .map_err(|_| Failure::new(Reason::SERVER_UNAVAILABLE, "the system has no randomness"))?;
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(format!("auto-{hex}").into()))
-}
-
-/// What the client says of who it is.
-struct Login<'a> {
-    connect: &'a Connect<'a>,
-    certificate_login: Option<&'a str>,
-    peer_is_loopback: bool,
-    /// That of clients that name none.
-    vhost: &'a str,
-}
-
-/// Who the client is, and in which virtual host.
-fn log_in<'a>(broker: &Broker, by: &Login<'a>) -> Result<(Arc<User>, &'a str), Failure> {
-    let Login { connect, certificate_login, peer_is_loopback, vhost } = *by;
-    let (name, result, vhost) = match (connect.user_name, connect.password) {
-        (Some(name), password) => {
-            // As RabbitMQ: the last colon counts, since a virtual host may have one in its name and a user may not.
-            let (vhost, name) = name.rsplit_once(':').unwrap_or((vhost, name));
-            (name, broker.authenticate(name, password.unwrap_or_default(), peer_is_loopback), vhost)
-        }
-        // A token says for itself whose it is.
-        (None, Some(password)) => ("", broker.authenticate("", password, peer_is_loopback), vhost),
-        (None, None) => match certificate_login {
-            Some(name) => (name, broker.admit(name, peer_is_loopback), vhost),
-            None if peer_is_loopback => (ANONYMOUS, broker.admit(ANONYMOUS, true), vhost),
-            None => return Err(Failure::new(Reason::NOT_AUTHORIZED, "a user name is needed")),
-        },
-    };
-    let user = result.map_err(|denied| {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        tracing::warn!(user = shown, why = %denied, "login refused");
-        Failure::from(denied)
-    })?;
-    Ok((user, vhost))
 }
 
 /// The keep-alive that holds, in seconds (3.2.2.3.14). Before 5.0 there is no way to tell the client of another one.

@@ -3,7 +3,7 @@
 //! | room | |
 //! | --- | --- |
 //! | [`codec`] | bytes <-> packets; pure |
-//! | `handshake` | from the first byte to a session |
+//! | `handshake`, `authentication` | from the first byte to a session |
 //! | `connection` | one task, one select loop, one write for all that is ready |
 //! | `client`, `packets` | what a client has going, and what each packet does: one file a packet |
 //! | `sessions`, `subscriptions` | what outlives connections, and what a message came by |
@@ -12,9 +12,10 @@
 //! | `retained`, `sys` | what a new subscriber is sent, and the broker's numbers as topics |
 //! | `convert`, `topics` | messages <-> the container, topics <-> routing keys |
 //! | `error` | the broker's errors -> reason codes |
-//! | [`scram`] | logging in by SCRAM-SHA-256; pure |
+//! | `scram` | logging in by SCRAM-SHA-256; pure |
 
 mod answers;
+mod authentication;
 mod client;
 pub mod codec;
 mod connection;
@@ -26,7 +27,7 @@ mod inflight;
 mod limits;
 mod packets;
 mod retained;
-pub mod scram;
+mod scram;
 mod sessions;
 mod stats;
 mod subscriptions;
@@ -67,6 +68,12 @@ impl Mqtt {
         };
         let sessions = Sessions::new(Arc::clone(&broker), of_sessions)?;
         Ok(Self { broker, settings: Arc::new(settings), stats, sessions })
+    }
+
+    /// Writes down what a restart has to know of sessions. For an orderly stop, once the connections are gone and before the
+    /// broker is closed.
+    pub fn stop(&self) {
+        self.sessions.stop();
     }
 }
 

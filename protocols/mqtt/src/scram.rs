@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use gantry_broker::rights::ScramVerifier;
 
 /// The name of the mechanism (`Authentication Method` of MQTT 5.0).
-pub const METHOD: &str = "SCRAM-SHA-256";
+pub(crate) const METHOD: &str = "SCRAM-SHA-256";
 
 /// Longest message of a client, in bytes. Names and nonces are much shorter.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -18,7 +18,7 @@ const NONCE_BYTES: usize = 18;
 
 /// Why a client is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScramError {
+pub(crate) enum ScramError {
     /// The message is none of the mechanism, or not one that fits here.
     #[error("malformed: {0}")]
     Malformed(&'static str),
@@ -38,7 +38,7 @@ pub enum ScramError {
 
 /// A conversation of which the first half is over: the client has been asked for its proof.
 #[derive(Debug)]
-pub struct Scram {
+pub(crate) struct Scram {
     user: String,
     verifier: ScramVerifier,
     nonce: String,
@@ -53,7 +53,7 @@ impl Scram {
     ///
     /// # Errors
     /// What is wrong with the message.
-    pub fn start(
+    pub(crate) fn start(
         client_first: &[u8],
         verifier: impl FnOnce(&str) -> ScramVerifier,
     ) -> Result<(Self, Vec<u8>), ScramError> {
@@ -103,7 +103,7 @@ impl Scram {
     ///
     /// # Errors
     /// What is wrong with the message, or the proof is.
-    pub fn finish(mut self, client_final: &[u8]) -> Result<(String, Vec<u8>), ScramError> {
+    pub(crate) fn finish(mut self, client_final: &[u8]) -> Result<(String, Vec<u8>), ScramError> {
         let message = text(client_final)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(ScramError::Malformed("the proof is missing"))?;
         let mut attributes = without_proof.split(',');
@@ -126,8 +126,9 @@ impl Scram {
         Ok((self.user, format!("v={}", STANDARD.encode(signature)).into_bytes()))
     }
 
+    #[cfg(test)]
     /// Whom the client says it is; not proven yet.
-    pub fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         &self.user
     }
 }

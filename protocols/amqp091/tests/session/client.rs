@@ -67,7 +67,15 @@ impl Server {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
         let shutdown = self.shutdown.clone();
-        let connection = Connection { stream: Box::new(far), peer: address, local: address, tls: None, shutdown };
+        let connection = Connection {
+            stream: Box::new(far),
+            peer: address,
+            local: address,
+            tls: None,
+            credentials: None,
+            relayed: false,
+            shutdown,
+        };
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         let mut client = Client { stream: near, input: BytesMut::new(), serving };

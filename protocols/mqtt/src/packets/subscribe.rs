@@ -10,6 +10,8 @@ use crate::error::Failure;
 impl Client {
     pub(crate) async fn subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), Failure> {
         self.before_waiting();
+        // What comes by the queue of QoS 0 is looked at as the subscriptions are now.
+        self.deliver().await;
         let Self { held, session, wakes, .. } = self;
         let Some(held) = held else { return Ok(()) };
         let subscribed = held.subscribe(session, &subscribe.filters, subscribe.subscription_id, wakes).await;

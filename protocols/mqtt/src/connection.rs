@@ -416,6 +416,7 @@ impl Running {
                 Ok(None) => break Ok(()),
                 Ok(Some((packet, bytes))) => {
                     consumed += bytes;
+                    client.counted.packets_received += 1;
                     match client.packet(packet).await {
                         Ok(Next::Continue) => {}
                         Ok(Next::Close) => break Err(End::Closed),
@@ -427,6 +428,7 @@ impl Running {
             }
         };
         self.read_bytes += consumed as u64;
+        self.client.counted.bytes_received += consumed as u64;
         if consumed == input.len() {
             input.clear();
         } else {

@@ -284,6 +284,8 @@ impl Client {
             self.out.share(message.body_shared());
         }
         self.counted.delivered += 1;
+        self.counted.packets_sent += 1;
+        self.counted.payload_bytes_sent += body.len() as u64;
         Encoded::Sent
     }
 }

@@ -9,8 +9,9 @@ use gantry_broker::{Error, Kind, Pending, Queue, QueueName, QueueOptions, Virtua
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::queues::{SYSTEM_EXCHANGE, end_queue};
+use super::queues::{SYSTEM_EXCHANGE, end_queue, is_system};
 use crate::codec::packet::QoS;
+use crate::subscriptions::Subscription;
 
 /// What every name of such a queue begins with.
 pub(super) const SHARED_QUEUE: &str = "mqtt-shared-subscription-";
@@ -34,6 +35,11 @@ impl Group {
     fn set_keeping(&self) {
         self.queue.keep_messages(self.members.values().any(|qos| *qos > QoS::AtMostOnce));
     }
+}
+
+/// What a member has its group keep. Nothing of the broker's own numbers: those of then are of no use to who was away.
+pub(super) fn member_qos(subscription: &Subscription) -> QoS {
+    if is_system(&subscription.filter) { QoS::AtMostOnce } else { subscription.options.qos }
 }
 
 /// The queue of a group.

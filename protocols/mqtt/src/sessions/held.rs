@@ -9,7 +9,7 @@ use gantry_broker::{
     Subscription as Consumer, VirtualHost, Wakes,
 };
 
-use super::groups::{Membership, shared_queue_name};
+use super::groups::{Membership, member_qos, shared_queue_name};
 use super::kept::Kept;
 use super::place::{Place, Signals};
 use super::queues::{Bound, define_own, direct_queue_name, end_queue, exchange_of, is_system, own_queue_name};
@@ -107,7 +107,7 @@ impl Held {
 
     /// What the broker says of itself, now, for a filter of `$SYS`; none for other filters.
     pub(crate) fn system_retained(&self, filter: &str) -> Option<Vec<Arc<Message>>> {
-        is_system(filter).then(|| self.sessions.system.snapshot(&crate::topics::key(filter)))
+        is_system(filter).then(|| self.sessions.system_snapshot(filter))
     }
 
     /// How long the session stays without a connection, in seconds.
@@ -249,7 +249,7 @@ impl Held {
         let of = Membership { vhost: &self.vhost, name: &name, client: &self.place.id.client };
         let exchange = exchange_of(&self.sessions.settings, &subscription.filter);
         let pattern = crate::topics::key(&subscription.filter);
-        self.sessions.groups.join(&of, subscription.options.qos, (exchange, &pattern))
+        self.sessions.groups.join(&of, member_qos(subscription), (exchange, &pattern))
     }
 
     /// Makes the session a member of a group, and consumes for it. The subscription is in the list from then on.
@@ -336,7 +336,7 @@ impl Held {
         // Without a connection a member of QoS 0 gets nothing.
         for subscription in kept.subscriptions.iter() {
             if let Some(group) = &subscription.group
-                && subscription.options.qos == QoS::AtMostOnce
+                && member_qos(subscription) == QoS::AtMostOnce
             {
                 let name = shared_queue_name(group, &subscription.filter);
                 sessions.groups.leave(&Membership { vhost: &self.vhost, name: &name, client: &id.client });

@@ -30,8 +30,11 @@ use std::time::Duration;
 
 use gantry_broker::{Error, Inbox, SharedCredit};
 
+use crate::stats::Stats;
+
 pub(crate) use self::held::Held;
 pub(crate) use self::place::Signals;
+pub(crate) use self::queues::{SYSTEM_EXCHANGE, is_system};
 pub(crate) use self::registry::{SessionCounts, Sessions};
 pub(crate) use self::wills::Will;
 
@@ -51,6 +54,10 @@ pub(crate) struct SessionSettings {
     /// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that,
     /// before the other one is refused.
     pub(crate) take_over_wait: Duration,
+    /// How often the broker's numbers are looked at, a second at least.
+    pub(crate) system_interval: Duration,
+    /// What connections count.
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Default for SessionSettings {
@@ -62,6 +69,8 @@ impl Default for SessionSettings {
             filter_bytes_max: 4096,
             expiry_s_max: EXPIRY_NEVER,
             take_over_wait: Duration::from_secs(5),
+            system_interval: Duration::from_secs(10),
+            stats: Arc::default(),
         }
     }
 }

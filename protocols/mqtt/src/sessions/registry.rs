@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use gantry_broker::message::now_ms;
-use gantry_broker::{Broker, Error, Pending, VirtualHost};
+use gantry_broker::{Broker, Error, Message, Pending, VirtualHost};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ use super::held::Held;
 use super::kept::{Kept, Owner};
 use super::place::{Id, Inner, Place, Signals};
 use super::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, SessionSettings, queues, rows, wills};
-use crate::sys::System;
+use crate::sys::{self, System};
 
 /// How long a session is without a connection before its row says since when. Most clients are back by then, and have cost the
 /// disk nothing.
@@ -36,8 +36,8 @@ pub(crate) struct Sessions {
     pub(super) agenda: Arc<Agenda>,
     pub(super) groups: Groups,
     pub(super) numbers: Numbers,
-    pub(super) system: System,
-    task: Mutex<Option<JoinHandle<()>>>,
+    system: System,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What is counted of all sessions.
@@ -71,11 +71,12 @@ pub(crate) struct SessionCounts {
 
 impl Sessions {
     /// The sessions of a broker: those that there were before a restart are there again, and what a crash has left half done is
-    /// mended. Blocks on the disk.
+    /// mended. Blocks on the disk, and wants to be called inside a runtime: what is due is looked after by tasks.
     ///
     /// # Errors
     /// Storage cannot be read, or holds what this version does not understand.
     pub(crate) fn new(broker: Arc<Broker>, settings: SessionSettings) -> Result<Arc<Self>, Error> {
+        let system = System::new(Arc::clone(&settings.stats));
         let sessions = Arc::new(Self {
             broker,
             settings,
@@ -85,28 +86,51 @@ impl Sessions {
             agenda: Arc::default(),
             groups: Groups::default(),
             numbers: Numbers::default(),
-            system: System,
-            task: Mutex::default(),
+            system,
+            tasks: Mutex::default(),
         });
         sessions.restore()?;
         sessions.start();
         Ok(sessions)
     }
 
-    /// Starts the one task that looks after sessions nobody holds.
+    /// Starts the one task that looks after sessions nobody holds, and the one that tells the broker's numbers.
     fn start(self: &Arc<Self>) {
-        let mut task = self.task.lock();
-        if task.is_none() && tokio::runtime::Handle::try_current().is_ok() {
-            *task = Some(tokio::spawn(run(Arc::downgrade(self), Arc::clone(&self.agenda))));
+        let looking = tokio::spawn(run(Arc::downgrade(self), Arc::clone(&self.agenda)));
+        let telling = tokio::spawn(sys::run(Arc::downgrade(self), self.settings.system_interval));
+        self.tasks.lock().extend([looking, telling]);
+    }
+
+    fn stop_tasks(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
         }
+    }
+
+    /// The broker.
+    pub(crate) fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The broker's numbers.
+    pub(crate) fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Whether any session has subscribed to the broker's numbers.
+    pub(crate) fn hears_system(&self) -> bool {
+        self.numbers.system.load(Ordering::Relaxed) > 0
+    }
+
+    /// The broker's numbers, now, as far as a filter matches.
+    pub(super) fn system_snapshot(&self, filter: &str) -> Vec<Arc<Message>> {
+        self.system.snapshot(&self.broker, &self.counts(), filter)
     }
 
     /// Writes down what a restart has to know, and stops looking after sessions. For an orderly stop, once the connections are
     /// gone.
     pub(crate) fn stop(&self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+        self.stop_tasks();
         for shard in &self.shards {
             let places: Vec<_> = shard.lock().values().cloned().collect();
             for place in places {
@@ -172,7 +196,6 @@ impl Sessions {
         vhost: &Arc<VirtualHost>,
         request: OpenRequest<'_>,
     ) -> Result<Opened, OpenError> {
-        self.start();
         if let Some(will) = &request.will {
             wills::check(request.session, &self.settings.exchange, request.client_id, will)?;
         }
@@ -367,9 +390,7 @@ impl Numbers {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+        self.stop_tasks();
     }
 }
 

@@ -11,7 +11,7 @@ use super::groups::shared_queue_name;
 use super::held::Held;
 use super::queues::{exchange_of, own_queue_name};
 use super::rows::{self, SubscriptionRow};
-use crate::codec::packet::{Filter, QoS, SubscribeOptions};
+use crate::codec::packet::{Filter, SubscribeOptions};
 use crate::codec::reason::Reason;
 use crate::subscriptions::{Subscription, wants_retained};
 use crate::topics;
@@ -340,11 +340,7 @@ impl Held {
             self.leave_shared(gone);
             return Ok(Pending::nothing());
         }
-        if gone.options.qos > QoS::AtMostOnce {
-            self.own_bound(&gone.filter).unbind()
-        } else {
-            self.direct_bound(&gone.filter).unbind()
-        }
+        if gone.is_queued() { self.own_bound(&gone.filter).unbind() } else { self.direct_bound(&gone.filter).unbind() }
     }
 
     /// Puts the row of a subscription, where the session has rows, and it is not there as it is.

@@ -2,12 +2,14 @@
 //!
 //! * [`opening`]: clean start, resuming, expiry; [`taking_over`]: the same client by several connections.
 //! * [`subscribing`]: filters, queues, rights and limits; [`sharing`]: groups.
+//! * [`system`]: what the broker says of itself.
 //! * [`wills`]: what is published when a client is lost; [`restarts`]: what is there after a stop and after a crash.
 
 mod opening;
 mod restarts;
 mod sharing;
 mod subscribing;
+mod system;
 mod taking_over;
 mod wills;
 

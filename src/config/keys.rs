@@ -347,7 +347,7 @@ fn limit_keys() -> [Key; 10] {
     ]
 }
 
-fn mqtt_keys() -> [Key; 7] {
+fn mqtt_keys() -> [Key; 10] {
     [
         key(
             "mqtt.exchange",
@@ -390,6 +390,24 @@ fn mqtt_keys() -> [Key; 7] {
             "604800",
             "longest time that a session outlives its connection; 4294967295 is for ever",
             Kind::Number(0..=4_294_967_295, |config| &mut config.mqtt.session_expiry_max_s),
+        ),
+        key(
+            "mqtt.sessions_max",
+            "1000000",
+            "sessions of MQTT clients, with and without a connection",
+            Kind::Number(1..=100_000_000, |config| &mut config.mqtt.sessions_max),
+        ),
+        key(
+            "mqtt.subscriptions_max",
+            "10000",
+            "subscriptions of one session",
+            Kind::Number(1..=1_000_000, |config| &mut config.mqtt.subscriptions_max),
+        ),
+        key(
+            "mqtt.sys_interval_s",
+            "10",
+            "how often the topics below $SYS are looked at, and published where they have changed",
+            Kind::Number(1..=86_400, |config| &mut config.mqtt.sys_interval_s),
         ),
     ]
 }

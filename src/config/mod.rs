@@ -159,6 +159,12 @@ pub(crate) struct MqttConfig {
     pub(crate) keep_alive_max_s: u64,
     /// Longest time that a session outlives its connection; 4,294,967,295 for any.
     pub(crate) session_expiry_max_s: u64,
+    /// Sessions, with and without a connection.
+    pub(crate) sessions_max: u64,
+    /// Subscriptions of one session.
+    pub(crate) subscriptions_max: u64,
+    /// How often the topics below `$SYS` are looked at.
+    pub(crate) sys_interval_s: u64,
 }
 
 /// The `[log]` section.

@@ -44,6 +44,12 @@ pub(crate) struct Snapshot {
     pub(crate) delivered_total: u64,
     /// Messages that consumers are done with.
     pub(crate) acknowledged_total: u64,
+    /// Messages that came to direct queues when their connections had no room.
+    pub(crate) dropped_total: u64,
+    /// Retained messages.
+    pub(crate) retained: u64,
+    /// Bytes of memory that those take.
+    pub(crate) retained_bytes: u64,
     /// Clients of MQTT that are connected.
     pub(crate) mqtt_clients: u64,
     /// Messages that were not sent to a client of MQTT, because they are larger than it takes.
@@ -68,6 +74,9 @@ impl Snapshot {
             confirmed_total: load(&amqp091.confirmed) + load(&mqtt.confirmed),
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
+            dropped_total: totals.dropped,
+            retained: totals.retained as u64,
+            retained_bytes: totals.retained_bytes as u64,
             mqtt_clients: load(&mqtt.clients),
             mqtt_too_large_total: load(&mqtt.dropped_too_large),
             journal: totals.journal,
@@ -224,7 +233,15 @@ impl Encode<'_> {
             "rabbitmq_global_messages_acknowledged",
             "Messages that consumers have acknowledged",
             now.acknowledged_total,
-        )
+        )?;
+        let dropped = now.dropped_total;
+        self.counter(
+            "gantry_direct_dropped",
+            "Messages that found no room in a connection that was not to wait",
+            dropped,
+        )?;
+        self.gauge("gantry_retained_messages", "Retained messages", now.retained)?;
+        self.gauge("gantry_retained_bytes", "Memory that retained messages take", now.retained_bytes)
     }
 
     fn journal(&mut self, usage: &Usage) -> fmt::Result {

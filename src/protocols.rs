@@ -58,7 +58,9 @@ pub(crate) fn mqtt_settings(config: &Config) -> gantry_mqtt::Settings {
         session_expiry_max_s: u32::try_from(mqtt.session_expiry_max_s).unwrap_or(u32::MAX),
         receive_max: u16::try_from(mqtt.receive_max).ok().and_then(NonZeroU16::new).unwrap_or(default.receive_max),
         topic_alias_max: u16::try_from(mqtt.topic_alias_max).unwrap_or(default.topic_alias_max),
+        sessions_max: usize::try_from(mqtt.sessions_max).unwrap_or(usize::MAX),
+        subscriptions_max: usize::try_from(mqtt.subscriptions_max).unwrap_or(usize::MAX),
+        system_interval: std::time::Duration::from_secs(mqtt.sys_interval_s),
         handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
-        ..default
     }
 }

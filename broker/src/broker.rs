@@ -470,6 +470,11 @@ impl Broker {
         self.alarms.subscribe()
     }
 
+    /// Messages that came to direct queues when their connections had no room, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
     /// Counts of everything. Takes each queue's lock for a moment.
     pub fn totals(&self) -> Totals {
         let mut totals =

@@ -138,15 +138,20 @@ impl Marks {
     /// # Errors
     /// The disk is full, the journal has failed, or the set is: then the number is not in it.
     pub fn put(&self, number: u64) -> Result<Ticket, Error> {
+        match self.put_alone(number)? {
+            MarkPut::New { ticket, .. } | MarkPut::Known(ticket) => Ok(ticket),
+        }
+    }
+
+    /// As [`Marks::put`], and tells whether it was there.
+    pub(crate) fn put_alone(&self, number: u64) -> Result<MarkPut, Error> {
         let meta = mark_meta();
         let append = |refs: &[Ref]| match &self.shared {
             Some(shared) => shared.journal.append(Append { refs, meta: &meta, payload: &[] }),
             // There is no reference then.
             None => Err(JournalError::Failed("a set in memory has no journal".to_owned())),
         };
-        match self.put_with(number, &mut SmallVec::<[Ref; 1]>::new(), append)? {
-            MarkPut::New { ticket, .. } | MarkPut::Known(ticket) => Ok(ticket),
-        }
+        self.put_with(number, &mut SmallVec::<[Ref; 1]>::new(), append)
     }
 
     /// Puts a number in by a record that says more. `refs` are its other references, to which that of the mark is added as the

@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::rights::{Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
 use crate::rights_store::{Changed, RightsStore};
+use crate::vhost::Pending;
 
 impl Broker {
     /// The user of this name.
@@ -116,25 +117,12 @@ impl Broker {
             }
             (existed, self.commit(rows))
         };
-        durable.await?;
+        durable.wait().await?;
         Ok(existed)
     }
 
     /// Hands rows to the table at once; resolves when they are on stable storage.
-    fn commit(&self, rows: Vec<Change>) -> impl Future<Output = Result<(), Error>> + use<> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.shared().table.commit(
-            rows,
-            Box::new(move |result| {
-                // Whoever asked may have gone.
-                let _ = sender.send(result);
-            }),
-        );
-        async {
-            match receiver.await {
-                Ok(result) => Ok(result?),
-                Err(_) => Err(Error::Storage("the table was closed".to_owned())),
-            }
-        }
+    fn commit(&self, rows: Vec<Change>) -> Pending {
+        Pending::commit(&*self.shared().table, rows)
     }
 }

@@ -280,7 +280,7 @@ fn user_keys() -> [Key; 4] {
     ]
 }
 
-fn limit_keys() -> [Key; 9] {
+fn limit_keys() -> [Key; 10] {
     // The handshake's default is a constant of the seam: protocols have it without a configuration.
     let handshake_timeout_s = Key {
         name: "limits.handshake_timeout_s",
@@ -326,6 +326,12 @@ fn limit_keys() -> [Key; 9] {
             Kind::Bytes(MIB..=TIB, |config| &mut config.limits.memory_watermark_bytes),
         ),
         key(
+            "limits.retained_bytes_max",
+            "256MiB",
+            "memory that retained messages may take; more are refused",
+            Kind::Bytes(MIB..=TIB, |config| &mut config.limits.retained_bytes_max),
+        ),
+        key(
             "limits.heartbeat_s",
             "60",
             "seconds between heartbeats, as proposed to AMQP clients; 0 is none",
@@ -341,7 +347,7 @@ fn limit_keys() -> [Key; 9] {
     ]
 }
 
-fn mqtt_keys() -> [Key; 7] {
+fn mqtt_keys() -> [Key; 10] {
     [
         key(
             "mqtt.exchange",
@@ -384,6 +390,24 @@ fn mqtt_keys() -> [Key; 7] {
             "604800",
             "longest time that a session outlives its connection; 4294967295 is for ever",
             Kind::Number(0..=4_294_967_295, |config| &mut config.mqtt.session_expiry_max_s),
+        ),
+        key(
+            "mqtt.sessions_max",
+            "1000000",
+            "sessions of MQTT clients, with and without a connection",
+            Kind::Number(1..=100_000_000, |config| &mut config.mqtt.sessions_max),
+        ),
+        key(
+            "mqtt.subscriptions_max",
+            "10000",
+            "subscriptions of one session",
+            Kind::Number(1..=1_000_000, |config| &mut config.mqtt.subscriptions_max),
+        ),
+        key(
+            "mqtt.sys_interval_s",
+            "10",
+            "how often the topics below $SYS are looked at, and published where they have changed",
+            Kind::Number(1..=86_400, |config| &mut config.mqtt.sys_interval_s),
         ),
     ]
 }

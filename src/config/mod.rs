@@ -132,6 +132,8 @@ pub(crate) struct Limits {
     pub(crate) frame_max: u64,
     /// Bodies of waiting messages leave memory above it.
     pub(crate) memory_watermark_bytes: u64,
+    /// Memory that retained messages may take.
+    pub(crate) retained_bytes_max: u64,
     /// Proposed to AMQP clients; 0 is none; at most 65,535.
     pub(crate) heartbeat_s: u64,
     /// Time for the TLS handshake, and again for the protocol's login.
@@ -157,6 +159,12 @@ pub(crate) struct MqttConfig {
     pub(crate) keep_alive_max_s: u64,
     /// Longest time that a session outlives its connection; 4,294,967,295 for any.
     pub(crate) session_expiry_max_s: u64,
+    /// Sessions, with and without a connection.
+    pub(crate) sessions_max: u64,
+    /// Subscriptions of one session.
+    pub(crate) subscriptions_max: u64,
+    /// How often the topics below `$SYS` are looked at.
+    pub(crate) sys_interval_s: u64,
 }
 
 /// The `[log]` section.

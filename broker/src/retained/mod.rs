@@ -280,7 +280,7 @@ impl RetainedMessages {
     }
 
     /// Looks for some that have expired, and has what could not be written tried again.
-    fn sweep(self: &Arc<Self>, now_ms: u64) {
+    pub(crate) fn sweep(self: &Arc<Self>, now_ms: u64) {
         let mut expired = Vec::new();
         let state = self.state.read();
         let mut swept_to = None;

@@ -41,7 +41,7 @@ enum Word {
 pub(super) struct Pattern {
     /// Those before the first `#`.
     head: Vec<Word>,
-    /// Those behind it; none where there is no `#`. None of these is another `#`'s neighbour for nothing: each `None` is one.
+    /// Those behind it, `None` for a further `#`; there is no list where there is no `#`.
     tail: Option<Vec<Option<Word>>>,
 }
 
@@ -100,24 +100,14 @@ impl Pattern {
         for (index, word) in self.head.iter().enumerate() {
             let Some((start, end)) = words.next() else {
                 // The key is too short: what goes on from it comes next.
-                let mut from = key.to_vec();
-                if index > 0 {
-                    from.push(SEPARATOR);
-                }
-                match word {
-                    Word::Literal(word) => from.extend_from_slice(word),
-                    // The one key without words.
-                    Word::One if index == 0 => from.push(SEPARATOR),
-                    Word::One => {}
-                }
-                return (false, Step::Seek(from));
+                return (false, self.seek(key, key, index));
             };
             match word {
                 Word::One if index == 0 && key.starts_with(b"$") => return (false, behind_dollars()),
                 Word::One => star = Some(end),
                 Word::Literal(word) => match key[start..end].cmp(word) {
                     Ordering::Equal => {}
-                    Ordering::Less => return (false, Step::Seek(joined(&key[..start], word))),
+                    Ordering::Less => return (false, self.seek(key, &key[..start.saturating_sub(1)], index)),
                     Ordering::Greater => return (false, past(key, star)),
                 },
             }
@@ -134,6 +124,28 @@ impl Pattern {
             rest_matches(tail, &rest)
         };
         (matches, Step::Seek(joined(key, &[SEPARATOR])))
+    }
+}
+
+impl Pattern {
+    /// The first key behind this one that begins with so many words of the key, which are `before`, and goes on as the pattern
+    /// does.
+    fn seek(&self, key: &[u8], before: &[u8], words: usize) -> Step {
+        let mut from = before.to_vec();
+        for (index, word) in self.head.iter().enumerate().skip(words) {
+            if index > 0 {
+                from.push(SEPARATOR);
+            }
+            match word {
+                Word::Literal(word) => from.extend_from_slice(word),
+                Word::One => break,
+            }
+        }
+        if *from <= *key {
+            // Only that without any words.
+            from.push(SEPARATOR);
+        }
+        Step::Seek(from)
     }
 }
 

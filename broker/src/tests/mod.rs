@@ -4,18 +4,20 @@
 //! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
+//! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
 //! * [`policies`]: who is under them, and since when.
 //! * [`replies`]: what goes from one connection to another without a queue.
-//! * [`rights`]: who may do what, while it changes.
 
 mod dead_letters;
+mod direct;
 mod exchanges;
 mod flow;
+mod marks;
 mod names;
 mod policies;
 mod recovery;
 mod replies;
-mod rights;
+mod retained;
 mod rules;
 mod streams;
 

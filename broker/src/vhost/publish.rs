@@ -79,8 +79,8 @@ struct Targets<'a> {
     refused: usize,
     /// What some of those send on instead.
     letters: Vec<Letter>,
-    /// The record has letters, each that its queue keeps.
-    stores_letters: bool,
+    /// So many of those, the first ones, are in the record.
+    letters_stored: usize,
 }
 
 type Refs = SmallVec<[Ref; 4]>;
@@ -203,7 +203,12 @@ impl VirtualHost {
             self.shared.journal.append(Append { refs, meta, payload: &[prefix, message.data()] })
         };
         if let Some((marks, number)) = mark {
-            match marks.put_with(number, &mut targets.refs, record)? {
+            // Nobody else has the message stored: it need not wait in the journal until the mark goes.
+            let put = match targets.refs.is_empty() {
+                true => marks.put_alone(number)?,
+                false => marks.put_with(number, &mut targets.refs, record)?,
+            };
+            match put {
                 MarkPut::New { first: position, ticket } => (first, durable) = (position, Some(ticket)),
                 MarkPut::Known(ticket) => {
                     return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
@@ -420,9 +425,13 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: 
         targets.taking.push(Target { queue, seq, stored, promised, claimed });
     }
     if refusal == Refusal::GoesOnStored {
-        targets.stores_letters = true;
-        let kept = targets.letters.iter().filter(|letter| letter.queue.keeps(message));
-        targets.refs.extend(kept.map(|letter| Ref { lane: letter.queue.refusals_lane(), seq: letter.entry.seq }));
+        // Asked once: what a queue keeps may change at any time.
+        let (stored, others): (Vec<_>, _) = targets.letters.into_iter().partition(|letter| letter.queue.keeps(message));
+        let reference = |letter: &Letter| Ref { lane: letter.queue.refusals_lane(), seq: letter.entry.seq };
+        targets.refs.extend(stored.iter().map(reference));
+        targets.letters_stored = stored.len();
+        targets.letters = stored;
+        targets.letters.extend::<Vec<_>>(others);
     }
     targets
 }
@@ -449,9 +458,9 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
     }
     if let Some(letter) = targets.letters.first() {
         let shared = Arc::clone(letter.queue.shared());
-        for Letter { queue, entry, .. } in &mut targets.letters {
+        for (index, Letter { entry, .. }) in targets.letters.iter_mut().enumerate() {
             entry.redelivered = arrival.redelivered;
-            if targets.stores_letters && queue.keeps(arrival.message) {
+            if index < targets.letters_stored {
                 entry.position = behind(first, slot).map_or(Place::NONE, Place::from);
                 slot += 1;
             }

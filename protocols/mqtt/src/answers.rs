@@ -40,6 +40,8 @@ pub(crate) struct Told {
     pub(crate) confirmed: u64,
     /// Publishes of QoS 1 and 2 that are done: what counts against the receive maximum of the server.
     pub(crate) done: u16,
+    /// Packets.
+    pub(crate) packets: u64,
 }
 
 impl Answers {
@@ -67,6 +69,7 @@ impl Answers {
                 Kind::PubRec => reason.is_error(),
                 Kind::PubRel => false,
             };
+            told.packets += 1;
             told.done += u16::from(ends);
             told.confirmed += u64::from(matches!(kind, Kind::PubAck | Kind::PubRec) && !reason.is_error());
             put(kind, packet_id, reason, version, out);

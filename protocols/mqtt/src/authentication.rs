@@ -145,9 +145,8 @@ fn failed(error: &ScramError) -> Failure {
     tracing::warn!(why = %error, "login refused");
     match error {
         ScramError::Random => Failure::new(Reason::SERVER_UNAVAILABLE, "no random numbers"),
-        ScramError::Malformed(_)
-        | ScramError::ChannelBinding
-        | ScramError::OtherIdentity
-        | ScramError::Proof => Failure::new(Reason::NOT_AUTHORIZED, "authentication failed"),
+        ScramError::Malformed(_) | ScramError::ChannelBinding | ScramError::OtherIdentity | ScramError::Proof => {
+            Failure::new(Reason::NOT_AUTHORIZED, "authentication failed")
+        }
     }
 }

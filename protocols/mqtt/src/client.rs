@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gantry_broker::protocol::Output;
 use gantry_broker::{
-    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit,
-    Ticket, Wakes,
+    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit, Ticket,
+    Wakes,
 };
 
 use crate::answers::{Answers, Kind};
@@ -91,6 +91,8 @@ pub(crate) struct Client {
     pub(crate) stalled: Option<Box<Stalled>>,
     /// Counted, and not yet added to what all count.
     pub(crate) counted: Counted,
+    /// Bytes written that have been counted.
+    counted_bytes: u64,
 }
 
 /// What is added to the counters of all connections now and then.
@@ -99,6 +101,11 @@ pub(crate) struct Counted {
     pub(crate) published: u64,
     pub(crate) delivered: u64,
     pub(crate) acknowledged: u64,
+    pub(crate) packets_received: u64,
+    pub(crate) packets_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) payload_bytes_received: u64,
+    pub(crate) payload_bytes_sent: u64,
 }
 
 /// What to do after a packet.
@@ -115,6 +122,7 @@ pub(crate) enum Next {
 impl Client {
     pub(crate) fn new(agreed: Agreed, settings: Arc<Settings>, stats: Arc<Stats>) -> Self {
         Stats::add(&stats.clients, 1);
+        Stats::add(&stats.connections, 1);
         let publisher = crate::convert::publisher(agreed.session.vhost().name(), &agreed.client_id);
         Self {
             session: agreed.session,
@@ -145,7 +153,9 @@ impl Client {
             now_ms: 0,
             publishes: false,
             stalled: None,
-            counted: Counted::default(),
+            // CONNECT and CONNACK.
+            counted: Counted { packets_received: 1, packets_sent: 1, ..Counted::default() },
+            counted_bytes: 0,
         }
     }
 
@@ -163,6 +173,7 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
+        self.counted.packets_sent += 1;
         encode(packet, self.version, self.out.tail());
     }
 
@@ -245,6 +256,7 @@ impl Client {
         let durable: Ticket = self.session.broker().durable();
         let told = self.answers.write(durable, self.version, self.out.tail());
         self.publishing = self.publishing.saturating_sub(told.done);
+        self.counted.packets_sent += told.packets;
         Stats::add(&self.stats.confirmed, told.confirmed);
     }
 
@@ -258,10 +270,23 @@ impl Client {
     }
 
     fn flush_stats(&mut self) {
-        let Counted { published, delivered, acknowledged } = std::mem::take(&mut self.counted);
-        Stats::add(&self.stats.published, published);
-        Stats::add(&self.stats.delivered, delivered);
-        Stats::add(&self.stats.acknowledged, acknowledged);
+        let written_bytes = self.out.written_bytes();
+        let sent_bytes = written_bytes - std::mem::replace(&mut self.counted_bytes, written_bytes);
+        let counted = std::mem::take(&mut self.counted);
+        let stats = &self.stats;
+        for (counter, n) in [
+            (&stats.published, counted.published),
+            (&stats.delivered, counted.delivered),
+            (&stats.acknowledged, counted.acknowledged),
+            (&stats.packets_received, counted.packets_received),
+            (&stats.packets_sent, counted.packets_sent),
+            (&stats.bytes_received, counted.bytes_received),
+            (&stats.bytes_sent, sent_bytes),
+            (&stats.payload_bytes_received, counted.payload_bytes_received),
+            (&stats.payload_bytes_sent, counted.payload_bytes_sent),
+        ] {
+            Stats::add(counter, n);
+        }
     }
 
     /// Gives back a delivery that never got to the client.

@@ -215,7 +215,8 @@ async fn linger(stream: &mut Box<dyn Stream>) -> io::Result<()> {
     stream.shutdown().await?;
     let (mut heard, mut bytes) = (BytesMut::new(), 0);
     while bytes < LINGER_BYTES_MAX {
-        let read = std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut heard, READ_BYTES_MAX, cx)).await?;
+        let read =
+            std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut heard, READ_BYTES_MAX, cx)).await?;
         if read == 0 {
             break;
         }
@@ -415,6 +416,7 @@ impl Running {
                 Ok(None) => break Ok(()),
                 Ok(Some((packet, bytes))) => {
                     consumed += bytes;
+                    client.counted.packets_received += 1;
                     match client.packet(packet).await {
                         Ok(Next::Continue) => {}
                         Ok(Next::Close) => break Err(End::Closed),
@@ -426,6 +428,7 @@ impl Running {
             }
         };
         self.read_bytes += consumed as u64;
+        self.client.counted.bytes_received += consumed as u64;
         if consumed == input.len() {
             input.clear();
         } else {

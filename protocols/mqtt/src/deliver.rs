@@ -127,7 +127,11 @@ impl Client {
     }
 
     fn deliver_one(&mut self, delivery: Delivery) {
-        if delivery.token == TOKEN_DIRECT { self.deliver_direct(&delivery) } else { self.deliver_queued(delivery, None) }
+        if delivery.token == TOKEN_DIRECT {
+            self.deliver_direct(&delivery)
+        } else {
+            self.deliver_queued(delivery, None)
+        }
     }
 
     /// A queue was deleted under its consumer.
@@ -281,6 +285,8 @@ impl Client {
             self.out.share(message.body_shared());
         }
         self.counted.delivered += 1;
+        self.counted.packets_sent += 1;
+        self.counted.payload_bytes_sent += body.len() as u64;
         Encoded::Sent
     }
 }

@@ -62,7 +62,10 @@ impl Mqtt {
     pub fn new(broker: Arc<Broker>, settings: Settings, stats: Arc<Stats>) -> Result<Self, gantry_broker::Error> {
         let of_sessions = SessionSettings {
             exchange: Arc::from(&*settings.exchange),
+            sessions_max: settings.sessions_max,
             subscriptions_max: settings.subscriptions_max,
+            system_interval: settings.system_interval,
+            stats: Arc::clone(&stats),
             expiry_s_max: settings.session_expiry_max_s,
             ..SessionSettings::default()
         };

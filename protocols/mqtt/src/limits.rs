@@ -20,8 +20,12 @@ pub struct Settings {
     pub receive_max: NonZeroU16,
     /// Topic aliases in each direction; 0 for none.
     pub topic_alias_max: u16,
+    /// Sessions in all, with and without a connection.
+    pub sessions_max: usize,
     /// Subscriptions of a session.
     pub subscriptions_max: usize,
+    /// How often the topics below `$SYS` are looked at, a second at least.
+    pub system_interval: Duration,
     /// Time that a client has to log in.
     pub handshake_timeout: Duration,
 }
@@ -36,7 +40,9 @@ impl Default for Settings {
             session_expiry_max_s: 7 * 24 * 3600,
             receive_max: NonZeroU16::MIN.saturating_add(1023),
             topic_alias_max: 16,
+            sessions_max: 1_000_000,
             subscriptions_max: 10_000,
+            system_interval: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
         }
     }

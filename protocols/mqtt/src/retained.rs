@@ -131,8 +131,15 @@ impl Client {
         let mut topic = String::new();
         topics::topic_of(&message.address().routing_key, &mut topic);
         let matched = Matched::by(subscription);
-        let sending =
-            Sending { topic: &topic, matched: &matched, qos: QoS::AtMostOnce, packet_id: 0, dup: false, retain: true, expires_ms };
+        let sending = Sending {
+            topic: &topic,
+            matched: &matched,
+            qos: QoS::AtMostOnce,
+            packet_id: 0,
+            dup: false,
+            retain: true,
+            expires_ms,
+        };
         self.send_message(message, &outgoing, sending);
     }
 }

@@ -5,6 +5,7 @@ use gantry_broker::exchange::trie::{Syntax, Trie};
 use smallvec::SmallVec;
 
 use crate::codec::packet::{QoS, RetainHandling, SubscribeOptions};
+use crate::sessions::is_system;
 use crate::topics;
 
 /// The consumer of the session's own queue.
@@ -37,7 +38,9 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// Whether messages wait for it in a queue.
     pub(crate) fn is_queued(&self) -> bool {
-        self.group.is_some() || self.options.qos > QoS::AtMostOnce
+        // The broker's numbers of then are of no use to who was away.
+        let is_kept = self.options.qos > QoS::AtMostOnce && !is_system(&self.filter);
+        self.group.is_some() || is_kept
     }
 }
 

@@ -117,13 +117,9 @@ mod tests {
 
     #[test]
     fn keys_that_are_no_topics_are_spelled_out() {
-        for (key, topic) in [
-            (&b""[..], "%"),
-            (b"a.*.#", "a/%2B/%23"),
-            (b"a\0b", "a%00b"),
-            (b"\xff.\xc3", "%FF/%C3"),
-            (b"a#b", "a%23b"),
-        ] {
+        for (key, topic) in
+            [(&b""[..], "%"), (b"a.*.#", "a/%2B/%23"), (b"a\0b", "a%00b"), (b"\xff.\xc3", "%FF/%C3"), (b"a#b", "a%23b")]
+        {
             assert_eq!(back(key), topic);
         }
         let long = back(&[0xFF; u16::MAX as usize]);

@@ -58,12 +58,7 @@ pub(crate) struct WebSocketIo {
 }
 
 impl WebSocketIo {
-    pub(crate) fn new(
-        stream: Box<dyn Stream>,
-        early: BytesMut,
-        messages: Messages,
-        message_bytes_max: u64,
-    ) -> Self {
+    pub(crate) fn new(stream: Box<dyn Stream>, early: BytesMut, messages: Messages, message_bytes_max: u64) -> Self {
         let limits = IncomingLimits { message_bytes_max, takes_text: messages == Messages::Text };
         Self {
             stream,

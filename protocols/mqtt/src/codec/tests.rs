@@ -2,8 +2,10 @@
 
 mod illegal;
 mod lenient;
+mod oracle;
 mod round_trip;
 pub(crate) mod samples;
+mod stable;
 
 use super::packet::{Packet, Version};
 use super::*;

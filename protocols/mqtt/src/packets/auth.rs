@@ -18,9 +18,7 @@ impl Client {
         }
         let broker = self.session.broker();
         let (reason, data) = match auth.reason {
-            Reason::REAUTHENTICATE => {
-                (Reason::CONTINUE_AUTHENTICATION, authentication.begin_again(broker, auth.data)?)
-            }
+            Reason::REAUTHENTICATE => (Reason::CONTINUE_AUTHENTICATION, authentication.begin_again(broker, auth.data)?),
             Reason::CONTINUE_AUTHENTICATION => (Reason::SUCCESS, authentication.finish_again(broker, auth.data)?),
             _ => return Err(Failure::protocol("a reason that only servers give")),
         };

@@ -19,7 +19,11 @@ impl Client {
         if disconnect.reason == Reason::NORMAL_DISCONNECTION {
             return Ok(Next::Close);
         }
-        tracing::debug!(client = &*self.client_id, reason = disconnect.reason.0, "the client takes leave with a reason");
+        tracing::debug!(
+            client = &*self.client_id,
+            reason = disconnect.reason.0,
+            "the client takes leave with a reason"
+        );
         // 3.1.2-10: only 0x00 takes the will away.
         Ok(Next::CloseWithWill)
     }

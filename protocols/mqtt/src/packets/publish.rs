@@ -19,6 +19,7 @@ impl Client {
         self.topic_key(publish, &mut key)?;
         self.publishes = true;
         self.counted.published += 1;
+        self.counted.payload_bytes_received += publish.payload.len() as u64;
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         if qos == QoS::ExactlyOnce
             && let Some(held) = &self.held

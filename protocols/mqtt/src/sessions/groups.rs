@@ -9,8 +9,9 @@ use gantry_broker::{Error, Kind, Pending, Queue, QueueName, QueueOptions, Virtua
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::queues::{SYSTEM_EXCHANGE, end_queue};
+use super::queues::{SYSTEM_EXCHANGE, end_queue, is_system};
 use crate::codec::packet::QoS;
+use crate::subscriptions::Subscription;
 
 /// What every name of such a queue begins with.
 pub(super) const SHARED_QUEUE: &str = "mqtt-shared-subscription-";
@@ -34,6 +35,11 @@ impl Group {
     fn set_keeping(&self) {
         self.queue.keep_messages(self.members.values().any(|qos| *qos > QoS::AtMostOnce));
     }
+}
+
+/// What a member has its group keep. Nothing of the broker's own numbers: those of then are of no use to who was away.
+pub(super) fn member_qos(subscription: &Subscription) -> QoS {
+    if is_system(&subscription.filter) { QoS::AtMostOnce } else { subscription.options.qos }
 }
 
 /// The queue of a group.
@@ -65,7 +71,8 @@ impl Groups {
         let options = QueueOptions { durable: true, ..QueueOptions::default() };
         let (queue, declared) = vhost.define_queue(QueueName::Given(name), options, 0)?;
         let key = (Arc::clone(vhost.name()), Box::from(*name));
-        let bound = vhost.define_binding(exchange, (Kind::Queue, name), pattern, &gantry_broker::value::Table::new(), 0);
+        let bound =
+            vhost.define_binding(exchange, (Kind::Queue, name), pattern, &gantry_broker::value::Table::new(), 0);
         let bound = match bound {
             Ok(bound) => bound,
             Err(error) => {
@@ -75,9 +82,8 @@ impl Groups {
                 return Err(error);
             }
         };
-        let group = groups
-            .entry(key)
-            .or_insert_with(|| Group { queue: Arc::clone(&queue), members: HashMap::default() });
+        let group =
+            groups.entry(key).or_insert_with(|| Group { queue: Arc::clone(&queue), members: HashMap::default() });
         // It may have been deleted and made again by somebody else's hand.
         group.queue = Arc::clone(&queue);
         group.members.insert(Arc::clone(client), qos);

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::{
-    ConsumerOptions, Credit, Error, Inbox, Marks, Message, Outlet, Pending, Queue, SharedCredit, Subscription as Consumer, VirtualHost, Wakes,
+    ConsumerOptions, Credit, Error, Inbox, Marks, Message, Outlet, Pending, Queue, SharedCredit,
+    Subscription as Consumer, VirtualHost, Wakes,
 };
 
-use super::groups::{Membership, shared_queue_name};
+use super::groups::{Membership, member_qos, shared_queue_name};
 use super::kept::Kept;
 use super::place::{Place, Signals};
 use super::queues::{Bound, define_own, direct_queue_name, end_queue, exchange_of, is_system, own_queue_name};
@@ -83,11 +84,6 @@ impl Held {
         &self.signals
     }
 
-    /// The client id.
-    pub(crate) fn client_id(&self) -> &Arc<str> {
-        &self.place.id.client
-    }
-
     /// The subscriptions, to be matched at delivery.
     pub(crate) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
         &mut self.kept.subscriptions
@@ -111,7 +107,7 @@ impl Held {
 
     /// What the broker says of itself, now, for a filter of `$SYS`; none for other filters.
     pub(crate) fn system_retained(&self, filter: &str) -> Option<Vec<Arc<Message>>> {
-        is_system(filter).then(|| self.sessions.system.snapshot(&crate::topics::key(filter)))
+        is_system(filter).then(|| self.sessions.system_snapshot(filter))
     }
 
     /// How long the session stays without a connection, in seconds.
@@ -225,14 +221,18 @@ impl Held {
         Ok(pending)
     }
 
-    /// Starts to consume from the session's own queue, if it has one.
+    /// Starts to consume from the session's own queue, if it has one that is there.
     pub(super) fn consume_own(&mut self, wakes: &mut Wakes) -> Result<(), Error> {
-        if self.own.is_none()
-            && let Some(queue) = &self.kept.queue
-        {
-            let options = consumer_options(OWN_IDS);
-            self.own = Some(self.vhost.subscribe(queue, self.outlet(TOKEN_OWN), options, wakes)?);
+        let Some(queue) = &self.kept.queue else { return Ok(()) };
+        if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own.queue(), queue)) {
+            return Ok(());
         }
+        if !self.find_queue() {
+            // The disk had no room for its row.
+            self.kept.queue = None;
+            return Ok(());
+        }
+        self.own = Some(self.vhost.subscribe(queue, self.outlet(TOKEN_OWN), consumer_options(OWN_IDS), wakes)?);
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl Held {
         let of = Membership { vhost: &self.vhost, name: &name, client: &self.place.id.client };
         let exchange = exchange_of(&self.sessions.settings, &subscription.filter);
         let pattern = crate::topics::key(&subscription.filter);
-        self.sessions.groups.join(&of, subscription.options.qos, (exchange, &pattern))
+        self.sessions.groups.join(&of, member_qos(subscription), (exchange, &pattern))
     }
 
     /// Makes the session a member of a group, and consumes for it. The subscription is in the list from then on.
@@ -321,6 +321,7 @@ impl Held {
         let now_ms = now_ms();
         kept.disconnected_ms = Some(now_ms);
         kept.noted = false;
+        kept.subscriptions.forget();
         let (sessions, id) = (Arc::clone(&self.sessions), &self.place.id);
         sessions.numbers.connected.fetch_sub(1, Ordering::Relaxed);
         if kept.expiry_s == 0 {
@@ -335,7 +336,7 @@ impl Held {
         // Without a connection a member of QoS 0 gets nothing.
         for subscription in kept.subscriptions.iter() {
             if let Some(group) = &subscription.group
-                && subscription.options.qos == QoS::AtMostOnce
+                && member_qos(subscription) == QoS::AtMostOnce
             {
                 let name = shared_queue_name(group, &subscription.filter);
                 sessions.groups.leave(&Membership { vhost: &self.vhost, name: &name, client: &id.client });

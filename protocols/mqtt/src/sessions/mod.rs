@@ -26,11 +26,15 @@ mod tests;
 mod wills;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_broker::{Error, Inbox, SharedCredit};
 
+use crate::stats::Stats;
+
 pub(crate) use self::held::Held;
 pub(crate) use self::place::Signals;
+pub(crate) use self::queues::{SYSTEM_EXCHANGE, is_system};
 pub(crate) use self::registry::{SessionCounts, Sessions};
 pub(crate) use self::wills::Will;
 
@@ -47,6 +51,13 @@ pub(crate) struct SessionSettings {
     pub(crate) filter_bytes_max: usize,
     /// What a client may ask for as session expiry, in seconds; `u32::MAX` is for ever.
     pub(crate) expiry_s_max: u32,
+    /// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that,
+    /// before the other one is refused.
+    pub(crate) take_over_wait: Duration,
+    /// How often the broker's numbers are looked at, a second at least.
+    pub(crate) system_interval: Duration,
+    /// What connections count.
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Default for SessionSettings {
@@ -57,6 +68,9 @@ impl Default for SessionSettings {
             subscriptions_max: 10_000,
             filter_bytes_max: 4096,
             expiry_s_max: EXPIRY_NEVER,
+            take_over_wait: Duration::from_secs(5),
+            system_interval: Duration::from_secs(10),
+            stats: Arc::default(),
         }
     }
 }

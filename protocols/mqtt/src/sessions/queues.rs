@@ -40,7 +40,7 @@ pub(super) fn direct_queue_name(client: &str) -> String {
 }
 
 /// Whether a filter is for what the broker says of itself.
-pub(super) fn is_system(filter: &str) -> bool {
+pub(crate) fn is_system(filter: &str) -> bool {
     filter == "$SYS" || filter.starts_with("$SYS/")
 }
 

@@ -3,10 +3,9 @@
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use gantry_broker::message::now_ms;
-use gantry_broker::{Broker, Error, Pending, VirtualHost};
+use gantry_broker::{Broker, Error, Message, Pending, VirtualHost};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -17,12 +16,8 @@ use super::groups::Groups;
 use super::held::Held;
 use super::kept::{Kept, Owner};
 use super::place::{Id, Inner, Place, Signals};
-use crate::sys::System;
 use super::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, SessionSettings, queues, rows, wills};
-
-/// How long a connection has to let go of a session that another one wants, before it is cut; and how long after that, before
-/// the other one is refused.
-const TAKE_OVER_WAIT: Duration = Duration::from_secs(5);
+use crate::sys::{self, System};
 
 /// How long a session is without a connection before its row says since when. Most clients are back by then, and have cost the
 /// disk nothing.
@@ -41,10 +36,8 @@ pub(crate) struct Sessions {
     pub(super) agenda: Arc<Agenda>,
     pub(super) groups: Groups,
     pub(super) numbers: Numbers,
-    pub(super) system: System,
-    task: Mutex<Option<JoinHandle<()>>>,
-    /// How long a holder has; shorter in tests.
-    pub(super) take_over_wait: Duration,
+    system: System,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What is counted of all sessions.
@@ -78,11 +71,12 @@ pub(crate) struct SessionCounts {
 
 impl Sessions {
     /// The sessions of a broker: those that there were before a restart are there again, and what a crash has left half done is
-    /// mended. Blocks on the disk.
+    /// mended. Blocks on the disk, and wants to be called inside a runtime: what is due is looked after by tasks.
     ///
     /// # Errors
     /// Storage cannot be read, or holds what this version does not understand.
     pub(crate) fn new(broker: Arc<Broker>, settings: SessionSettings) -> Result<Arc<Self>, Error> {
+        let system = System::new(Arc::clone(&settings.stats));
         let sessions = Arc::new(Self {
             broker,
             settings,
@@ -92,29 +86,51 @@ impl Sessions {
             agenda: Arc::default(),
             groups: Groups::default(),
             numbers: Numbers::default(),
-            system: System,
-            task: Mutex::default(),
-            take_over_wait: TAKE_OVER_WAIT,
+            system,
+            tasks: Mutex::default(),
         });
         sessions.restore()?;
         sessions.start();
         Ok(sessions)
     }
 
-    /// Starts the one task that looks after sessions nobody holds.
+    /// Starts the one task that looks after sessions nobody holds, and the one that tells the broker's numbers.
     fn start(self: &Arc<Self>) {
-        let mut task = self.task.lock();
-        if task.is_none() && tokio::runtime::Handle::try_current().is_ok() {
-            *task = Some(tokio::spawn(run(Arc::downgrade(self), Arc::clone(&self.agenda))));
+        let looking = tokio::spawn(run(Arc::downgrade(self), Arc::clone(&self.agenda)));
+        let telling = tokio::spawn(sys::run(Arc::downgrade(self), self.settings.system_interval));
+        self.tasks.lock().extend([looking, telling]);
+    }
+
+    fn stop_tasks(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
         }
+    }
+
+    /// The broker.
+    pub(crate) fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The broker's numbers.
+    pub(crate) fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Whether any session has subscribed to the broker's numbers.
+    pub(crate) fn hears_system(&self) -> bool {
+        self.numbers.system.load(Ordering::Relaxed) > 0
+    }
+
+    /// The broker's numbers, now, as far as a filter matches.
+    pub(super) fn system_snapshot(&self, filter: &str) -> Vec<Arc<Message>> {
+        self.system.snapshot(&self.broker, &self.counts(), filter)
     }
 
     /// Writes down what a restart has to know, and stops looking after sessions. For an orderly stop, once the connections are
     /// gone.
     pub(crate) fn stop(&self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+        self.stop_tasks();
         for shard in &self.shards {
             let places: Vec<_> = shard.lock().values().cloned().collect();
             for place in places {
@@ -180,7 +196,6 @@ impl Sessions {
         vhost: &Arc<VirtualHost>,
         request: OpenRequest<'_>,
     ) -> Result<Opened, OpenError> {
-        self.start();
         if let Some(will) = &request.will {
             wills::check(request.session, &self.settings.exchange, request.client_id, will)?;
         }
@@ -224,7 +239,7 @@ impl Sessions {
             let place = self.place(id)?;
             // It may just have gone; then there is another one.
             let Some(waiting) = Waiting::new(self, &place) else { continue };
-            let mut deadline = Instant::now() + self.take_over_wait;
+            let mut deadline = Instant::now() + self.settings.take_over_wait;
             let mut cut = false;
             loop {
                 let changed = place.changed.notified();
@@ -249,7 +264,7 @@ impl Sessions {
                         return Err(OpenError::Busy);
                     }
                     cut = true;
-                    deadline += self.take_over_wait;
+                    deadline += self.settings.take_over_wait;
                     if let Some(holder) = &place.inner.lock().holder {
                         holder.want_at_once();
                     }
@@ -321,8 +336,7 @@ impl Sessions {
         row.will = None;
         row.ending = true;
         let rows = kept.survives.then(|| row.encode());
-        if let Some(Ok((key, value))) = &rows
-        {
+        if let Some(Ok((key, value))) = &rows {
             self.unawaited(self.broker.keep_row(rows::SESSIONS, key.clone(), Some(value.clone())));
         }
         queues::end_all(self, vhost, id, &kept);
@@ -376,9 +390,7 @@ impl Numbers {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
+        self.stop_tasks();
     }
 }
 

@@ -11,7 +11,7 @@ use super::groups::shared_queue_name;
 use super::held::Held;
 use super::queues::{exchange_of, own_queue_name};
 use super::rows::{self, SubscriptionRow};
-use crate::codec::packet::{Filter, QoS, SubscribeOptions};
+use crate::codec::packet::{Filter, SubscribeOptions};
 use crate::codec::reason::Reason;
 use crate::subscriptions::{Subscription, wants_retained};
 use crate::topics;
@@ -176,6 +176,9 @@ impl Held {
     fn begin_unsubscribe(&mut self, filters: &[Filter<'_>]) -> Unsubscribing {
         let mut unsubscribing = Unsubscribing::default();
         for filter in filters {
+            if filter.group.is_none() {
+                self.retained.forget(filter.filter);
+            }
             let reason = match self.kept.subscriptions.remove(filter.group, filter.filter) {
                 None => Reason::NO_SUBSCRIPTION_EXISTED,
                 Some(gone) => match self.unmake(&gone) {
@@ -288,7 +291,8 @@ impl Held {
     fn undo(&mut self, change: Change) {
         let Change { new, old, .. } = change;
         let in_list = self.kept.subscriptions.get(new.group.as_deref(), &new.filter).cloned();
-        let was_made = in_list.as_ref() != old.as_ref() || old.as_ref().is_some_and(|old| old.is_queued() != new.is_queued());
+        let was_made =
+            in_list.as_ref() != old.as_ref() || old.as_ref().is_some_and(|old| old.is_queued() != new.is_queued());
         match &old {
             Some(old) => {
                 if new.group.is_none() && old.is_queued() != new.is_queued() {
@@ -336,11 +340,7 @@ impl Held {
             self.leave_shared(gone);
             return Ok(Pending::nothing());
         }
-        if gone.options.qos > QoS::AtMostOnce {
-            self.own_bound(&gone.filter).unbind()
-        } else {
-            self.direct_bound(&gone.filter).unbind()
-        }
+        if gone.is_queued() { self.own_bound(&gone.filter).unbind() } else { self.direct_bound(&gone.filter).unbind() }
     }
 
     /// Puts the row of a subscription, where the session has rows, and it is not there as it is.

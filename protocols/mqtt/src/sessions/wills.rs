@@ -122,4 +122,3 @@ enum WillError {
     #[error(transparent)]
     Broker(#[from] Error),
 }
-

@@ -148,7 +148,7 @@ async fn who_has_unsubscribed_gets_nothing_more() {
         assert_eq!(client.unsubscribe("a").await, [Reason::SUCCESS]);
         assert_eq!(client.unsubscribe("a").await, [Reason::NO_SUBSCRIPTION_EXISTED]);
         publisher.publish("a", b"x", QOS_1, 1).await;
-        assert_eq!(publisher.expect_ack(Kind::PubAck, 1).await, Reason::NO_MATCHING_SUBSCRIBERS);
+        assert_eq!(publisher.expect_ack(Kind::Ack, 1).await, Reason::NO_MATCHING_SUBSCRIBERS);
     }
     assert!(client.settle().await.is_empty());
 }
@@ -164,15 +164,15 @@ async fn a_subscription_may_change_its_qos() {
         publisher.publish("a", &[round as u8], QOS_2, 1).await;
         let received = client.next().await;
         assert_eq!((received.publish().payload, received.publish().qos), (&[round as u8][..], qos));
-        publisher.expect_ack(Kind::PubRec, 1).await;
+        publisher.expect_ack(Kind::Rec, 1).await;
         publisher.ack(Packet::PubRel, 1).await;
-        publisher.expect_ack(Kind::PubComp, 1).await;
+        publisher.expect_ack(Kind::Comp, 1).await;
         let id = received.publish().packet_id;
         match qos {
             QOS_1 => client.ack(Packet::PubAck, id).await,
             QOS_2 => {
                 client.ack(Packet::PubRec, id).await;
-                client.expect_ack(Kind::PubRel, id).await;
+                client.expect_ack(Kind::Rel, id).await;
                 client.ack(Packet::PubComp, id).await;
             }
             _ => {}
@@ -239,7 +239,7 @@ async fn subscriptions_outlive_the_process_with_their_options() {
     let server = server.crash();
     let mut publisher = server.client("p").await;
     publisher.publish("a/b", b"while away", QOS_1, 1).await;
-    publisher.expect_ack(Kind::PubAck, 1).await;
+    publisher.expect_ack(Kind::Ack, 1).await;
     let mut client = server.open();
     assert!(client.connect(&lasting("c")).await.present);
     let received = client.next().await;

@@ -32,7 +32,7 @@ async fn publish(client: &mut Client, topic: &str, payloads: &[&[u8]], qos: QoS)
     client.settle().await;
 }
 
-// [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.3.2-1], [MQTT-4.6.0-5]
+// [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.2-3], [MQTT-4.6.0-1], [MQTT-4.6.0-5]
 #[tokio::test]
 async fn what_was_not_acknowledged_comes_again_with_its_packet_id_and_dup_also_after_a_crash() {
     let server = Server::new();
@@ -73,7 +73,7 @@ async fn what_was_not_acknowledged_comes_again_with_its_packet_id_and_dup_also_a
     assert!(client.settle().await.is_empty());
 }
 
-// [MQTT-4.3.3-1] to [MQTT-4.3.3-7], [MQTT-4.4.0-1]
+// [MQTT-4.3.3-2], [MQTT-4.3.3-3], [MQTT-4.3.3-4], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.4.0-1]
 #[tokio::test]
 async fn a_message_of_qos_2_is_not_sent_again_once_its_receiver_has_it() {
     let server = Server::new();
@@ -132,7 +132,7 @@ async fn acknowledgements_of_what_was_not_sent_do_no_harm() {
     assert_eq!(client.closed().await, Some(Reason::PROTOCOL_ERROR));
 }
 
-// [MQTT-4.3.3-4]
+// [MQTT-4.4.0-2]
 #[tokio::test]
 async fn a_receiver_may_refuse_a_message() {
     let server = Server::new();
@@ -151,7 +151,7 @@ async fn a_receiver_may_refuse_a_message() {
     assert!(client.settle().await.is_empty());
 }
 
-// [MQTT-3.3.4-9], [MQTT-4.9.0-1], [MQTT-4.9.0-2], [MQTT-4.9.0-3]
+// [MQTT-3.3.4-9], [MQTT-3.3.4-10], [MQTT-4.9.0-1], [MQTT-4.9.0-2], [MQTT-4.9.0-3]
 #[tokio::test]
 async fn no_more_is_under_way_than_the_client_takes_until_it_is_done_with_one() {
     let server = Server::new();
@@ -214,7 +214,7 @@ async fn a_message_expires_and_says_how_long_it_has_yet() {
     assert!((90..=99).contains(&left), "{left}");
 }
 
-// [MQTT-3.1.2-26], [MQTT-3.1.2-27], [MQTT-3.3.2-9]
+// [MQTT-3.1.2-26], [MQTT-3.1.2-27], [MQTT-3.3.2-11]
 #[tokio::test]
 async fn long_topics_get_aliases_as_far_as_the_client_takes_some() {
     let server = Server::new();
@@ -331,7 +331,6 @@ async fn a_deleted_queue_ends_the_connection_and_is_there_again_with_the_next() 
     assert!(received.iter().any(|received| matches!(received.packet(), Packet::Publish(_))));
 }
 
-// [MQTT-3.3.2-1]: what other protocols call it is a topic name when it gets here.
 #[tokio::test]
 async fn messages_reach_queues_of_others_by_their_keys() {
     let server = Server::new();

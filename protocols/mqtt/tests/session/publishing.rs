@@ -158,7 +158,7 @@ async fn more_publishes_than_the_receive_maximum_end_the_connection() {
     assert_eq!(client.closed().await, Some(Reason::RECEIVE_MAXIMUM_EXCEEDED));
 }
 
-// [MQTT-3.3.2-7], [MQTT-3.3.2-8], [MQTT-3.3.2-10], [MQTT-3.3.2-11], [MQTT-3.3.2-12]
+// [MQTT-3.3.2-7], [MQTT-3.3.2-9], [MQTT-3.3.2-12], [MQTT-3.2.2-17]
 #[tokio::test]
 async fn aliases_stand_for_topics_in_one_connection() {
     let server = Server::new();
@@ -183,7 +183,7 @@ async fn aliases_stand_for_topics_in_one_connection() {
     assert_eq!(client.closed().await, Some(Reason::TOPIC_ALIAS_INVALID));
 }
 
-// [MQTT-3.3.5-2]
+// [MQTT-3.3.5-2] of 3.1.1
 #[tokio::test]
 async fn what_may_not_be_published_is_refused() {
     let server = Server::new();

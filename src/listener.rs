@@ -151,7 +151,7 @@ impl Service {
         match opened {
             Ok((stream, local, tls)) => {
                 tracing::debug!("{listener}: {peer} has connected");
-                let connection = Connection { stream, peer, local, tls, shutdown };
+                let connection = Connection { stream, peer, local, tls, credentials: None, relayed: false, shutdown };
                 self.protocol.serve(connection).await;
                 tracing::debug!("{listener}: {peer} has gone");
             }

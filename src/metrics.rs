@@ -50,13 +50,17 @@ pub(crate) struct Snapshot {
     pub(crate) retained: u64,
     /// Bytes of memory that those take.
     pub(crate) retained_bytes: u64,
+    /// Clients of MQTT that are connected.
+    pub(crate) mqtt_clients: u64,
+    /// Messages that were not sent to a client of MQTT, because they are larger than it takes.
+    pub(crate) mqtt_too_large_total: u64,
     /// The journal.
     pub(crate) journal: Usage,
 }
 
 impl Snapshot {
     /// The numbers of the broker and of its protocols.
-    pub(crate) fn of(totals: &Totals, amqp091: &gantry_amqp091::Stats) -> Self {
+    pub(crate) fn of(totals: &Totals, amqp091: &gantry_amqp091::Stats, mqtt: &gantry_mqtt::Stats) -> Self {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let messages = &totals.messages;
         Self {
@@ -66,13 +70,15 @@ impl Snapshot {
             messages_ready: messages.ready as u64,
             messages_unacked: messages.unacked as u64,
             message_bytes_resident: totals.resident_bytes as u64,
-            published_total: load(&amqp091.published),
-            confirmed_total: load(&amqp091.confirmed),
+            published_total: load(&amqp091.published) + load(&mqtt.published),
+            confirmed_total: load(&amqp091.confirmed) + load(&mqtt.confirmed),
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
             dropped_total: totals.dropped,
             retained: totals.retained as u64,
             retained_bytes: totals.retained_bytes as u64,
+            mqtt_clients: load(&mqtt.clients),
+            mqtt_too_large_total: load(&mqtt.dropped_too_large),
             journal: totals.journal,
         }
     }
@@ -212,6 +218,12 @@ impl Encode<'_> {
         self.gauge("rabbitmq_queue_messages_ready", "Messages that wait for a consumer", now.messages_ready)?;
         self.gauge("rabbitmq_queue_messages_unacked", "Messages that are with a consumer", now.messages_unacked)?;
         self.gauge("rabbitmq_queue_messages", "Messages that are ready or unacked", messages)?;
+        self.gauge("gantry_mqtt_clients", "Clients of MQTT that are connected", now.mqtt_clients)?;
+        self.counter(
+            "gantry_mqtt_dropped_too_large",
+            "Messages that were larger than their MQTT client takes",
+            now.mqtt_too_large_total,
+        )?;
         let resident = now.message_bytes_resident;
         self.gauge("gantry_message_resident_bytes", "Message bodies in memory", resident)?;
         self.counter("rabbitmq_global_messages_received", "Messages that publishers have sent", now.published_total)?;

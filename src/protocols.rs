@@ -1,12 +1,14 @@
 //! The protocols that are built in: one line each.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use gantry_amqp091::Amqp091;
 use gantry_broker::protocol::Protocol;
 use gantry_broker::{Broker, Sources};
+use gantry_mqtt::Mqtt;
 
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 
 /// What a protocol is made of.
 pub(crate) struct Parts {
@@ -16,17 +18,19 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<Broker>,
     /// Where AMQP 0-9-1 counts.
     pub(crate) amqp091_stats: Arc<gantry_amqp091::Stats>,
+    /// MQTT, which has one registry of sessions whatever clients come over.
+    pub(crate) mqtt: Arc<Mqtt>,
 }
 
 /// The name of the listener whose clients it serves, with and without TLS, and how it is made.
 pub(crate) type Entry = (&'static str, fn(&Parts) -> Arc<dyn Protocol>);
 
 /// All of them. A listener that has none is not bound.
-pub(crate) const PROTOCOLS: &[Entry] = &[("amqp", amqp091)];
+pub(crate) const PROTOCOLS: &[Entry] = &[("amqp", amqp091), ("mqtt", |parts| Arc::clone(&parts.mqtt) as _)];
 
 /// The protocols that stored messages may have come by.
 pub(crate) fn sources() -> Sources {
-    Sources::new(vec![&gantry_amqp091::SOURCE])
+    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE])
 }
 
 fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
@@ -40,4 +44,23 @@ fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
         handshake_timeout: std::time::Duration::from_secs(handshake_timeout_s),
     };
     Arc::new(Amqp091::new(Arc::clone(&parts.broker), limits, Arc::clone(&parts.amqp091_stats)))
+}
+
+/// How MQTT is spoken. The ranges of the configuration are narrower than these types.
+pub(crate) fn mqtt_settings(config: &Config) -> gantry_mqtt::Settings {
+    let mqtt = &config.mqtt;
+    let default = gantry_mqtt::Settings::default();
+    gantry_mqtt::Settings {
+        exchange: mqtt.exchange.as_str().into(),
+        vhost: mqtt.vhost.as_str().into(),
+        packet_bytes_max: u32::try_from(mqtt.packet_bytes_max).unwrap_or(default.packet_bytes_max),
+        keep_alive_max_s: u16::try_from(mqtt.keep_alive_max_s).unwrap_or(u16::MAX),
+        session_expiry_max_s: u32::try_from(mqtt.session_expiry_max_s).unwrap_or(u32::MAX),
+        receive_max: u16::try_from(mqtt.receive_max).ok().and_then(NonZeroU16::new).unwrap_or(default.receive_max),
+        topic_alias_max: u16::try_from(mqtt.topic_alias_max).unwrap_or(default.topic_alias_max),
+        sessions_max: usize::try_from(mqtt.sessions_max).unwrap_or(usize::MAX),
+        subscriptions_max: usize::try_from(mqtt.subscriptions_max).unwrap_or(usize::MAX),
+        system_interval: std::time::Duration::from_secs(mqtt.sys_interval_s),
+        handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+    }
 }

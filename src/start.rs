@@ -8,6 +8,7 @@ use std::time::Duration;
 use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
 use gantry_broker::rights::Login;
 use gantry_broker::{Broker, BrokerOptions, Found};
+use gantry_mqtt::Mqtt;
 use gantry_storage::{DataDir, EmbeddedJournal, EmbeddedLogs, EmbeddedTable, JournalOptions, LogsOptions};
 use tokio::time::timeout;
 
@@ -18,7 +19,7 @@ use crate::listener::{Bound, Listener, Service};
 use crate::management::{self, Api, Health, Stage};
 use crate::metrics::{self, Metrics};
 use crate::process::{self, Started};
-use crate::protocols::{Entry, PROTOCOLS, Parts, sources};
+use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources};
 use crate::tls::{Tls, TlsError};
 
 /// How long connections that are cut have to be gone: they only need to be dropped.
@@ -90,13 +91,18 @@ fn open(config: &Config) -> Result<Opened, String> {
     };
     let broker = Broker::open(options, Arc::new(journal), Arc::new(table), found).map_err(|error| error.to_string())?;
     let amqp091_stats = Arc::new(gantry_amqp091::Stats::default());
-    let (counted, counting) = (Arc::clone(&broker), Arc::clone(&amqp091_stats));
-    let (closing, closed) = (Arc::clone(&broker), Arc::clone(&broker));
+    let mqtt_stats = Arc::new(gantry_mqtt::Stats::default());
+    // What it knows of sessions is read before anybody can ask for one.
+    let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
+    let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
+    let (counted, counting) = (Arc::clone(&broker), (Arc::clone(&amqp091_stats), mqtt_stats));
+    let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
-        parts: Parts { limits: config.limits, broker, amqp091_stats },
-        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
+        parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt },
+        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting.0, &counting.1)),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
+            stopping.stop();
             let result = closed.close().map_err(|error| error.to_string());
             // Locked until nothing is written any more.
             drop(data_dir);

@@ -320,11 +320,9 @@ impl Broker {
         let everything = Permission::new(".*", ".*", ".*").map_err(|error| Error::Storage(error.to_string()))?;
         let vhost =
             Change::Put { space: VHOSTS, key: options.default_vhost.clone().into_bytes(), value: b"{}".to_vec() };
-        let changes = vec![
-            vhost,
-            self.rights.put_user(user)?,
-            self.rights.put_permission(&options.default_user, &options.default_vhost, everything)?,
-        ];
+        let mut changes = vec![vhost];
+        changes.extend(self.rights.put_user(user)?.rows);
+        changes.extend(self.rights.put_permission(&options.default_user, &options.default_vhost, everything)?.rows);
         commit_blocking(&*self.shared.table, changes)
     }
 
@@ -353,28 +351,6 @@ impl Broker {
     /// Whether a user has permissions in a virtual host, whichever they are.
     pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
         self.rights.permission(user, vhost).is_some()
-    }
-
-    /// Sets a user, in place of the one of its name. Returns when it is on stable storage.
-    ///
-    /// # Errors
-    /// The disk is full.
-    pub async fn set_user(&self, user: User) -> Result<(), Error> {
-        let row = self.rights.put_user(user)?;
-        self.commit(row).await
-    }
-
-    /// Sets what a user may do in a virtual host. Returns when it is on stable storage.
-    ///
-    /// # Errors
-    /// The disk is full.
-    pub async fn set_permission(&self, user: &str, vhost: &str, permission: Permission) -> Result<(), Error> {
-        let row = self.rights.put_permission(user, vhost, permission)?;
-        self.commit(row).await
-    }
-
-    async fn commit(&self, row: Change) -> Result<(), Error> {
-        Pending::commit(&*self.shared.table, vec![row]).wait().await
     }
 
     /// Keeps a row for a protocol, or removes it where there is no value. `space` is a name that the broker does not use
@@ -494,6 +470,11 @@ impl Broker {
         self.alarms.subscribe()
     }
 
+    /// Messages that came to direct queues when their connections had no room, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
     /// Counts of everything. Takes each queue's lock for a moment.
     pub fn totals(&self) -> Totals {
         let mut totals =
@@ -594,7 +575,7 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
+pub(crate) fn commit_blocking(table: &dyn Table, changes: Vec<Change>) -> Result<(), Error> {
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     table.commit(
         changes,

@@ -97,6 +97,16 @@ pub enum Error {
         /// Whom.
         user: Arc<str>,
     },
+    /// The user has not the right to use this routing key on a topic exchange.
+    #[error("access to topic '{}' in {exchange} refused for user '{user}'", String::from_utf8_lossy(.routing_key))]
+    TopicRefused {
+        /// Which routing key.
+        routing_key: Box<[u8]>,
+        /// On which exchange.
+        exchange: Resource,
+        /// Whom.
+        user: Arc<str>,
+    },
     /// A right is not enough: nobody may do this to the thing (declare `amq.…`, delete the default exchange, publish to an
     /// internal exchange). The words say what.
     #[error("{what}: {resource}")]

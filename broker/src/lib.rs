@@ -47,6 +47,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod users;
 pub mod value;
 pub mod vhost;
 

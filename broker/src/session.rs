@@ -5,9 +5,13 @@ use std::sync::Arc;
 use crate::broker::Broker;
 use crate::error::{Error, Kind, Resource};
 use crate::events::PERFORMED_BY;
-use crate::rights::{Access, AccessCache, User};
+use crate::exchange::ExchangeKind;
+use crate::rights::{Access, AccessCache, TopicAccess, TopicCache, User, Variables};
 use crate::value::Table;
 use crate::vhost::VirtualHost;
+
+/// So much of a routing key gets into the log, in bytes.
+const KEY_BYTES_SHOWN_MAX: usize = 255;
 
 /// A client that has logged in. Dropping it deletes its exclusive queues.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub struct Session {
     user_name: Arc<str>,
     connection: u64,
     access: AccessCache,
+    topics: TopicCache,
 }
 
 impl Session {
@@ -25,7 +30,7 @@ impl Session {
         let connection = broker.shared().next_id();
         let user_name: Arc<str> = Arc::from(user.name.as_str());
         broker.shared().set_user(connection, Some(&user_name));
-        Self { broker, vhost, user, user_name, connection, access: AccessCache::new() }
+        Self { broker, vhost, user, user_name, connection, access: AccessCache::new(), topics: TopicCache::new() }
     }
 
     /// The virtual host that it is in.
@@ -82,6 +87,43 @@ impl Session {
             return Ok(());
         }
         Err(self.refused("any", kind, name))
+    }
+
+    /// Whether a routing key may be used on an exchange: to publish by, or to bind and unbind with. Beside the right to the
+    /// exchange itself, which [`Session::check`] knows, and only where the exchange is of type topic: any key may be used on
+    /// others, and on one that does not exist. `client_id` is what `{client_id}` stands for, in protocols that have one.
+    ///
+    /// # Errors
+    /// [`Error::TopicRefused`], which is logged.
+    pub fn check_topic(
+        &mut self,
+        access: TopicAccess,
+        exchange: &str,
+        routing_key: &[u8],
+        client_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let rights = self.broker.rights();
+        let load = || rights.topic_permissions(&self.user.name, self.vhost.name());
+        let variables = Variables { username: &self.user.name, vhost: self.vhost.name(), client_id };
+        if self.topics.may(rights.version(), load, variables, access, exchange, routing_key) {
+            return Ok(());
+        }
+        self.check_refused_topic(access, exchange, routing_key)
+    }
+
+    /// A permission may have been set for an exchange that turns out to be of another type.
+    #[cold]
+    fn check_refused_topic(&self, access: TopicAccess, exchange: &str, routing_key: &[u8]) -> Result<(), Error> {
+        match self.vhost.exchange(exchange) {
+            Ok(found) if found.options().kind == ExchangeKind::Topic => {}
+            Ok(_) | Err(Error::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let exchange =
+            Resource { kind: Kind::Exchange, name: Arc::from(exchange), vhost: Arc::clone(self.vhost.name()) };
+        let shown = String::from_utf8_lossy(&routing_key[..routing_key.len().min(KEY_BYTES_SHOWN_MAX)]);
+        tracing::info!(user = %self.user_name, access = access.name(), key = ?shown, %exchange, "topic refused");
+        Err(Error::TopicRefused { routing_key: routing_key.into(), exchange, user: Arc::clone(&self.user_name) })
     }
 
     fn refused(&self, access: &str, kind: Kind, name: &str) -> Error {

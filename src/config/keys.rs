@@ -162,6 +162,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(storage_keys());
     keys.extend(user_keys());
     keys.extend(limit_keys());
+    keys.extend(mqtt_keys());
     keys.extend(log_keys());
     keys
 }
@@ -342,6 +343,71 @@ fn limit_keys() -> [Key; 10] {
             "5",
             "seconds that connections have to end at a shutdown",
             Kind::Number(0..=300, |config| &mut config.limits.shutdown_timeout_s),
+        ),
+    ]
+}
+
+fn mqtt_keys() -> [Key; 10] {
+    [
+        key(
+            "mqtt.exchange",
+            "amq.topic",
+            "the topic exchange that topics are routing keys of",
+            Kind::Text(|config, name| config.mqtt.exchange = name),
+        ),
+        key(
+            "mqtt.vhost",
+            "/",
+            "the virtual host of clients that name none (vhost:user)",
+            Kind::Text(|config, name| config.mqtt.vhost = name),
+        ),
+        key(
+            "mqtt.packet_bytes_max",
+            "16MiB",
+            "largest packet of a client",
+            Kind::Bytes(KIB..=256 * MIB, |config| &mut config.mqtt.packet_bytes_max),
+        ),
+        key(
+            "mqtt.receive_max",
+            "1024",
+            "messages of QoS 1 and 2 under way at the same time, in each direction of a connection",
+            Kind::Number(1..=65_535, |config| &mut config.mqtt.receive_max),
+        ),
+        key(
+            "mqtt.topic_alias_max",
+            "16",
+            "topic aliases in each direction of a connection",
+            Kind::Number(0..=65_535, |config| &mut config.mqtt.topic_alias_max),
+        ),
+        key(
+            "mqtt.keep_alive_max_s",
+            "0",
+            "longest keep-alive, which MQTT 5 clients are told; 0 is any",
+            Kind::Number(0..=65_535, |config| &mut config.mqtt.keep_alive_max_s),
+        ),
+        key(
+            "mqtt.session_expiry_max_s",
+            "604800",
+            "longest time that a session outlives its connection; 4294967295 is for ever",
+            Kind::Number(0..=4_294_967_295, |config| &mut config.mqtt.session_expiry_max_s),
+        ),
+        key(
+            "mqtt.sessions_max",
+            "1000000",
+            "sessions of MQTT clients, with and without a connection",
+            Kind::Number(1..=100_000_000, |config| &mut config.mqtt.sessions_max),
+        ),
+        key(
+            "mqtt.subscriptions_max",
+            "10000",
+            "subscriptions of one session",
+            Kind::Number(1..=1_000_000, |config| &mut config.mqtt.subscriptions_max),
+        ),
+        key(
+            "mqtt.sys_interval_s",
+            "10",
+            "how often the topics below $SYS are looked at, and published where they have changed",
+            Kind::Number(1..=86_400, |config| &mut config.mqtt.sys_interval_s),
         ),
     ]
 }

@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) users: UsersConfig,
     /// Bounds.
     pub(crate) limits: Limits,
+    /// MQTT.
+    pub(crate) mqtt: MqttConfig,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -138,6 +140,31 @@ pub(crate) struct Limits {
     pub(crate) handshake_timeout_s: u64,
     /// Time that connections have to end at a shutdown.
     pub(crate) shutdown_timeout_s: u64,
+}
+
+/// The `[mqtt]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MqttConfig {
+    /// The topic exchange that topics are routing keys of.
+    pub(crate) exchange: String,
+    /// The virtual host of clients that name none.
+    pub(crate) vhost: String,
+    /// Largest packet of a client.
+    pub(crate) packet_bytes_max: u64,
+    /// Publishes and deliveries of QoS 1 and 2 that a client may have under way; at most 65,535.
+    pub(crate) receive_max: u64,
+    /// Topic aliases in each direction; at most 65,535.
+    pub(crate) topic_alias_max: u64,
+    /// Longest keep-alive; 0 for any.
+    pub(crate) keep_alive_max_s: u64,
+    /// Longest time that a session outlives its connection; 4,294,967,295 for any.
+    pub(crate) session_expiry_max_s: u64,
+    /// Sessions, with and without a connection.
+    pub(crate) sessions_max: u64,
+    /// Subscriptions of one session.
+    pub(crate) subscriptions_max: u64,
+    /// How often the topics below `$SYS` are looked at.
+    pub(crate) sys_interval_s: u64,
 }
 
 /// The `[log]` section.

@@ -3,6 +3,7 @@
 //! The program knows sockets, TLS and signals; a protocol knows its bytes. A protocol that carries others (WebSocket) is
 //! handed them as `Arc<dyn Protocol>` and builds their [`Connection`] itself.
 
+mod credentials;
 mod input;
 mod output;
 
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+pub use self::credentials::Credentials;
 pub use self::input::poll_read;
 pub use self::output::{Output, SHARED_BODY_BYTES_MIN};
 
@@ -35,8 +37,20 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS found out, where there is TLS.
     pub tls: Option<TlsInfo>,
+    /// The login that came before the protocol's first byte, such as that of an HTTP request: for a client that names nobody.
+    pub credentials: Option<Credentials>,
+    /// Whether somebody else may be behind the peer: a web page, or a client of a proxy that says so. Then the peer's address
+    /// does not tell where the client is ([`Connection::is_from_this_machine`]).
+    pub relayed: bool,
     /// Says when to take leave of the client.
     pub shutdown: Shutdown,
+}
+
+impl Connection {
+    /// Whether the client may do what only clients on this machine may, such as being `guest`.
+    pub fn is_from_this_machine(&self) -> bool {
+        self.peer.ip().is_loopback() && !self.relayed
+    }
 }
 
 /// What a TLS handshake agreed on.

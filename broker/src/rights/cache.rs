@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashMap;
 
 use super::permission::{Access, Permission};
-use super::topic::{TopicAccess, TopicGrant, TopicPermission, Variables};
+use super::topic::{TopicAccess, TopicGrant, TopicPermissions, Variables};
 
 /// Names that a session's cache holds before it starts over.
 const NAMES_MAX: usize = 64;
@@ -90,11 +90,22 @@ impl AccessCache {
 }
 
 /// Which routing keys one session may use, exchange by exchange. Keys themselves are not remembered, only the compiled
-/// expressions: there may be a new key with every message.
+/// expressions: there may be a new key with every message. For a user without any topic permission in the virtual host,
+/// who is the usual one, a question costs a load and takes no memory.
 #[derive(Debug, Default)]
 pub struct TopicCache {
+    /// That the rest was made from; none before the first question.
     version: Option<u64>,
-    granted: HashMap<Box<[u8]>, Granted>,
+    limited: Option<Box<Limited>>,
+}
+
+/// What is known of a user who has topic permissions.
+#[derive(Debug)]
+struct Limited {
+    permissions: Arc<TopicPermissions>,
+    /// That the expressions were compiled for.
+    client_id: Option<Box<str>>,
+    granted: HashMap<Box<str>, Granted>,
 }
 
 #[derive(Debug)]
@@ -110,28 +121,45 @@ impl TopicCache {
         Self::default()
     }
 
-    /// Whether this may be done with the key on a topic exchange. `load` gives the permission of the session's user in its
-    /// virtual host for that exchange; without one everything is allowed.
+    /// Whether this may be done with the key on a topic exchange. `load` gives all topic permissions of the session's user
+    /// in its virtual host; it is called only when `version` has changed, and where there is none for the exchange
+    /// everything is allowed.
     pub fn may(
         &mut self,
         version: &AtomicU64,
-        load: impl FnOnce() -> Option<Arc<TopicPermission>>,
+        load: impl FnOnce() -> Option<Arc<TopicPermissions>>,
         variables: Variables<'_>,
         access: TopicAccess,
-        exchange: impl AsRef<[u8]>,
+        exchange: &str,
         routing_key: impl AsRef<[u8]>,
     ) -> bool {
+        // Read before the permissions are: a change in between makes the next question load again.
         let version = version.load(Ordering::Acquire);
         if self.version != Some(version) {
-            self.granted.clear();
+            self.limited = load().map(|permissions| {
+                let (client_id, granted) = (variables.client_id.map(Box::from), HashMap::new());
+                Box::new(Limited { permissions, client_id, granted })
+            });
             self.version = Some(version);
         }
-        let exchange = exchange.as_ref();
+        match &mut self.limited {
+            None => true,
+            Some(limited) => limited.may(variables, access, exchange, routing_key.as_ref()),
+        }
+    }
+}
+
+impl Limited {
+    fn may(&mut self, variables: Variables<'_>, access: TopicAccess, exchange: &str, routing_key: &[u8]) -> bool {
+        if self.client_id.as_deref() != variables.client_id {
+            self.client_id = variables.client_id.map(Box::from);
+            self.granted.clear();
+        }
         if !self.granted.contains_key(exchange) {
             if self.granted.len() >= NAMES_MAX {
                 self.granted.clear();
             }
-            let granted = match load() {
+            let granted = match self.permissions.get(exchange) {
                 None => Granted::Everything,
                 Some(permission) => permission.grant(variables).map_or(Granted::Nothing, Granted::Some),
             };

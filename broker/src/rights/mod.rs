@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `user` | a user: name, password, tags |
 //! | `password` | salted hashes in RabbitMQ's forms |
+//! | `scram` | what SCRAM-SHA-256 checks in place of a password |
 //! | `login` | whether a name and a password are let in, and from where |
 //! | `pattern` | a regular expression over names, in linear time, with RabbitMQ's meaning |
 //! | `permission` | what a user may do in a virtual host |
@@ -16,6 +17,7 @@ mod login;
 mod password;
 mod pattern;
 mod permission;
+mod scram;
 mod topic;
 mod user;
 
@@ -27,5 +29,6 @@ pub use login::{Denied, Login};
 pub use password::{PasswordHash, PasswordHashError, Salted};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, PatternError};
 pub use permission::{Access, Permission};
-pub use topic::{TopicAccess, TopicGrant, TopicPermission, Variables};
+pub use scram::{SCRAM_ITERATIONS, ScramVerifier};
+pub use topic::{TopicAccess, TopicGrant, TopicPermission, TopicPermissions, Variables};
 pub use user::User;

@@ -76,13 +76,60 @@ fn a_hash_is_never_printed() {
     let user = User {
         name: "u".to_owned(),
         password: Some(PasswordHash::from_rabbitmq(None, SECRET_SHA256).unwrap()),
+        scram: Some(ScramVerifier::new(b"secret").unwrap()),
         tags: vec!["administrator".to_owned()],
     };
-    assert_eq!(
-        format!("{user:?}"),
-        r#"User { name: "u", password: Some(PasswordHash::Sha256(..)), tags: ["administrator"] }"#
-    );
+    let printed = "User { name: \"u\", password: Some(PasswordHash::Sha256(..)), scram: Some(ScramVerifier(..)), \
+                   tags: [\"administrator\"] }";
+    assert_eq!(format!("{user:?}"), printed);
     assert!(user.has_tag("administrator") && !user.has_tag("monitoring"));
+}
+
+// SCRAM-SHA-256. The messages are those of RFC 7677.
+
+const SCRAM_MESSAGES: &str = "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+    s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+
+fn base64(text: &str) -> Vec<u8> {
+    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).unwrap()
+}
+
+#[test]
+fn a_verifier_knows_the_proof_of_its_password_for_these_messages() {
+    let verifier = ScramVerifier::with_salt(b"pencil", &base64("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096);
+    let mut proof = base64("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+    let signature = verifier.check(SCRAM_MESSAGES.as_bytes(), &proof);
+    assert_eq!(signature.unwrap().to_vec(), base64("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
+    assert_eq!(verifier.check(b"other messages", &proof), None);
+    assert_eq!(verifier.check(SCRAM_MESSAGES.as_bytes(), &proof[1..]), None);
+    proof[31] ^= 1;
+    assert_eq!(verifier.check(SCRAM_MESSAGES.as_bytes(), &proof), None);
+}
+
+#[test]
+fn a_verifier_is_stored_and_checked_when_read_and_has_its_own_salt() {
+    let verifier = ScramVerifier::new(b"secret").unwrap();
+    assert_ne!(verifier.salt(), ScramVerifier::new(b"secret").unwrap().salt());
+    assert_eq!((verifier.salt().len(), verifier.iterations()), (16, SCRAM_ITERATIONS));
+    let stored = serde_json::to_string(&verifier).unwrap();
+    assert_eq!(serde_json::from_str::<ScramVerifier>(&stored).unwrap(), verifier);
+    for wrong in
+        [stored.replacen("stored_key\":\"", "stored_key\":\"AAAA", 1), stored.replacen("salt\":\"", "salt\":\"!", 1)]
+    {
+        assert!(serde_json::from_str::<ScramVerifier>(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_password_is_prepared_as_clients_prepare_it() {
+    let verifier = |password: &str| ScramVerifier::with_salt(password.as_bytes(), b"salt", 1);
+    assert_eq!(verifier("I\u{AD}X"), verifier("IX"), "soft hyphens are nothing");
+    assert_eq!(verifier("\u{AA}"), verifier("a"), "compatible forms are one");
+    assert_ne!(verifier("A"), verifier("a"));
+    // One that cannot be prepared is taken as it is.
+    assert_ne!(verifier("\u{7}\u{E9}"), verifier("\u{E9}"));
+    let long = "x".repeat(1000);
+    assert_ne!(verifier(&long), verifier(&long[1..]));
 }
 
 // Logging in.
@@ -90,7 +137,7 @@ fn a_hash_is_never_printed() {
 fn users() -> HashMap<String, Arc<User>> {
     let guest = User::with_password("guest", b"guest", &["administrator"]).unwrap();
     let app = User::with_password("app", b"secret", &[]).unwrap();
-    let by_certificate = User { name: "cert".to_owned(), password: None, tags: Vec::new() };
+    let by_certificate = User { name: "cert".to_owned(), password: None, scram: None, tags: Vec::new() };
     [guest, app, by_certificate].into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect()
 }
 
@@ -313,13 +360,13 @@ fn a_name_gives_no_rights_by_its_spelling() {
 
 #[test]
 fn an_endless_client_id_gets_nothing() {
-    let permission = Arc::new(TopicPermission::new("amq.topic", ".*{client_id}", ".*").unwrap());
+    let permission = TopicPermission::new("amq.topic", ".*{client_id}", ".*").unwrap();
     let endless = "x".repeat(60_000);
     let variables = Variables { client_id: Some(&endless), ..ALICE };
     assert!(matches!(permission.grant(variables), Err(PatternError::Long { .. })));
     let mut cache = TopicCache::new();
     let version = AtomicU64::new(0);
-    let load = || Some(permission.clone());
+    let load = || Some(permissions_of(&permission));
     assert!(!cache.may(&version, load, variables, TopicAccess::Read, "amq.topic", "k"));
 }
 
@@ -389,24 +436,37 @@ proptest! {
     }
 }
 
+fn permissions_of(permission: &TopicPermission) -> Arc<TopicPermissions> {
+    Arc::new(TopicPermissions::from([(permission.exchange().to_owned(), permission.clone())]))
+}
+
 #[test]
-fn topic_grants_are_made_once_an_exchange_and_version() {
+fn topic_permissions_are_loaded_once_a_version() {
     let version = AtomicU64::new(0);
     let loads = Cell::new(0);
     let mut cache = TopicCache::new();
-    let permission = Arc::new(TopicPermission::new("t", "^{username}", "").unwrap());
-    let mut write = |exchange: &str, key: &str| {
+    let permission = TopicPermission::new("t", "^{username}", "^{client_id}").unwrap();
+    let current = Cell::new(Some(&permission));
+    let mut may = |access, exchange: &str, key: &str, client_id| {
         let load = || {
             loads.set(loads.get() + 1);
-            (exchange == "t").then(|| permission.clone())
+            current.get().map(permissions_of)
         };
-        cache.may(&version, load, ALICE, TopicAccess::Write, exchange, key)
+        cache.may(&version, load, Variables { client_id, ..ALICE }, access, exchange, key)
     };
+    let write = TopicAccess::Write;
     for _ in 0..2 {
-        assert!(write("t", "alice.1") && !write("t", "bob.1") && write("other", "bob.1"));
+        assert!(may(write, "t", "alice.1", None) && !may(write, "t", "bob.1", None) && may(write, "u", "bob.1", None));
     }
-    assert_eq!(loads.get(), 2);
+    // What was compiled for one client is not used for another.
+    for id in ["c1", "c2", "c1"] {
+        assert!(may(TopicAccess::Read, "t", &format!("{id}.x"), Some(id)));
+        assert!(!may(TopicAccess::Read, "t", "c3.x", Some(id)));
+    }
+    assert_eq!(loads.get(), 1);
+    current.set(None);
+    assert!(!may(write, "t", "bob.1", None), "remembered");
     version.fetch_add(1, Ordering::Release);
-    assert!(!write("t", "bob.1"));
-    assert_eq!(loads.get(), 3);
+    assert!(may(write, "t", "bob.1", None));
+    assert_eq!(loads.get(), 2);
 }

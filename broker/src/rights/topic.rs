@@ -3,6 +3,8 @@
 //! The expressions may name the user: `{username}`, `{vhost}`, `{client_id}`. What is put in their place is taken literally;
 //! a user called `.*` gets no more than the others.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::pattern::{Pattern, PatternError};
@@ -26,6 +28,19 @@ pub enum TopicAccess {
     /// Bind with the key.
     Read,
 }
+
+impl TopicAccess {
+    /// The word for it in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// What one user may write and read on the topic exchanges of one virtual host, by the name of the exchange.
+pub type TopicPermissions = BTreeMap<String, TopicPermission>;
 
 /// What one user may write and read on one topic exchange of one virtual host. Without one, any key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::password::PasswordHash;
+use super::scram::ScramVerifier;
 
 /// Somebody who may log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,13 +13,16 @@ pub struct User {
     /// Absent for a user who comes in by certificate or token only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<PasswordHash>,
+    /// The same password for SCRAM-SHA-256. Absent where only its hash was ever known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scram: Option<ScramVerifier>,
     /// What the user may manage: `administrator`, `monitoring`, `policymaker`, `management`, or others that mean nothing here.
     #[serde(default)]
     pub tags: Vec<String>,
 }
 
 impl User {
-    /// A user with a password that is hashed with a new salt.
+    /// A user with a password that is hashed with a new salt. Costs a millisecond or a few.
     ///
     /// # Errors
     /// The system has no random numbers to give.
@@ -26,6 +30,7 @@ impl User {
         Ok(Self {
             name: name.into(),
             password: Some(PasswordHash::new(password)?),
+            scram: Some(ScramVerifier::new(password)?),
             tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
         })
     }

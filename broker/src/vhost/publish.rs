@@ -79,8 +79,8 @@ struct Targets<'a> {
     refused: usize,
     /// What some of those send on instead.
     letters: Vec<Letter>,
-    /// The record has letters, each that its queue keeps.
-    stores_letters: bool,
+    /// So many of those, the first ones, are in the record.
+    letters_stored: usize,
 }
 
 type Refs = SmallVec<[Ref; 4]>;
@@ -425,9 +425,13 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: 
         targets.taking.push(Target { queue, seq, stored, promised, claimed });
     }
     if refusal == Refusal::GoesOnStored {
-        targets.stores_letters = true;
-        let kept = targets.letters.iter().filter(|letter| letter.queue.keeps(message));
-        targets.refs.extend(kept.map(|letter| Ref { lane: letter.queue.refusals_lane(), seq: letter.entry.seq }));
+        // Asked once: what a queue keeps may change at any time.
+        let (stored, others): (Vec<_>, _) = targets.letters.into_iter().partition(|letter| letter.queue.keeps(message));
+        let reference = |letter: &Letter| Ref { lane: letter.queue.refusals_lane(), seq: letter.entry.seq };
+        targets.refs.extend(stored.iter().map(reference));
+        targets.letters_stored = stored.len();
+        targets.letters = stored;
+        targets.letters.extend::<Vec<_>>(others);
     }
     targets
 }
@@ -454,9 +458,9 @@ fn enqueue_all(targets: &mut Targets<'_>, arrival: Arrival<'_>, first: Option<Po
     }
     if let Some(letter) = targets.letters.first() {
         let shared = Arc::clone(letter.queue.shared());
-        for Letter { queue, entry, .. } in &mut targets.letters {
+        for (index, Letter { entry, .. }) in targets.letters.iter_mut().enumerate() {
             entry.redelivered = arrival.redelivered;
-            if targets.stores_letters && queue.keeps(arrival.message) {
+            if index < targets.letters_stored {
                 entry.position = behind(first, slot).map_or(Place::NONE, Place::from);
                 slot += 1;
             }

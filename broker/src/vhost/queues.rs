@@ -168,8 +168,7 @@ impl VirtualHost {
         // A task of its own: whoever declares may be gone before the disk answers, and others wait.
         tokio::spawn(async move {
             let result = committed.wait().await;
-            vhost.end_declaration(&declared, result.is_ok());
-            if result.is_ok() {
+            if vhost.end_declaration(&declared, result.is_ok()) {
                 vhost.tell_queue_created(&declared, connection);
             }
             sender.send_replace(Some(result));
@@ -177,12 +176,18 @@ impl VirtualHost {
         Ok((queue, Pending(Awaited::Queue(done))))
     }
 
-    /// A definition has got to the disk, or could not.
-    fn end_declaration(&self, queue: &Arc<Queue>, is_durable: bool) {
+    /// A definition has got to the disk, or could not. Whether the queue is there now.
+    fn end_declaration(&self, queue: &Arc<Queue>, is_durable: bool) -> bool {
         let mut topology = self.topology.write();
+        // It may have been deleted meanwhile, and another one of its name be under way.
+        let current = topology.declaring.get(queue.name());
+        if !current.is_some_and(|declaring| Arc::ptr_eq(&declaring.queue, queue)) {
+            return false;
+        }
         topology.declaring.remove(queue.name());
         if is_durable {
-            return self.insert_queue(&mut topology, queue);
+            self.insert_queue(&mut topology, queue);
+            return true;
         }
         // What was bound to it meanwhile goes with it.
         let removed = self.remove_queue(&mut topology, queue, None);
@@ -190,6 +195,7 @@ impl VirtualHost {
         if let Err(error) = removed {
             tracing::error!(queue = %queue.name(), %error, "its bindings could not be deleted");
         }
+        false
     }
 
     pub(super) fn insert_queue(&self, topology: &mut Topology, queue: &Arc<Queue>) {
@@ -221,11 +227,26 @@ impl VirtualHost {
     /// # Errors
     /// It belongs to another connection, or a condition is not met.
     pub async fn delete_queue(&self, name: &str, conditions: DeleteQueue, connection: u64) -> Result<usize, Error> {
+        let (waiting, committed) = self.start_deletion(name, conditions, connection)?;
+        committed.wait().await?;
+        Ok(waiting)
+    }
+
+    /// As [`VirtualHost::delete_queue`], without waiting for the disk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_deletion(
+        &self,
+        name: &str,
+        conditions: DeleteQueue,
+        connection: u64,
+    ) -> Result<(usize, Pending), Error> {
         let (queue, committed) = {
             let mut topology = self.topology.write();
-            let queue = match self.find_queue(&topology, name, connection) {
+            let queue = match self.find_bindable(&topology, name, connection) {
                 Ok(queue) => queue,
-                Err(Error::NotFound(_)) => return Ok(0),
+                Err(Error::NotFound(_)) => return Ok((0, Pending::nothing())),
                 Err(error) => return Err(error),
             };
             let DeleteQueue { if_unused, if_empty } = conditions;
@@ -236,12 +257,12 @@ impl VirtualHost {
                     NotSealed::NotEmpty => Error::NotEmpty(resource),
                 }
             })?;
+            // Its row may still be on its way to the disk; that it goes is behind it.
+            topology.declaring.remove(name);
             let committed = self.remove_queue(&mut topology, &queue, Some(connection))?;
             (queue, committed)
         };
-        let waiting = queue.close(&mut Wakes::new());
-        committed.wait().await?;
-        Ok(waiting)
+        Ok((queue.close(&mut Wakes::new()), committed))
     }
 
     /// Deletes a queue that nobody asked to delete: its last consumer went, its connection went, or its time is over.

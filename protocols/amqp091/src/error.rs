@@ -74,6 +74,10 @@ impl From<Error> for Failure {
             Error::Refused { resource, user } => {
                 (ReplyCode::AccessRefused, format!("access to {resource} refused for user '{user}'"))
             }
+            Error::TopicRefused { routing_key, exchange, user } => {
+                let key = String::from_utf8_lossy(&routing_key);
+                (ReplyCode::AccessRefused, format!("access to topic '{key}' in {exchange} refused for user '{user}'"))
+            }
             Error::Forbidden { resource, what } => {
                 let text = match what {
                     Forbidden::ReservedName => {

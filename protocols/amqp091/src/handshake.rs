@@ -149,7 +149,7 @@ pub(crate) async fn shake_hands(
     connection: &mut Connection,
     input: &mut BytesMut,
 ) -> Result<Agreed, HandshakeError> {
-    let peer_is_loopback = connection.peer.ip().is_loopback();
+    let peer_is_loopback = connection.is_from_this_machine();
     let (ends, tls) = (Ends { peer: connection.peer, local: connection.local }, connection.tls.is_some());
     let certificate_login = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref()?.login.clone());
     let mut shake = Handshake::new(&mut connection.stream, input);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gantry_broker::protocol::Output;
-use gantry_broker::rights::Access;
+use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::{
     Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, TracedBy, Wakes,
 };
@@ -264,7 +264,9 @@ impl Client {
             .map_err(|_| Failure::new(ReplyCode::FrameError, "Malformed UTF-8 in shortstr"))?;
         self.session.check(Access::Write, Kind::Exchange, exchange)?;
         let vhost = self.session.vhost();
-        let route = vhost.route(&mut self.routes, exchange, publish.routing_key.as_bytes())?;
+        let routing_key = publish.routing_key.as_bytes();
+        let route = vhost.route(&mut self.routes, exchange, routing_key)?;
+        self.session.check_topic(TopicAccess::Write, exchange, routing_key, None)?;
         if let Some(open) = self.channels.get_mut(&channel) {
             open.content = Some(Content { route, mandatory: publish.mandatory, body: None });
         }
@@ -331,6 +333,11 @@ impl Client {
         let copies = Copies::of(&properties).map_err(|wrong| Failure::new(ReplyCode::PreconditionFailed, wrong))?;
         let mut edited = None;
         if let Some(copies) = &copies {
+            for key in &copies.keys {
+                let checked =
+                    self.session.check_topic(TopicAccess::Write, &content.route.address().exchange, key, None);
+                checked.map_err(|refused| Failure::from(refused).of_ids(publish))?;
+            }
             content.route = self.session.vhost().route_copies(&content.route, copies.keys.clone());
             edited = copies.head(&properties);
         }

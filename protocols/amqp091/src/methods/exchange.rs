@@ -1,6 +1,6 @@
 //! Class exchange.
 
-use gantry_broker::rights::Access;
+use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::value::Value;
 use gantry_broker::{Error, ExchangeOptions, Kind, Pending};
 
@@ -100,6 +100,7 @@ impl Client {
         let (source, destination) = (without_line_ends(source), without_line_ends(destination));
         self.session.check(Access::Write, Kind::Exchange, &destination)?;
         self.session.check(Access::Read, Kind::Exchange, &source)?;
+        self.session.check_topic(TopicAccess::Read, &source, key.as_bytes(), None)?;
         let arguments = arguments.decode()?;
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let destination = (Kind::Exchange, destination.as_str());

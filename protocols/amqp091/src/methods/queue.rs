@@ -1,7 +1,7 @@
 //! Class queue.
 
 use gantry_broker::replies::REPLY_TO;
-use gantry_broker::rights::Access;
+use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::value::Value;
 use gantry_broker::{DeleteQueue, Kind, Pending, QueueName, QueueOptions, QueueType};
 
@@ -116,6 +116,7 @@ impl Client {
         let exchange = without_line_ends(exchange);
         self.session.check(Access::Write, Kind::Queue, queue)?;
         self.session.check(Access::Read, Kind::Exchange, &exchange)?;
+        self.session.check_topic(TopicAccess::Read, &exchange, key.as_bytes(), None)?;
         let arguments = arguments.decode()?;
         let (vhost, connection) = (self.session.vhost().clone(), self.session.connection());
         let destination = (Kind::Queue, queue);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use gantry_amqp091::codec::methods as m;
 use gantry_amqp091::codec::{
-    FrameKind, Method, Properties, RawProperties, ShortStr, ShortText, delivery, frame, next_frame, table,
+    FrameKind, Method, Properties, RawProperties, RawTable, ShortStr, ShortText, delivery, frame, next_frame, table,
 };
 use gantry_amqp091::{Amqp091, Limits, SOURCE, Stats};
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
@@ -31,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) journal: Arc<MemoryJournal>,
     pub(crate) faults: Faults,
     pub(crate) stop: ShutdownTrigger,
+    pub(crate) broker: Arc<Broker>,
     protocol: Arc<Amqp091>,
     shutdown: Shutdown,
 }
@@ -57,8 +58,8 @@ impl Server {
         let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), ..BrokerOptions::default() };
         let broker = Broker::open(options, journal.clone(), Arc::new(table), Found::default()).expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
-        let protocol = Arc::new(Amqp091::new(broker, limits, Arc::new(Stats::default())));
-        Self { journal, faults, stop, protocol, shutdown }
+        let protocol = Arc::new(Amqp091::new(Arc::clone(&broker), limits, Arc::new(Stats::default())));
+        Self { journal, faults, stop, broker, protocol, shutdown }
     }
 
     /// A client that has logged in and opened channel 1.
@@ -66,7 +67,15 @@ impl Server {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
         let shutdown = self.shutdown.clone();
-        let connection = Connection { stream: Box::new(far), peer: address, local: address, tls: None, shutdown };
+        let connection = Connection {
+            stream: Box::new(far),
+            peer: address,
+            local: address,
+            tls: None,
+            credentials: None,
+            relayed: false,
+            shutdown,
+        };
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         let mut client = Client { stream: near, input: BytesMut::new(), serving };
@@ -112,7 +121,7 @@ impl Client {
         let mut encoded = BytesMut::new();
         table::encode_table(&properties, &mut encoded).expect("is small");
         let start_ok = m::ConnectionStartOk {
-            client_properties: gantry_amqp091::codec::RawTable::new(&encoded),
+            client_properties: RawTable::new(&encoded),
             mechanism: ShortText::cut("PLAIN"),
             response: b"\0guest\0guest",
             locale: ShortText::cut("en_US"),
@@ -190,7 +199,7 @@ impl Client {
     ) -> Result<(), (u16, String)> {
         let mut encoded = BytesMut::new();
         table::encode_table(arguments, &mut encoded).expect("is small");
-        let arguments = gantry_amqp091::codec::RawTable::new(&encoded);
+        let arguments = RawTable::new(&encoded);
         let queue = ShortText::cut(queue);
         self.send(1, m::QueueDeclare { queue, durable, arguments, ..Default::default() }).await;
         let refused = match self.next().await.method() {
@@ -226,12 +235,20 @@ impl Client {
 
     /// Publishes a transient message to an exchange.
     pub(crate) async fn publish_to(&mut self, exchange: &str, key: &str, body: &[u8]) {
+        self.publish_headers(exchange, key, body, None).await;
+    }
+
+    pub(crate) async fn publish_headers(&mut self, exchange: &str, key: &str, body: &[u8], headers: Option<&Table>) {
         let mut bytes = BytesMut::new();
         let short = |text| ShortStr::new(str::as_bytes(text)).expect("is short");
         let publish = m::BasicPublish { exchange: short(exchange), routing_key: short(key), ..Default::default() };
         Method::from(publish).encode_frame(1, &mut bytes);
-        let (mut properties, no_properties) = (BytesMut::new(), Properties::default());
-        no_properties.encode(&mut properties);
+        let (mut properties, mut table) = (BytesMut::new(), BytesMut::new());
+        if let Some(headers) = headers {
+            table::encode_table(headers, &mut table).expect("is small");
+        }
+        let headers = headers.map(|_| RawTable::new(&table));
+        Properties { headers, ..Properties::default() }.encode(&mut properties);
         let properties = RawProperties::new(&properties);
         delivery::encode_content_header(&mut bytes, 1, CLASS_BASIC, body.len() as u64, properties);
         frame::encode_body(&mut bytes, 1, body, 131_072);

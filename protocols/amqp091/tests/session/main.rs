@@ -6,5 +6,6 @@ mod consuming;
 mod declaring;
 mod publishing;
 mod replies;
+mod rights;
 mod rules;
 mod streams;

@@ -1,7 +1,11 @@
 //! What the codec does with packets of its own making, with illegal ones and with those of others.
 
+mod illegal;
+mod lenient;
+mod oracle;
 mod round_trip;
 pub(crate) mod samples;
+mod stable;
 
 use super::packet::{Packet, Version};
 use super::*;

@@ -1,0 +1,142 @@
+//! Who may do what, as it changes while sessions are open, and after a restart.
+
+use super::*;
+use crate::exchange::ExchangeKind;
+use crate::rights::{Access, Denied, PasswordHash, Permission, TopicAccess, TopicPermission, User};
+use crate::{Kind, Session};
+
+const WRITE: TopicAccess = TopicAccess::Write;
+
+fn topic(exchange: &str, write: &str, read: &str) -> TopicPermission {
+    TopicPermission::new(exchange, write, read).unwrap()
+}
+
+impl Rig {
+    async fn user(&self, name: &str) -> Session {
+        self.broker.set_user(User::with_password(name, b"secret", &[]).unwrap()).await.unwrap();
+        self.broker.set_permission(name, "/", Permission::new(".*", ".*", ".*").unwrap()).await.unwrap();
+        self.session(name)
+    }
+
+    fn session(&self, name: &str) -> Session {
+        let user = self.broker.authenticate(name, b"secret", false).unwrap();
+        self.broker.open_session(user, "/").unwrap()
+    }
+
+    async fn limit(&self, user: &str, permission: TopicPermission) -> bool {
+        self.broker.set_topic_permission(user, "/", permission).await.unwrap()
+    }
+}
+
+fn may(session: &mut Session, access: TopicAccess, exchange: &str, key: &str) -> bool {
+    match session.check_topic(access, exchange, key.as_bytes(), Some("c1")) {
+        Ok(()) => true,
+        Err(Error::TopicRefused { routing_key, exchange: resource, user }) => {
+            assert_eq!((&*routing_key, &*resource.name, &*user), (key.as_bytes(), exchange, "ann"));
+            false
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn topic_permissions_are_asked_on_topic_exchanges_only_and_count_at_once() {
+    let rig = Rig::new(PLENTY);
+    let mut ann = rig.user("ann").await;
+    assert!(may(&mut ann, WRITE, "amq.topic", "x"));
+    for exchange in ["amq.topic", "amq.direct", "gone"] {
+        assert!(!rig.limit("ann", topic(exchange, "^{username}\\.", "^{client_id}\\.")).await, "not there before");
+    }
+    assert!(!may(&mut ann, WRITE, "amq.topic", "x"));
+    assert!(may(&mut ann, WRITE, "amq.topic", "ann.x"));
+    assert!(may(&mut ann, TopicAccess::Read, "amq.topic", "c1.x"));
+    assert!(!may(&mut ann, TopicAccess::Read, "amq.topic", "ann.x"));
+    for exchange in ["amq.direct", "gone", "amq.fanout", ""] {
+        assert!(may(&mut ann, WRITE, exchange, "x"), "{exchange}");
+    }
+    // An exchange that is a topic exchange from now on.
+    let options = ExchangeOptions {
+        kind: ExchangeKind::Topic,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        arguments: Table::new(),
+    };
+    rig.exchange("gone", options).await;
+    assert!(!may(&mut ann, WRITE, "gone", "x"));
+    assert!(rig.limit("ann", topic("amq.topic", "x", "")).await, "in place of the one before");
+    assert!(may(&mut ann, WRITE, "amq.topic", "x"));
+    assert!(rig.broker.clear_topic_permissions("ann", "/", Some("gone")).await.unwrap());
+    assert!(may(&mut ann, WRITE, "gone", "x") && !may(&mut ann, WRITE, "amq.topic", "y"));
+    assert!(rig.broker.clear_topic_permissions("ann", "/", None).await.unwrap());
+    assert!(!rig.broker.clear_topic_permissions("ann", "/", None).await.unwrap());
+    assert!(may(&mut ann, WRITE, "amq.topic", "y"));
+}
+
+#[tokio::test]
+async fn rights_survive_and_so_does_that_they_were_taken() {
+    let rig = Rig::new(PLENTY);
+    rig.user("ann").await;
+    rig.user("bob").await;
+    rig.limit("ann", topic("amq.topic", "^a", "^b")).await;
+    rig.limit("ann", topic("other", "^a", "^b")).await;
+    rig.broker.clear_topic_permissions("ann", "/", Some("other")).await.unwrap();
+    rig.limit("bob", topic("amq.topic", "^a", "^b")).await;
+    assert!(rig.broker.delete_user("bob").await.unwrap());
+    let rig = rig.crash();
+    let limits = rig.broker.topic_permissions();
+    let [(user, vhost, permissions)] = &limits[..] else { panic!("{limits:?}") };
+    assert_eq!((user.as_str(), vhost.as_str()), ("ann", "/"));
+    assert_eq!(permissions.values().collect::<Vec<_>>(), [&topic("amq.topic", "^a", "^b")]);
+    assert!(!may(&mut rig.session("ann"), WRITE, "amq.topic", "x"));
+    assert_eq!(rig.broker.authenticate("bob", b"secret", false), Err(Denied::Credentials));
+    let users: Vec<_> = rig.broker.users().iter().map(|user| user.name.clone()).collect();
+    assert_eq!(users, ["ann", "guest"]);
+    // The next user of the name begins anew.
+    rig.broker.set_user(User::with_password("bob", b"secret", &[]).unwrap()).await.unwrap();
+    assert!(rig.broker.permission("bob", "/").is_none() && rig.broker.topic_permissions_of("bob", "/").is_none());
+    assert!(rig.broker.clear_permission("ann", "/").await.unwrap());
+    assert!(!rig.broker.clear_permission("ann", "/").await.unwrap());
+    let rig = rig.crash();
+    assert_eq!(rig.broker.permissions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_may_do_nothing_more_when_its_user_is_gone_or_has_lost_the_right() {
+    let rig = Rig::new(PLENTY);
+    let (mut ann, mut bob) = (rig.user("ann").await, rig.user("bob").await);
+    assert!(ann.check(Access::Write, Kind::Queue, "q").is_ok() && bob.check(Access::Write, Kind::Queue, "q").is_ok());
+    rig.broker.delete_user("ann").await.unwrap();
+    rig.broker.clear_permission("bob", "/").await.unwrap();
+    for session in [&mut ann, &mut bob] {
+        for access in [Access::Configure, Access::Write, Access::Read] {
+            assert!(matches!(session.check(access, Kind::Queue, "q"), Err(Error::Refused { .. })));
+        }
+    }
+}
+
+#[tokio::test]
+async fn scram_has_something_to_say_of_every_name_and_says_the_same_after_a_restart() {
+    let rig = Rig::new(PLENTY);
+    rig.user("ann").await;
+    let hash_only = User {
+        name: "imported".to_owned(),
+        password: Some(PasswordHash::new(b"secret").unwrap()),
+        scram: None,
+        tags: Vec::new(),
+    };
+    rig.broker.set_user(hash_only).await.unwrap();
+    let names = ["ann", "imported", "nobody", "nobody2"];
+    let verifiers = names.map(|name| rig.broker.scram(name));
+    for (n, verifier) in verifiers.iter().enumerate() {
+        assert_eq!((verifier.salt().len(), verifier.iterations()), (16, 4096));
+        assert!(verifiers[..n].iter().all(|other| other.salt() != verifier.salt()));
+    }
+    let rig = rig.crash();
+    assert_eq!(names.map(|name| rig.broker.scram(name)), verifiers);
+    let other = Rig::new(PLENTY);
+    assert_ne!(other.broker.scram("nobody").salt(), rig.broker.scram("nobody").salt());
+    // A row from before there were verifiers.
+    let row: User = serde_json::from_str(r#"{"name":"old","tags":[]}"#).unwrap();
+    assert_eq!(row.scram, None);
+}

@@ -1,0 +1,504 @@
+//! One task a connection: one loop that reads, lets the client act, and writes all that is ready at once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use gantry_broker::message::now_ms;
+use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
+use gantry_broker::{Alarms, Ticket};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::Mqtt;
+use crate::client::{Client, Next};
+use crate::codec::packet::{Disconnect, Packet, Version};
+use crate::codec::reason::Reason;
+use crate::codec::{Settings, decode, encode};
+use crate::error::Failure;
+use crate::handshake::{HandshakeError, refuse, shake_hands};
+use crate::limits::{ANSWERS_MAX, CLOSE_TIMEOUT, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
+use crate::sessions::{self, Signals};
+
+/// Bytes of one read.
+const READ_BYTES_MAX: usize = 128 * 1024;
+
+/// How often a client that is held back is looked at again, where nothing says when: a message that the disk had no room for,
+/// and a shortage of memory that is over before the alarm was raised.
+const HELD_BACK_RETRY: Duration = Duration::from_millis(100);
+
+/// Bytes read and written before other connections have their turn.
+const BURST_BYTES: u64 = 512 * 1024;
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client took leave.
+    Closed,
+    /// So it did, and wants its will published.
+    ClosedWithWill,
+    /// The stream ended without a word.
+    Lost(io::Error),
+    /// The client has not been heard of for one and a half times its keep-alive.
+    Silent,
+    /// The client has come by another connection.
+    TakenOver,
+    /// The program stops.
+    Stopping,
+    /// It is closed for an error, which a client of 5.0 is told.
+    Failed(Failure),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl End {
+    /// What it means for the session.
+    const fn of_session(&self) -> sessions::End {
+        match self {
+            Self::Closed => sessions::End::Normal,
+            Self::ClosedWithWill => sessions::End::WithWill,
+            Self::TakenOver => sessions::End::TakenOver,
+            Self::Lost(_) | Self::Silent | Self::Stopping | Self::Failed(_) => sessions::End::Lost,
+        }
+    }
+
+    /// What the client is told; nothing where it said so itself, or is gone.
+    fn told(&self) -> Option<(Reason, &str)> {
+        match self {
+            Self::Closed | Self::ClosedWithWill | Self::Lost(_) => None,
+            Self::Silent => Some((Reason::KEEP_ALIVE_TIMEOUT, "")),
+            Self::TakenOver => Some((Reason::SESSION_TAKEN_OVER, "")),
+            Self::Stopping => Some((Reason::SERVER_SHUTTING_DOWN, "")),
+            Self::Failed(failure) => Some((failure.reason, &failure.what)),
+        }
+    }
+}
+
+/// Serves a client until it is gone.
+pub(crate) async fn serve(mqtt: &Mqtt, mut connection: Connection) {
+    let peer = connection.peer;
+    let mut input = BytesMut::new();
+    let mut shutdown = connection.shutdown.clone();
+    // Of its own allocation: it is large, and soon over.
+    let handshake = Box::pin(timeout(mqtt.settings.handshake_timeout, shake_hands(mqtt, &mut connection, &mut input)));
+    let agreed = tokio::select! {
+        agreed = handshake => agreed,
+        // There is nothing yet that a client would have to be told about.
+        () = shutdown.requested() => return,
+    };
+    let agreed = match agreed {
+        Ok(Ok(agreed)) => agreed,
+        Ok(Err(HandshakeError::Refused(failure, version))) => {
+            tracing::info!(%peer, reason = failure.reason.0, what = &*failure.what, "connection refused");
+            let mut stream = connection.stream;
+            let farewell = async {
+                refuse(&failure, version, &mut stream).await?;
+                let _: () = linger(&mut stream).await?;
+                io::Result::Ok(())
+            };
+            // Whether it listens or not, it is gone afterwards.
+            let _ = Box::pin(timeout(CLOSE_TIMEOUT, farewell)).await;
+            return;
+        }
+        Ok(Err(HandshakeError::Gone(why))) => {
+            tracing::info!(%peer, why, "connection refused");
+            return;
+        }
+        Ok(Err(HandshakeError::Io(error))) => {
+            tracing::debug!(%peer, %error, "connection lost before login");
+            return;
+        }
+        Err(_) => {
+            tracing::info!(%peer, "connection refused: no login in time");
+            return;
+        }
+    };
+    let tls = connection.tls.as_ref().map(|tls| tls.protocol);
+    tracing::info!(
+        %peer,
+        user = agreed.session.user().name,
+        vhost = %agreed.session.vhost().name(),
+        tls,
+        client = &*agreed.client_id,
+        "connected"
+    );
+    let keep_alive = KeepAlive::new(agreed.keep_alive_s);
+    let keep_alive_s = agreed.keep_alive_s;
+    let signals = Arc::clone(agreed.held.signals());
+    let broker = Arc::clone(agreed.session.broker());
+    let client = Client::new(agreed, Arc::clone(&mqtt.settings), Arc::clone(&mqtt.stats));
+    client.tell_connected(tls.is_some(), keep_alive_s);
+    let Connection { stream, shutdown, .. } = connection;
+    let mut running = Running {
+        client,
+        stream,
+        input,
+        durable: broker.watch_durable(),
+        alarms: broker.alarms(),
+        shutdown,
+        signals,
+        keep_alive,
+        retry: None,
+        read_bytes: 0,
+        burst_end: BURST_BYTES,
+    };
+    drop(broker);
+    running.client.begin();
+    let signals = Arc::clone(&running.signals);
+    let end = tokio::select! {
+        biased;
+        end = running.run() => end,
+        // It waits for something that does not come.
+        () = signals.cut() => End::TakenOver,
+    };
+    let Running { client, stream, .. } = running;
+    Box::pin(take_leave(client, stream, end)).await;
+}
+
+/// The end of a connection.
+async fn take_leave(mut client: Client, mut stream: Box<dyn Stream>, end: End) {
+    let (peer, version) = (client.ends.peer, client.version);
+    // First, and without waiting for the client: another connection may want the session.
+    client.end(end.of_session());
+    client.tell_disconnected();
+    let name = std::mem::take(&mut client.client_id);
+    let mut out = std::mem::take(&mut client.out);
+    drop(client);
+    match &end {
+        End::Closed | End::ClosedWithWill => tracing::debug!(%peer, client = &*name, "disconnected"),
+        End::Lost(error) => tracing::info!(%peer, client = &*name, %error, "connection lost"),
+        End::Silent => tracing::info!(%peer, client = &*name, "connection lost: keep-alive timeout"),
+        End::TakenOver => tracing::info!(%peer, client = &*name, "the client has come by another connection"),
+        End::Stopping => tracing::debug!(%peer, client = &*name, "disconnected: the broker stops"),
+        End::Failed(failure) => {
+            let what = &*failure.what;
+            tracing::info!(%peer, client = &*name, reason = failure.reason.0, what, "connection closed for an error");
+        }
+    }
+    let Some((reason, what)) = end.told() else { return };
+    if version == Version::V5 {
+        let disconnect = Disconnect {
+            reason,
+            session_expiry_s: None,
+            reason_string: (!what.is_empty()).then_some(what),
+            user_properties: Default::default(),
+            server_reference: None,
+        };
+        encode(&Packet::Disconnect(disconnect), version, out.tail());
+    }
+    let farewell = async {
+        flush(&mut stream, &mut out).await?;
+        linger(&mut stream).await
+    };
+    // Whether it listens or not, it is gone afterwards.
+    let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+}
+
+async fn flush(stream: &mut Box<dyn Stream>, out: &mut Output) -> io::Result<()> {
+    std::future::poll_fn(|cx| out.poll_write(Pin::new(&mut **stream), cx)).await
+}
+
+/// Bytes that a client may send after it has been told to go.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Says that nothing more comes, and lets go of what the client sent meanwhile: closing at once could take from it what it has
+/// been told last.
+async fn linger(stream: &mut Box<dyn Stream>) -> io::Result<()> {
+    stream.shutdown().await?;
+    let (mut heard, mut bytes) = (BytesMut::new(), 0);
+    while bytes < LINGER_BYTES_MAX {
+        let read =
+            std::future::poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut heard, READ_BYTES_MAX, cx)).await?;
+        if read == 0 {
+            break;
+        }
+        bytes += read;
+        heard.clear();
+    }
+    Ok(())
+}
+
+/// Signs of life of the client (3.1.2.10).
+struct KeepAlive {
+    /// Silence for so long, and it is gone. None for ever: then there is no timer either.
+    limit: Option<(Duration, Pin<Box<Sleep>>)>,
+    last_read: Instant,
+}
+
+impl KeepAlive {
+    fn new(keep_alive_s: u16) -> Self {
+        let limit = (keep_alive_s > 0).then(|| {
+            let limit = Duration::from_millis(u64::from(keep_alive_s) * 1500);
+            (limit, Box::pin(sleep(limit)))
+        });
+        Self { limit, last_read: Instant::now() }
+    }
+
+    /// Looks at the clock; an error when the client has been silent for too long. `reading` is false while nothing is read from
+    /// it on purpose.
+    fn tick(&mut self, reading: bool) -> Result<(), End> {
+        let Some((limit, timer)) = &mut self.limit else { return Ok(()) };
+        let now = Instant::now();
+        if timer.deadline() > now {
+            return Ok(());
+        }
+        if !reading {
+            self.last_read = now;
+        }
+        let due = self.last_read + *limit;
+        if due <= now {
+            return Err(End::Silent);
+        }
+        timer.as_mut().reset(due);
+        Ok(())
+    }
+
+    async fn due(&mut self) {
+        match &mut self.limit {
+            Some((_, timer)) => timer.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Running {
+    client: Client,
+    stream: Box<dyn Stream>,
+    input: BytesMut,
+    durable: watch::Receiver<Ticket>,
+    alarms: watch::Receiver<Alarms>,
+    shutdown: Shutdown,
+    signals: Arc<Signals>,
+    keep_alive: KeepAlive,
+    /// When it is looked at again, while it is held back.
+    retry: Option<Pin<Box<Sleep>>>,
+    /// Bytes of packets handled so far.
+    read_bytes: u64,
+    /// Others have their turn when so many bytes have been read and written.
+    burst_end: u64,
+}
+
+/// What the stream brought.
+enum Io {
+    Read,
+    /// What waited to be written has become little.
+    Written,
+}
+
+impl Running {
+    async fn run(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    /// One turn of the loop: acts on what is there, writes, then waits for more.
+    async fn turn(&mut self) -> Result<(), End> {
+        let moved = self.read_bytes + self.client.out.written_bytes();
+        if moved >= self.burst_end {
+            self.burst_end = moved + BURST_BYTES;
+            tokio::task::yield_now().await;
+        }
+        if self.client.stalled.is_some() && self.retry.as_ref().is_none_or(|retry| is_past(retry)) {
+            self.retry = None;
+            self.client.retry_stalled().map_err(End::Failed)?;
+        }
+        let done = self.packets().await;
+        if !self.client.settling.is_empty() {
+            Box::pin(self.client.settle()).await.map_err(End::Failed)?;
+        }
+        self.client.flush();
+        done?;
+        self.client.deliver().await;
+        if self.client.lost_queue {
+            return Err(End::Failed(Failure::new(Reason::ADMINISTRATIVE_ACTION, "a queue of the session was deleted")));
+        }
+
+        self.client.send_retained();
+
+        let alarm = self.alarm();
+        let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
+        let stalled = self.client.stalled.is_some();
+        let held_back = stalled || alarm || backlog || self.client.answers.len() >= ANSWERS_MAX;
+        let reading = !held_back && self.client.out.len() < OUTPUT_BYTES_MAX;
+        let delivering = self.client.out.len() <= OUTPUT_BYTES_HIGH;
+        let awaits_durability = self.client.awaits_durability() || backlog;
+        // The end of an alarm wakes; the end of a shortage that never became one does not.
+        let retrying = stalled || alarm && !self.alarms.borrow().any();
+        if !retrying {
+            self.retry = None;
+        } else if self.retry.as_ref().is_none_or(|retry| is_past(retry)) {
+            self.retry = Some(Box::pin(sleep(HELD_BACK_RETRY)));
+        }
+        // A stream that always has more would never let these have their turn below.
+        if self.shutdown.is_requested() {
+            return Err(End::Stopping);
+        }
+        if self.signals.is_wanted() {
+            return Err(End::TakenOver);
+        }
+        self.keep_alive.tick(reading)?;
+        if delivering && self.client.has_more_retained() {
+            // More of them than fit at once: what else there is has its turn in between.
+            return self.io_now(reading).await;
+        }
+        let publishes = self.client.publishes;
+        let Self { client, stream, input, durable, alarms, shutdown, signals, keep_alive, retry, .. } = self;
+        let inbox = Arc::clone(&client.inbox);
+        let mut quiet = true;
+        tokio::select! {
+            biased;
+            io = std::future::poll_fn(|cx| poll_io(stream, client, input, reading, &mut quiet, cx)) => match io? {
+                Io::Read => keep_alive.last_read = Instant::now(),
+                Io::Written => {}
+            },
+            () = inbox.ready(), if delivering => {}
+            changed = durable.changed(), if awaits_durability => {
+                if changed.is_err() {
+                    return Err(End::Failed(Failure::new(Reason::UNSPECIFIED_ERROR, "storage failed")));
+                }
+            }
+            changed = alarms.changed(), if publishes => {
+                if changed.is_err() {
+                    return Err(End::Stopping);
+                }
+            }
+            () = wait(retry), if retrying => {}
+            () = keep_alive.due() => {}
+            () = signals.wanted() => return Err(End::TakenOver),
+            () = shutdown.requested() => return Err(End::Stopping),
+        }
+        Ok(())
+    }
+
+    /// Reads and writes what can be without waiting.
+    async fn io_now(&mut self, reading: bool) -> Result<(), End> {
+        let Self { client, stream, input, keep_alive, .. } = self;
+        let mut quiet = false;
+        let io = std::future::poll_fn(|cx| match poll_io(stream, client, input, reading, &mut quiet, cx) {
+            Poll::Ready(io) => Poll::Ready(Some(io)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(Io::Read) = io.await.transpose()? {
+            keep_alive.last_read = Instant::now();
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Handles the whole packets that have come.
+    async fn packets(&mut self) -> Result<(), End> {
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        // Out of the way of the client; what is left goes back.
+        let mut input = std::mem::take(&mut self.input);
+        let client = &mut self.client;
+        client.now_ms = now_ms();
+        let settings = Settings { version: client.version, packet_bytes_max: client.settings.packet_bytes_max };
+        let mut consumed = 0;
+        let result = loop {
+            let is_full = client.out.len() >= OUTPUT_BYTES_MAX || client.answers.len() >= ANSWERS_MAX;
+            if client.stalled.is_some() || is_full {
+                break Ok(());
+            }
+            match decode(&input[consumed..], settings) {
+                Ok(None) => break Ok(()),
+                Ok(Some((packet, bytes))) => {
+                    consumed += bytes;
+                    client.counted.packets_received += 1;
+                    match client.packet(packet).await {
+                        Ok(Next::Continue) => {}
+                        Ok(Next::Close) => break Err(End::Closed),
+                        Ok(Next::CloseWithWill) => break Err(End::ClosedWithWill),
+                        Err(failure) => break Err(End::Failed(failure)),
+                    }
+                }
+                Err(error) => break Err(End::Failed(error.into())),
+            }
+        };
+        self.read_bytes += consumed as u64;
+        self.client.counted.bytes_received += consumed as u64;
+        if consumed == input.len() {
+            input.clear();
+        } else {
+            input.advance(consumed);
+        }
+        self.input = input;
+        result
+    }
+
+    /// Whether the client is to be held back.
+    fn alarm(&mut self) -> bool {
+        if !self.client.publishes {
+            return false;
+        }
+        let alarms = *self.alarms.borrow_and_update();
+        alarms.any() || self.client.session.broker().memory_is_high()
+    }
+}
+
+/// Whether it is time, also where nobody has polled it.
+fn is_past(timer: &Pin<Box<Sleep>>) -> bool {
+    timer.deadline() <= Instant::now()
+}
+
+async fn wait(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes what waits, and reads what has come. Pending gives back the memory of a connection that has nothing to do.
+fn poll_io(
+    stream: &mut Box<dyn Stream>,
+    client: &mut Client,
+    input: &mut BytesMut,
+    reading: bool,
+    quiet: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Io>> {
+    let out = &mut client.out;
+    let waited = out.len();
+    if waited > 0 {
+        match out.poll_write(Pin::new(&mut **stream), cx) {
+            Poll::Ready(result) => {
+                result?;
+                if waited > OUTPUT_BYTES_HIGH {
+                    return Poll::Ready(Ok(Io::Written));
+                }
+            }
+            Poll::Pending if waited > OUTPUT_BYTES_HIGH && out.len() <= OUTPUT_BYTES_HIGH => {
+                return Poll::Ready(Ok(Io::Written));
+            }
+            Poll::Pending => {}
+        }
+    }
+    if reading {
+        match poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Io::Read)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {}
+        }
+    }
+    if *quiet {
+        *quiet = false;
+        client.shrink();
+        if input.is_empty() {
+            *input = BytesMut::new();
+        }
+    }
+    Poll::Pending
+}

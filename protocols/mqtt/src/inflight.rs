@@ -1,0 +1,142 @@
+//! What was sent to the client with QoS 1 or 2 and is not done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gantry_broker::{Delivery, Lease, Queue};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::subscriptions::TOKEN_OWN;
+
+/// Packet ids of the session's own queue are 1 to this; those of shared queues are above.
+const OWN_IDS: u64 = 32_767;
+
+/// Marks of a session for what its client has published with QoS 2: the packet id. For what it has been sent: this, and the
+/// packet id.
+pub(crate) const MARK_PUBREL: u64 = 0x1_0000;
+
+/// Something that was sent and is not done.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// PUBLISH; it waits for PUBACK, or PUBREC.
+    Publish(Published),
+    /// PUBREC has come, and PUBREL went out or is about to; it waits for PUBCOMP.
+    Released {
+        /// The session has a mark for it.
+        marked: bool,
+        /// It took part of what the client takes at the same time.
+        took_credit: bool,
+    },
+}
+
+/// A PUBLISH that waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) lease: Lease,
+    /// Its place in its queue.
+    pub(crate) seq: u64,
+    /// The own queue, and no shared one.
+    pub(crate) own: bool,
+    pub(crate) exactly_once: bool,
+}
+
+/// By packet id.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    sent: HashMap<u16, Sent>,
+    /// Deliveries whose packet id is in use, in order.
+    waiting: VecDeque<Delivery>,
+    /// Where the search for the next free id of a shared queue begins.
+    next_shared: u16,
+}
+
+impl InFlight {
+    /// The packet id for a delivery; none while it is in use. The same message of the own queue has the same id whenever it is
+    /// sent, also after a restart.
+    pub(crate) fn id_for(&mut self, delivery: &Delivery) -> Option<u16> {
+        if delivery.token == TOKEN_OWN {
+            let id = 1 + (delivery.seq % OWN_IDS) as u16;
+            return (!self.sent.contains_key(&id)).then_some(id);
+        }
+        let first = OWN_IDS as u16 + 1;
+        let start = self.next_shared.max(first);
+        let id = (start..=u16::MAX).chain(first..start).find(|id| !self.sent.contains_key(id))?;
+        self.next_shared = id.checked_add(1).unwrap_or(first);
+        Some(id)
+    }
+
+    /// Notes what was sent.
+    pub(crate) fn insert(&mut self, id: u16, sent: Sent) {
+        self.sent.insert(id, sent);
+    }
+
+    /// What was sent with this id.
+    pub(crate) fn get(&self, id: u16) -> Option<&Sent> {
+        self.sent.get(&id)
+    }
+
+    /// It is done, if it is what `done` says.
+    pub(crate) fn remove_if(&mut self, id: u16, done: impl FnOnce(&Sent) -> bool) -> Option<Sent> {
+        match self.sent.entry(id) {
+            Entry::Occupied(entry) if done(entry.get()) => Some(entry.remove()),
+            _ => None,
+        }
+    }
+
+    /// A delivery whose packet id is in use.
+    pub(crate) fn wait(&mut self, delivery: Delivery) {
+        self.waiting.push_back(delivery);
+    }
+
+    /// Whether something waits for its packet id.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// What waits, if its packet id is free by now.
+    pub(crate) fn next_waiting(&mut self) -> Option<(Delivery, u16)> {
+        let place = (0..self.waiting.len()).find_map(|place| {
+            let delivery = self.waiting.get(place)?;
+            let id = if delivery.token == TOKEN_OWN {
+                1 + (delivery.seq % OWN_IDS) as u16
+            } else {
+                return None;
+            };
+            (!self.sent.contains_key(&id)).then_some((place, id))
+        });
+        if let Some((place, id)) = place {
+            return Some((self.waiting.remove(place)?, id));
+        }
+        // Of shared queues any free one will do.
+        let place = self.waiting.iter().position(|delivery| delivery.token != TOKEN_OWN)?;
+        let delivery = self.waiting.remove(place)?;
+        match self.id_for(&delivery) {
+            Some(id) => Some((delivery, id)),
+            None => {
+                self.waiting.insert(place, delivery);
+                None
+            }
+        }
+    }
+
+    /// Everything: what was sent, and what was not.
+    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Published> + use<>, VecDeque<Delivery>) {
+        let sent = std::mem::take(&mut self.sent).into_values().filter_map(|sent| match sent {
+            Sent::Publish(published) => Some(published),
+            Sent::Released { .. } => None,
+        });
+        (sent, std::mem::take(&mut self.waiting))
+    }
+
+    /// Gives memory back; for when the connection is quiet.
+    pub(crate) fn shrink(&mut self) {
+        if self.sent.is_empty() && self.sent.capacity() > 0 {
+            self.sent = HashMap::new();
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
+            self.waiting = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The subscriptions of a session, and which of them a message came by: a queue knows what it is bound by, and not what of that
+//! a message matched.
+
+use gantry_broker::exchange::trie::{Syntax, Trie};
+use smallvec::SmallVec;
+
+use crate::codec::packet::{QoS, RetainHandling, SubscribeOptions};
+use crate::sessions::is_system;
+use crate::topics;
+
+/// The consumer of the session's own queue.
+pub(crate) const TOKEN_OWN: u64 = 0;
+
+/// The outlet of the queue that stores nothing.
+pub(crate) const TOKEN_DIRECT: u64 = 1;
+
+/// The first of the consumers of shared queues; none is given twice in a connection.
+pub(crate) const TOKEN_SHARED_FIRST: u64 = 2;
+
+/// So many filters are compared one by one; more have a trie.
+const FILTERS_FEW: usize = 8;
+
+/// One subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    /// The share name of a shared subscription.
+    pub(crate) group: Option<Box<str>>,
+    /// The filter, without `$share/group/`.
+    pub(crate) filter: Box<str>,
+    /// As they were granted.
+    pub(crate) options: SubscribeOptions,
+    /// 1 to 268,435,455.
+    pub(crate) id: Option<u32>,
+    /// The consumer that it has in this connection, of a shared one.
+    pub(crate) token: u64,
+}
+
+impl Subscription {
+    /// Whether messages wait for it in a queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        // The broker's numbers of then are of no use to who was away.
+        let is_kept = self.options.qos > QoS::AtMostOnce && !is_system(&self.filter);
+        self.group.is_some() || is_kept
+    }
+}
+
+/// What a message came by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Matched {
+    /// The highest that was granted among those that match; none where none does.
+    pub(crate) qos: Option<QoS>,
+    /// All of their identifiers.
+    pub(crate) ids: SmallVec<[u32; 1]>,
+    /// The retain flag is kept.
+    pub(crate) retain_as_published: bool,
+    /// Only subscriptions match that do not want what their client publishes itself.
+    pub(crate) own_only: bool,
+    /// One of those that match, whether it wants the message or not, has it come by the session's queue.
+    pub(crate) queued: bool,
+}
+
+impl Matched {
+    /// By one subscription.
+    pub(crate) fn by(subscription: &Subscription) -> Self {
+        let mut matched = Self::default();
+        matched.add(subscription);
+        matched
+    }
+
+    fn add(&mut self, subscription: &Subscription) {
+        let options = subscription.options;
+        self.qos = self.qos.max(Some(options.qos));
+        self.ids.extend(subscription.id);
+        self.retain_as_published |= options.retain_as_published;
+    }
+}
+
+/// The subscriptions of a session: one for each filter, and one for each filter of each group.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    list: Vec<Subscription>,
+    /// Places in the list by filter, of those that are not shared; made when it is asked for, and there are more than a few.
+    trie: Option<Box<Trie<u32>>>,
+    /// Rises with every change.
+    version: u64,
+}
+
+impl Subscriptions {
+    /// Rises with every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All of them, in no order.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Subscription> {
+        self.list.iter()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The subscription to this filter.
+    pub(crate) fn get(&self, group: Option<&str>, filter: &str) -> Option<&Subscription> {
+        self.place(group, filter).map(|place| &self.list[place])
+    }
+
+    /// The shared one that has this consumer.
+    pub(crate) fn shared(&self, token: u64) -> Option<&Subscription> {
+        self.list.iter().find(|subscription| subscription.group.is_some() && subscription.token == token)
+    }
+
+    /// Puts one in; the one before it to the same filter, whose place it takes.
+    pub(crate) fn insert(&mut self, subscription: Subscription) -> Option<Subscription> {
+        self.version += 1;
+        if let Some(place) = self.place(subscription.group.as_deref(), &subscription.filter) {
+            return Some(std::mem::replace(&mut self.list[place], subscription));
+        }
+        self.trie = None;
+        self.list.push(subscription);
+        None
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, group: Option<&str>, filter: &str) -> Option<Subscription> {
+        let place = self.place(group, filter)?;
+        self.version += 1;
+        self.trie = None;
+        Some(self.list.swap_remove(place))
+    }
+
+    /// Gives back what can be made again.
+    pub(crate) fn forget(&mut self) {
+        self.trie = None;
+    }
+
+    fn place(&self, group: Option<&str>, filter: &str) -> Option<usize> {
+        self.list.iter().position(|other| *other.filter == *filter && other.group.as_deref() == group)
+    }
+
+    /// What a message on this topic came by, the shared ones left out. `own`: the session's client has published it.
+    pub(crate) fn matched(&mut self, topic: &str, own: bool) -> Matched {
+        let mut matched = Matched::default();
+        let mut left_out = false;
+        let mut queued = false;
+        let mut add = |subscription: &Subscription| {
+            queued |= subscription.is_queued();
+            if own && subscription.options.no_local {
+                left_out = true;
+            } else {
+                matched.add(subscription);
+            }
+        };
+        if self.list.len() <= FILTERS_FEW {
+            let plain = self.list.iter().filter(|subscription| subscription.group.is_none());
+            plain.filter(|subscription| topics::matches(&subscription.filter, topic)).for_each(add);
+        } else {
+            let trie = self.trie.get_or_insert_with(|| Box::new(trie_of(&self.list)));
+            let is_special = topic.starts_with('$');
+            trie.matches(topic.as_bytes(), |place| {
+                let Some(subscription) = self.list.get(*place as usize) else { return };
+                // 4.7.2-1
+                if !(is_special && subscription.filter.starts_with(['+', '#'])) {
+                    add(subscription);
+                }
+            });
+            // The trie visits in no order, and clients like to compare.
+            matched.ids.sort_unstable();
+        }
+        matched.own_only = matched.qos.is_none() && left_out;
+        matched.queued = queued;
+        matched
+    }
+}
+
+fn trie_of(list: &[Subscription]) -> Trie<u32> {
+    let mut trie = Trie::new(Syntax::SLASHES);
+    for (place, subscription) in list.iter().enumerate() {
+        if subscription.group.is_none() {
+            trie.get_or_insert_with(subscription.filter.as_bytes(), || place as u32);
+        }
+    }
+    trie
+}
+
+/// Whether retained messages are sent to a subscription.
+pub(crate) fn wants_retained(options: SubscribeOptions, is_new: bool) -> bool {
+    match options.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => is_new,
+        RetainHandling::DoNotSend => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription(filter: &str, qos: QoS, id: u32) -> Subscription {
+        let options = SubscribeOptions { qos, ..SubscribeOptions::default() };
+        Subscription { group: None, filter: filter.into(), options, id: Some(id), token: 0 }
+    }
+
+    // [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4]
+    #[test]
+    fn overlapping_subscriptions_give_the_highest_qos_and_all_identifiers_however_many_there_are() {
+        let mut subscriptions = Subscriptions::default();
+        for round in 0..2 {
+            subscriptions.insert(subscription("a/#", QoS::AtMostOnce, 1));
+            subscriptions.insert(subscription("a/+", QoS::ExactlyOnce, 2));
+            subscriptions.insert(subscription("#", QoS::AtLeastOnce, 3));
+            subscriptions.insert(subscription("b", QoS::AtLeastOnce, 4));
+            subscriptions.insert(Subscription { group: Some("g".into()), ..subscription("a/b", QoS::ExactlyOnce, 5) });
+            let matched = subscriptions.matched("a/b", false);
+            assert_eq!(matched.qos, Some(QoS::ExactlyOnce), "{round}");
+            assert_eq!(&matched.ids[..], [1, 2, 3], "{round}");
+            assert_eq!(subscriptions.matched("$a/b", false), Matched::default());
+            for more in 0..20 {
+                subscriptions.insert(subscription(&format!("more/{more}"), QoS::AtMostOnce, 100 + more));
+            }
+        }
+        assert_eq!(subscriptions.len(), 25);
+        assert_eq!(subscriptions.remove(None, "a/+").map(|gone| gone.id), Some(Some(2)));
+        assert_eq!(&subscriptions.matched("a/b", false).ids[..], [1, 3]);
+        assert!(subscriptions.get(Some("g"), "a/b").is_some() && subscriptions.get(None, "a/b").is_none());
+    }
+
+    // [MQTT-3.8.3-3]
+    #[test]
+    fn what_the_client_published_comes_by_those_that_want_it() {
+        let mut subscriptions = Subscriptions::default();
+        let mut local = subscription("a", QoS::AtLeastOnce, 1);
+        local.options.no_local = true;
+        subscriptions.insert(local);
+        assert!(subscriptions.matched("a", true).own_only);
+        assert!(!subscriptions.matched("a", false).own_only);
+        subscriptions.insert(subscription("+", QoS::AtMostOnce, 2));
+        let matched = subscriptions.matched("a", true);
+        assert_eq!((matched.qos, &matched.ids[..], matched.own_only), (Some(QoS::AtMostOnce), &[2][..], false));
+    }
+}

@@ -210,7 +210,8 @@ impl Client {
             by_shared = shared.map(Matched::by).unwrap_or_default();
             &by_shared
         };
-        let goes = !matched.own_only && (matched.qos.is_some() || !last.topic.starts_with('$'));
+        // What a binding matches and a filter does not (4.7.2-1) may have another way to get here.
+        let goes = !matched.own_only && (matched.queued || !last.topic.starts_with('$'));
         let qos = outgoing.qos.min(matched.qos.unwrap_or(QoS::ExactlyOnce));
         let packet_id = match packet_id {
             _ if !goes || qos == QoS::AtMostOnce => Some(0),

@@ -55,7 +55,8 @@ pub(crate) struct Matched {
     pub(crate) retain_as_published: bool,
     /// Only subscriptions match that do not want what their client publishes itself.
     pub(crate) own_only: bool,
-    /// One of those that match, whether it wants the message or not, has it come by the session's queue.
+    /// One of those that match, whether it wants the message or not, has it come by the session's queue, or by the shared one
+    /// that this is about.
     pub(crate) queued: bool,
 }
 
@@ -64,6 +65,8 @@ impl Matched {
     pub(crate) fn by(subscription: &Subscription) -> Self {
         let mut matched = Self::default();
         matched.add(subscription);
+        // A queue knows nothing of topics that no wildcard at the beginning matches; see `Subscriptions::matched`.
+        matched.queued = !subscription.filter.starts_with(['+', '#']);
         matched
     }
 

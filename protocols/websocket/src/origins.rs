@@ -126,10 +126,14 @@ mod tests {
     #[test]
     fn a_list_names_schemes_hosts_and_ports() {
         let origins = Origins::parse("https://app.example.com, http://localhost:3000,https://b.example:443/").unwrap();
-        for origin in ["https://app.example.com", "https://APP.example.com:443", "http://localhost:3000", "https://b.example"] {
+        for origin in
+            ["https://app.example.com", "https://APP.example.com:443", "http://localhost:3000", "https://b.example"]
+        {
             assert!(origins.allow(origin, "broker"), "{origin}");
         }
-        for origin in ["http://app.example.com", "https://app.example.com:8443", "http://localhost", "http://broker", "null"] {
+        for origin in
+            ["http://app.example.com", "https://app.example.com:8443", "http://localhost", "http://broker", "null"]
+        {
             assert!(!origins.allow(origin, "broker"), "{origin}");
         }
         assert!(Origins::parse("null").unwrap().allow("null", "broker"));

@@ -109,9 +109,7 @@ fn basic(authorization: &str) -> Result<Option<Credentials>, Malformed> {
     }
     let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded.as_deref().and_then(|login| login.split_once(':')) {
-        Some((user, password)) => {
-            Ok(Some(Credentials { user: user.to_owned(), password: password.to_owned() }))
-        }
+        Some((user, password)) => Ok(Some(Credentials { user: user.to_owned(), password: password.to_owned() })),
         None => Err(Malformed::Syntax("the Authorization header is no user and password")),
     }
 }

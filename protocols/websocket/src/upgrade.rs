@@ -127,7 +127,10 @@ fn subprotocol<'r>(rules: &Rules<'_>, request: &'r Request) -> Result<Option<(us
     let found = request.subprotocols.iter().find_map(|name| Some((place(name)?, name.as_str())));
     if found.is_none() && (rules.needs_subprotocol || !request.subprotocols.is_empty()) {
         let served = rules.subprotocols.join(", ");
-        return Err(Refusal::new("400 Bad Request", format!("the subprotocols (Sec-WebSocket-Protocol) here are {served}")));
+        return Err(Refusal::new(
+            "400 Bad Request",
+            format!("the subprotocols (Sec-WebSocket-Protocol) here are {served}"),
+        ));
     }
     Ok(found)
 }

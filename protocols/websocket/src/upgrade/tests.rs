@@ -7,8 +7,7 @@ const PATHS: &str = "/ws";
 fn answer_of(head: &str, origins: &str, needs_subprotocol: bool) -> Result<Upgrade, Refusal> {
     let paths = [PATHS.to_owned(), "/mqtt".to_owned()];
     let origins = Origins::parse(origins).unwrap();
-    let rules =
-        Rules { paths: &paths, origins: &origins, subprotocols: &["mqtt", "mqttv3.1"], needs_subprotocol };
+    let rules = Rules { paths: &paths, origins: &origins, subprotocols: &["mqtt", "mqttv3.1"], needs_subprotocol };
     judge(&rules, &Request::parse(head.as_bytes())?)
 }
 
@@ -123,7 +122,9 @@ fn a_version_that_is_not_known_is_told_the_one_that_is() {
 fn a_plain_request_is_told_what_is_here() {
     let refusal = answer_of("GET /ws HTTP/1.1\r\nHost: broker\r\n\r\n", "", false).unwrap_err();
     let answer = refusal.answer();
-    assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"));
+    assert!(
+        answer.starts_with("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n")
+    );
     assert!(answer.ends_with("(ws://, path /ws or /mqtt, subprotocol mqtt or mqttv3.1).\n"), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");

@@ -82,15 +82,8 @@ impl Server {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 1883));
         let shutdown = self.shutdown.clone();
-        let connection = Connection {
-            stream: Box::new(far),
-            peer,
-            local,
-            tls: None,
-            credentials: None,
-            relayed: false,
-            shutdown,
-        };
+        let connection =
+            Connection { stream: Box::new(far), peer, local, tls: None, credentials: None, relayed: false, shutdown };
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         Client { stream: near, input: BytesMut::new(), version: Version::V5, serving }
@@ -304,8 +297,7 @@ impl Client {
         id: Option<u32>,
     ) -> Vec<Reason> {
         let filters = filters.iter().map(|(filter, options)| (Filter::new(filter), *options)).collect();
-        let subscribe =
-            Subscribe { packet_id: 7, subscription_id: id, user_properties: Default::default(), filters };
+        let subscribe = Subscribe { packet_id: 7, subscription_id: id, user_properties: Default::default(), filters };
         self.send(&Packet::Subscribe(subscribe)).await;
         let received = self.next().await;
         match received.packet() {

@@ -72,7 +72,9 @@ async fn an_unknown_version_is_refused_in_words_that_its_client_may_know() {
     client.write(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 6, 2, 0, 0, 0, 0, 0]).await;
     let answer = client.read().await;
     if let Some(answer) = answer {
-        assert!(matches!(answer.packet(), Packet::ConnAck(refused) if refused.reason == Reason::UNSUPPORTED_PROTOCOL_VERSION));
+        assert!(
+            matches!(answer.packet(), Packet::ConnAck(refused) if refused.reason == Reason::UNSUPPORTED_PROTOCOL_VERSION)
+        );
     }
     assert_eq!(client.closed().await, None);
 }

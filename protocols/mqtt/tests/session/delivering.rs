@@ -62,7 +62,10 @@ async fn what_was_not_acknowledged_comes_again_with_its_packet_id_and_dup_also_a
     let server = server.crash();
     let mut client = server.lasting("c").await;
     let received = client.next().await;
-    assert_eq!((received.publish().packet_id, received.publish().payload, received.publish().dup), (ids[2], &b"3"[..], true));
+    assert_eq!(
+        (received.publish().packet_id, received.publish().payload, received.publish().dup),
+        (ids[2], &b"3"[..], true)
+    );
     client.ack(Packet::PubAck, ids[2]).await;
     assert!(client.settle().await.is_empty());
     client.vanish().await;
@@ -196,7 +199,8 @@ async fn a_message_expires_and_says_how_long_it_has_yet() {
     server.lasting("c").await.subscribe("a", QOS_1).await;
     let mut publisher = server.client("p").await;
     for (payload, seconds) in [(&b"short"[..], 1), (b"long", 100)] {
-        let publish = Publish { message_expiry_s: Some(seconds), qos: QOS_1, packet_id: 1, ..Publish::new("a", payload) };
+        let publish =
+            Publish { message_expiry_s: Some(seconds), qos: QOS_1, packet_id: 1, ..Publish::new("a", payload) };
         publisher.send(&Packet::Publish(publish)).await;
         publisher.settle().await;
     }
@@ -219,7 +223,8 @@ async fn long_topics_get_aliases_as_far_as_the_client_takes_some() {
     client.subscribe("#", QOS_0).await;
     let mut publisher = server.client("p").await;
     let (long, other) = ("a/topic/that/is/long", "another/topic/that/is/long");
-    for (topic, expected, alias) in [(long, long, Some(1)), (other, other, None), (long, "", Some(1)), ("a", "a", None)] {
+    for (topic, expected, alias) in [(long, long, Some(1)), (other, other, None), (long, "", Some(1)), ("a", "a", None)]
+    {
         publish(&mut publisher, topic, &[b"x"], QOS_0).await;
         let received = client.next().await;
         let publish = received.publish();
@@ -339,6 +344,9 @@ async fn messages_reach_queues_of_others_by_their_keys() {
     let (delivery, _) = vhost.queue("q", 0).expect("is there").fetch(0, false).expect("a message");
     let gantry_broker::Content::Loaded(message) = delivery.content else { panic!("is in memory") };
     assert_eq!(&message.address().routing_key[..], b"a.b.c");
-    assert_eq!(message.properties().headers.as_ref().and_then(|h| h.get("x-mqtt-publish-qos")).and_then(|v| v.as_integer()), Some(1));
+    assert_eq!(
+        message.properties().headers.as_ref().and_then(|h| h.get("x-mqtt-publish-qos")).and_then(|v| v.as_integer()),
+        Some(1)
+    );
     assert_eq!(client.version, Version::V5);
 }

@@ -165,9 +165,8 @@ async fn aliases_stand_for_topics_in_one_connection() {
     let mut watcher = server.client("watcher").await;
     watcher.subscribe("#", QOS_0).await;
     let mut client = server.client("c").await;
-    let by = |topic, alias| {
-        Packet::Publish(Publish { topic_alias: NonZeroU16::new(alias), ..Publish::new(topic, b"x") })
-    };
+    let by =
+        |topic, alias| Packet::Publish(Publish { topic_alias: NonZeroU16::new(alias), ..Publish::new(topic, b"x") });
     for (topic, alias, expected) in
         [("first", 1, "first"), ("", 1, "first"), ("last", 16, "last"), ("second", 1, "second"), ("", 1, "second")]
     {

@@ -104,7 +104,9 @@ async fn the_retain_flag_is_kept_for_those_who_ask_for_it() {
         kept.subscribe_with(&[("a", SubscribeOptions { retain_as_published: true, ..options(qos) })], None).await;
         plain.settle().await;
         kept.settle().await;
-        publisher.send(&Packet::Publish(Publish { retain: true, qos, packet_id: qos as u16, ..Publish::new("a", b"r") })).await;
+        publisher
+            .send(&Packet::Publish(Publish { retain: true, qos, packet_id: qos as u16, ..Publish::new("a", b"r") }))
+            .await;
         assert!(!plain.next().await.publish().retain);
         assert!(kept.next().await.publish().retain);
         publisher.settle().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gantry_broker::protocol::{Connection, Protocol};
 use gantry_broker::{Broker, BrokerOptions, Found};
+use gantry_mqtt::Mqtt;
 use gantry_storage::{Faults, MemoryJournal, MemoryTable};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
@@ -29,7 +30,8 @@ impl Echo {
 pub(crate) fn parts(limits: Limits) -> Parts {
     let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
     let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
-    Parts { limits, broker, amqp091_stats: Arc::default() }
+    let mqtt = Mqtt::new(Arc::clone(&broker), gantry_mqtt::Settings::default(), Arc::default()).unwrap();
+    Parts { limits, broker, amqp091_stats: Arc::default(), mqtt: Arc::new(mqtt) }
 }
 
 #[async_trait]

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gantry_broker::Totals;
 use gantry_storage::Usage;
+use gantry_websocket::Stats as WebSocketStats;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -94,6 +95,7 @@ pub(crate) struct Metrics(Arc<Measured>);
 struct Measured {
     started: Started,
     connections: Connections,
+    websocket: Arc<WebSocketStats>,
     /// There is none until the broker has recovered.
     broker: RwLock<Option<Source>>,
     delivered: Mutex<Rising>,
@@ -119,10 +121,11 @@ impl Rising {
 
 impl Metrics {
     /// Measures the process and these connections.
-    pub(crate) fn new(started: Started, connections: Connections) -> Self {
+    pub(crate) fn new(started: Started, connections: Connections, websocket: Arc<WebSocketStats>) -> Self {
         Self(Arc::new(Measured {
             started,
             connections,
+            websocket,
             broker: RwLock::new(None),
             delivered: Mutex::default(),
             acknowledged: Mutex::default(),
@@ -153,9 +156,10 @@ impl fmt::Debug for Metrics {
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut encode = Encode(encoder);
-        let Measured { started, connections, broker, delivered, acknowledged } = &*self.0;
+        let Measured { started, connections, websocket, broker, delivered, acknowledged } = &*self.0;
         encode.process(*started)?;
         encode.connections(connections)?;
+        encode.websocket(websocket)?;
         let snapshot = broker.read().as_ref().map(|source| source());
         match snapshot {
             None => Ok(()),
@@ -208,6 +212,14 @@ impl Encode<'_> {
         self.counter("rabbitmq_connections_opened", "Client connections since the start", opened)?;
         self.counter("rabbitmq_connections_closed", "Client connections that have ended", opened.saturating_sub(open))?;
         self.counter("gantry_connections_refused", "Client connections over the limit", connections.refused())
+    }
+
+    fn websocket(&mut self, stats: &WebSocketStats) -> fmt::Result {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [upgraded, refused, failed] = [&stats.upgraded, &stats.refused, &stats.failed].map(load);
+        self.counter("gantry_websocket_upgrades", "WebSocket requests that became connections", upgraded)?;
+        self.counter("gantry_websocket_upgrades_refused", "WebSocket requests that were refused", refused)?;
+        self.counter("gantry_websocket_failures", "WebSocket connections closed for a client's error", failed)
     }
 
     fn broker(&mut self, now: &Snapshot) -> fmt::Result {

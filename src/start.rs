@@ -21,6 +21,7 @@ use crate::metrics::{self, Metrics};
 use crate::process::{self, Started};
 use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources};
 use crate::tls::{Tls, TlsError};
+use crate::web;
 
 /// How long connections that are cut have to be gone: they only need to be dropped.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -154,7 +155,8 @@ pub(crate) async fn start_with(
     let (stop, shutdown) = ShutdownTrigger::new();
     let (cut, cut_handle) = ShutdownTrigger::new();
     let (health, api) = (Health::default(), Api::default());
-    let metrics = Metrics::new(started, connections.clone());
+    let web_stats = Arc::new(gantry_websocket::Stats::default());
+    let metrics = Metrics::new(started, connections.clone(), Arc::clone(&web_stats));
     let mut serving = Serving { addresses: Vec::new(), tls, shutdown, cut: cut_handle };
 
     // Who asks how far the start is gets an answer while the broker recovers.
@@ -167,13 +169,15 @@ pub(crate) async fn start_with(
     }
 
     let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
+    let (websocket, limits) = (config.websocket.clone(), config.limits);
     let opened = tokio::task::spawn_blocking(move || open(&config)).await;
     let Opened { parts, source, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
     metrics.set_broker(source);
     api.set_broker(Arc::clone(&parts.broker));
 
-    let protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();
+    let mut protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();
+    protocols.extend(web::served(&protocols, &websocket, &limits, &web_stats));
     for listener in bound {
         let name = listener.config().plain_name;
         if let Some((_, protocol)) = protocols.iter().find(|(served, _)| *served == name) {
@@ -198,7 +202,8 @@ fn bind(config: &Config, protocols: &[Entry]) -> Result<AllBound, StartError> {
     for listener in &config.listeners {
         let Some(address) = listener.address else { continue };
         let is_http = matches!(listener.plain_name, MANAGEMENT | METRICS);
-        if !is_http && !protocols.iter().any(|(name, _)| *name == listener.plain_name) {
+        let is_built = |protocol: &str| protocols.iter().any(|(name, _)| *name == protocol);
+        if !is_http && !is_built(listener.plain_name) && !web::is_served(listener.plain_name, is_built) {
             tracing::info!("{}: not built yet, not bound", listener.name);
             continue;
         }

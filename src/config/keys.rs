@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
+use gantry_websocket::Origins;
 
 use super::value::Given;
 use super::{Config, ListenerConfig, LogFormat, LoginFrom, Secret};
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     Bytes(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
     Login(&'static [(&'static str, LoginFrom)]),
     Format(&'static [(&'static str, LogFormat)]),
+    UrlPaths(fn(&mut Config) -> &mut Vec<String>),
+    Origins(fn(&mut Config) -> &mut Origins),
     Listener(&'static str, &'static str, bool),
 }
 
@@ -49,6 +52,8 @@ impl Key {
             Kind::Bytes(range, place) => *place(config) = given.bytes(range)?,
             Kind::Login(choices) => config.tls.login_from = given.choice(choices)?,
             Kind::Format(choices) => config.log.format = given.choice(choices)?,
+            Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
+            Kind::Origins(place) => *place(config) = given.origins()?,
             Kind::Listener(name, plain_name, tls) => {
                 let address = given.address()?;
                 match config.listeners.iter_mut().find(|listener| listener.name == *name) {
@@ -161,6 +166,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(tls_keys());
     keys.extend(storage_keys());
     keys.extend(user_keys());
+    keys.extend(websocket_keys());
     keys.extend(limit_keys());
     keys.extend(mqtt_keys());
     keys.extend(log_keys());
@@ -276,6 +282,23 @@ fn user_keys() -> [Key; 4] {
                 let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
                 config.users.loopback_users = names.map(str::to_owned).collect();
             }),
+        ),
+    ]
+}
+
+fn websocket_keys() -> [Key; 2] {
+    [
+        key(
+            "websocket.paths",
+            "/ws",
+            "where WebSocket is, with commas between paths",
+            Kind::UrlPaths(|config| &mut config.websocket.paths),
+        ),
+        key(
+            "websocket.origins",
+            "same-host",
+            "web pages that may connect: same-host, https://app.example.com, *; with commas between them",
+            Kind::Origins(|config| &mut config.websocket.origins),
         ),
     ]
 }

@@ -15,6 +15,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gantry_websocket::Origins;
+
 use self::keys::{Key, keys};
 use self::value::Given;
 
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) storage: StorageConfig,
     /// Who there is on a new data folder.
     pub(crate) users: UsersConfig,
+    /// WebSocket listeners.
+    pub(crate) websocket: WebSocketConfig,
     /// Bounds.
     pub(crate) limits: Limits,
     /// MQTT.
@@ -105,6 +109,15 @@ pub(crate) struct UsersConfig {
     pub(crate) default_vhost: String,
     /// Users who may come from this machine only.
     pub(crate) loopback_users: Vec<String>,
+}
+
+/// The `[websocket]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WebSocketConfig {
+    /// Where WebSocket is; other paths are not found.
+    pub(crate) paths: Vec<String>,
+    /// Which web pages may connect.
+    pub(crate) origins: Origins,
 }
 
 /// Something that is not shown.

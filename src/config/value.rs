@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use gantry_websocket::Origins;
+
 /// What was written.
 #[derive(Clone, Copy)]
 pub(super) enum Given<'a> {
@@ -31,6 +33,26 @@ impl<'a> Given<'a> {
 
     pub(super) fn string(self) -> Result<String, String> {
         self.text().map(str::to_owned).ok_or_else(|| format!("is text in quotes, not {}", self.shown()))
+    }
+
+    /// A list with commas of what `read` takes; `wanted` says what that is.
+    pub(super) fn list<T>(self, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+        self.text().and_then(read).ok_or_else(|| format!("is {wanted}, not {}", self.shown()))
+    }
+
+    /// Paths of URLs, with commas between them.
+    pub(super) fn url_paths(self) -> Result<Vec<String>, String> {
+        self.list("a path that begins with /, or some with commas between them", |text| {
+            let paths: Vec<_> = text.split(',').map(str::trim).filter(|path| !path.is_empty()).collect();
+            let are_paths = !paths.is_empty() && paths.iter().all(|path| path.starts_with('/'));
+            are_paths.then(|| paths.into_iter().map(str::to_owned).collect())
+        })
+    }
+
+    /// Web pages that may connect.
+    pub(super) fn origins(self) -> Result<Origins, String> {
+        let wanted = "same-host, origins such as https://app.example.com with commas between them, or *";
+        self.list(wanted, |text| Origins::parse(text).ok())
     }
 
     /// A path; the empty one is none.

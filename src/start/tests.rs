@@ -58,6 +58,36 @@ async fn what_has_a_protocol_is_bound_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_protocol_that_is_there_rides_on_websocket() {
+    let running = start_with(free_ports("[listeners]\nws = '127.0.0.1:0'"), ECHO, |config| Ok(opened(config)));
+    let running = running.await.unwrap();
+    let ws = address(&running, "ws");
+    assert!(get(ws, "/ws").await.starts_with("HTTP/1.1 426 "));
+    let mut stream = TcpStream::connect(ws).await.unwrap();
+    let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Protocol: amqp\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // A message that is masked with zeros.
+    stream.write_all(b"\x82\x86\0\0\0\0hello\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\x82\x06hello\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    let scraped = get(address(&running, "metrics"), "/metrics").await;
+    for line in ["gantry_websocket_upgrades_total 1", "gantry_websocket_upgrades_refused_total 1"] {
+        assert!(scraped.lines().any(|found| found == line), "{line} in {scraped}");
+    }
+    let stopping = tokio::spawn(running.stop());
+    let mut last = [0; 10];
+    stream.read_exact(&mut last).await.unwrap();
+    assert_eq!(&last, b"\x82\x04bye\n\x88\x02\x03\xe9");
+    stream.write_all(b"\x88\x80\0\0\0\0").await.unwrap();
+    stopping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn it_is_ready_once_the_broker_has_recovered_and_alive_before() {
     let (recovered, wait) = mpsc::channel();
     // Port 0 will not do: the port must be known before the start is over. Nobody else takes ports of this address.

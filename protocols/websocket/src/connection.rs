@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use gantry_broker::protocol::{Connection, Stream, poll_read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::codec::End;
 use crate::limits::{CLOSE_BYTES_MAX, CLOSE_TIMEOUT, HEAD_BYTES_MAX, MESSAGE_HEAD_BYTES};
@@ -23,7 +22,7 @@ const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 /// Serves a client until it is gone.
 pub(crate) async fn serve(websocket: &WebSocket, connection: Connection) {
-    let (peer, shutdown) = (connection.peer, connection.shutdown.clone());
+    let peer = connection.peer;
     // Boxed: while the protocol within is at work, nothing of it is left.
     let Some(opened) = Box::pin(open(websocket, connection)).await else { return };
     let (lent, returned) = Lent::new(opened.io);
@@ -35,7 +34,7 @@ pub(crate) async fn serve(websocket: &WebSocket, connection: Connection) {
         Stats::count(&websocket.stats.failed);
         tracing::info!(%peer, %violation, "WebSocket connection closed for an error");
     }
-    io.close(if shutdown.is_requested() { CloseCode::Away } else { CloseCode::Normal });
+    io.close();
     // Whether the client answers or not, it is gone afterwards.
     let _ = timeout(CLOSE_TIMEOUT, Box::pin(take_leave(io))).await;
 }
@@ -98,7 +97,7 @@ async fn open(websocket: &WebSocket, mut connection: Connection) -> Option<Opene
     tracing::debug!(%peer, subprotocol = name, relayed = upgrade.relayed, "WebSocket connection");
     let message_bytes_max = settings.message_bytes_max.saturating_add(MESSAGE_HEAD_BYTES);
     let below = std::mem::replace(&mut connection.stream, Box::new(tokio::io::empty()));
-    let io = Box::new(WebSocketIo::new(below, early, *messages, message_bytes_max));
+    let io = Box::new(WebSocketIo::new(below, early, *messages, message_bytes_max, shutdown));
     connection.credentials = credentials;
     connection.relayed |= upgrade.relayed;
     Some(Opened { connection, io, subprotocol })
@@ -147,9 +146,11 @@ async fn take_leave(mut io: Box<WebSocketIo>) -> io::Result<()> {
         let mut left_bytes = CLOSE_BYTES_MAX;
         poll_fn(|cx| io.poll_discard(cx, &mut left_bytes)).await?;
     }
+    let has_closed = matches!(io.end(), Some(End::Closed(_)));
     let mut below = io.stream();
     below.shutdown().await?;
-    discard(&mut *below).await
+    // Nothing comes behind the client's close frame.
+    if has_closed { Ok(()) } else { discard(&mut *below).await }
 }
 
 /// Throws away what still comes: closing with something unread would have the system throw away what we have said.

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use gantry_broker::protocol::Stream;
+use gantry_broker::protocol::{Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -47,6 +47,8 @@ pub(crate) struct WebSocketIo {
     early: BytesMut,
     incoming: Incoming,
     messages: Messages,
+    /// Whether that is why we close.
+    shutdown: Shutdown,
     /// The head of the message that is being written, and what is missing of its payload.
     head: DataHead,
     payload_left: usize,
@@ -58,13 +60,20 @@ pub(crate) struct WebSocketIo {
 }
 
 impl WebSocketIo {
-    pub(crate) fn new(stream: Box<dyn Stream>, early: BytesMut, messages: Messages, message_bytes_max: u64) -> Self {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        early: BytesMut,
+        messages: Messages,
+        message_bytes_max: u64,
+        shutdown: Shutdown,
+    ) -> Self {
         let limits = IncomingLimits { message_bytes_max, takes_text: messages == Messages::Text };
         Self {
             stream,
             early,
             incoming: Incoming::new(limits),
             messages,
+            shutdown,
             head: DataHead::default(),
             payload_left: 0,
             control: ControlFrame::EMPTY,
@@ -88,9 +97,10 @@ impl WebSocketIo {
         Pin::new(&mut *self.stream)
     }
 
-    /// Tells the client that we close. The first code counts.
-    pub(crate) fn close(&mut self, code: CloseCode) {
+    /// Tells the client that we close, unless it has been told.
+    pub(crate) fn close(&mut self) {
         if self.closing == Closing::No {
+            let code = if self.shutdown.is_requested() { CloseCode::Away } else { CloseCode::Normal };
             self.closing = Closing::Due(Some(code.into()));
         }
     }
@@ -343,7 +353,10 @@ impl AsyncWrite for Lent {
     /// Says that we close. The client's answer is the end of what can be read.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.io()?;
-        io.close(CloseCode::Normal);
+        io.close();
         io.poll_flush(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

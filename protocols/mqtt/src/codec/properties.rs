@@ -310,7 +310,7 @@ pub fn put(property: &Property<'_>, out: &mut impl Output) {
         Property::ReceiveMax(max) => put_u16(id::RECEIVE_MAX, max.get(), out),
         Property::TopicAliasMax(max) => put_u16(id::TOPIC_ALIAS_MAX, max, out),
         Property::TopicAlias(alias) => put_u16(id::TOPIC_ALIAS, alias.get(), out),
-        // 2 is the default and must not be sent [MQTT-3.2.2-10 and 2.2.3.4].
+        // 2 is what its absence says, and must not be sent (3.2.2.3.4).
         Property::QosMax(QoS::ExactlyOnce) => {}
         Property::QosMax(qos) => out.put(&[id::QOS_MAX, qos as u8]),
         Property::RetainAvailable(yes) => put_flag(id::RETAIN_AVAILABLE, yes, out),

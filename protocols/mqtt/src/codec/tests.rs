@@ -1,5 +1,6 @@
 //! What the codec does with packets of its own making, with illegal ones and with those of others.
 
+mod golden;
 mod illegal;
 mod lenient;
 mod oracle;

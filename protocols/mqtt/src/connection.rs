@@ -31,8 +31,9 @@ const READ_BYTES_MAX: usize = 128 * 1024;
 /// and a shortage of memory that is over before the alarm was raised.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(100);
 
-/// Bytes read and written before other connections have their turn.
-const BURST_BYTES: u64 = 512 * 1024;
+/// Bytes read and written before other connections have their turn. What is published with QoS 0 is not held back for a subscriber
+/// that would take it, had it its turn: so this is much less than an inbox holds.
+const BURST_BYTES: u64 = 128 * 1024;
 
 /// Why a connection ends.
 #[derive(Debug)]

@@ -54,8 +54,9 @@ pub(crate) const LOGIN_BYTES_MAX: u32 = 64 * 1024;
 /// Longest client id, in bytes: the name of the session's queue has no more than a short string of AMQP holds.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 255 - "mqtt-qos0-subscription-".len();
 
-/// Bytes that wait in a connection's inbox before its consumers are left out, and QoS 0 messages are dropped.
-pub(crate) const INBOX_BYTES_MAX: usize = 1 << 20;
+/// Bytes that wait in a connection's inbox before its consumers are left out, and QoS 0 messages are dropped. Several times what
+/// a publisher brings before others have their turn.
+pub(crate) const INBOX_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes waiting to be written above which no further deliveries are encoded.
 pub(crate) const OUTPUT_BYTES_HIGH: usize = 512 << 10;

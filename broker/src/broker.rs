@@ -445,6 +445,12 @@ impl Broker {
         load::load(&self.shared, items).await
     }
 
+    /// Everything so far: once [`Broker::durable`] has reached this, whatever has happened before the call is on stable storage
+    /// as far as it is stored at all.
+    pub fn appended(&self) -> Ticket {
+        self.shared.journal.appended()
+    }
+
     /// Everything up to this ticket is on stable storage.
     pub fn durable(&self) -> Ticket {
         self.shared.journal.durable()

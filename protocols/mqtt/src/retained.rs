@@ -77,11 +77,11 @@ impl Client {
         }
         let queue = held.queue().cloned();
         let is_full = queue.as_ref().is_some_and(|queue| queue.status().ready >= QUEUED_MAX);
-        held.retained.is_held_back = is_full;
-        if is_full {
-            return;
-        }
-        let Some(mut job) = held.retained.jobs.pop_front() else { return };
+        // What does not go through the queue need not wait for it.
+        let may_go = |job: &Job| !is_full || job.subscription.options.qos == QoS::AtMostOnce;
+        let next = held.retained.jobs.iter().position(may_go);
+        held.retained.is_held_back = next.is_none();
+        let Some(mut job) = next.and_then(|next| held.retained.jobs.remove(next)) else { return };
         let snapshot = held.system_retained(&job.subscription.filter);
         let is_system = snapshot.is_some();
         self.now_ms = now_ms();

@@ -120,7 +120,10 @@ impl Subscriptions {
         if let Some(place) = self.place(subscription.group.as_deref(), &subscription.filter) {
             return Some(std::mem::replace(&mut self.list[place], subscription));
         }
-        self.trie = None;
+        if let (Some(trie), None) = (&mut self.trie, &subscription.group) {
+            let place = self.list.len() as u32;
+            *trie.get_or_insert_with(subscription.filter.as_bytes(), || place) = place;
+        }
         self.list.push(subscription);
         None
     }
@@ -129,8 +132,19 @@ impl Subscriptions {
     pub(crate) fn remove(&mut self, group: Option<&str>, filter: &str) -> Option<Subscription> {
         let place = self.place(group, filter)?;
         self.version += 1;
-        self.trie = None;
-        Some(self.list.swap_remove(place))
+        let removed = self.list.swap_remove(place);
+        if let Some(trie) = &mut self.trie {
+            if removed.group.is_none() {
+                trie.remove(removed.filter.as_bytes());
+            }
+            // The last one has come to its place.
+            if let Some(moved) = self.list.get(place).filter(|moved| moved.group.is_none())
+                && let Some(moved_to) = trie.get_mut(moved.filter.as_bytes())
+            {
+                *moved_to = place as u32;
+            }
+        }
+        Some(removed)
     }
 
     /// Gives back what can be made again.
@@ -241,5 +255,48 @@ mod tests {
         subscriptions.insert(subscription("+", QoS::AtMostOnce, 2));
         let matched = subscriptions.matched("a", true);
         assert_eq!((matched.qos, &matched.ids[..], matched.own_only), (Some(QoS::AtMostOnce), &[2][..], false));
+    }
+
+    #[test]
+    fn many_answer_as_few_do_whatever_comes_and_goes() {
+        let words = ["a", "b", "+", "#", "$x", ""];
+        let mut filters = Vec::new();
+        for one in words {
+            filters.push(one.to_owned());
+            filters.extend(words.iter().filter(|_| one != "#").map(|two| format!("{one}/{two}")));
+        }
+        filters.retain(|filter| !filter.is_empty());
+        let mut seed = 0x2545_F491_4F6C_DD1Du64;
+        let mut random = |n: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed % n as u64) as usize
+        };
+        let mut subscriptions = Subscriptions::default();
+        let mut plain: Vec<Subscription> = Vec::new();
+        for step in 0..3000 {
+            let filter = &filters[random(filters.len())];
+            let group = (random(5) == 0).then(|| Box::from("g"));
+            let is_same = |one: &Subscription| *one.filter == **filter && one.group == group;
+            let before = plain.iter().position(is_same).map(|place| plain.remove(place));
+            if random(3) > 0 {
+                let qos = [QoS::AtMostOnce, QoS::AtLeastOnce][random(2)];
+                let new = Subscription { group, ..subscription(filter, qos, step % 7 + 1) };
+                assert_eq!(subscriptions.insert(new.clone()), before);
+                plain.push(new);
+            } else {
+                assert_eq!(subscriptions.remove(group.as_deref(), filter), before);
+            }
+            assert_eq!(subscriptions.len(), plain.len());
+            let topic = ["a", "b", "a/b", "$x", "$x/a", "/", "a/", "c"][random(8)];
+            let matching = || plain.iter().filter(|one| one.group.is_none() && topics::matches(&one.filter, topic));
+            let mut ids: Vec<u32> = matching().filter_map(|one| one.id).collect();
+            ids.sort_unstable();
+            let mut matched = subscriptions.matched(topic, false);
+            matched.ids.sort_unstable();
+            assert_eq!(matched.ids.as_slice(), ids, "{topic}");
+            assert_eq!(matched.qos, matching().map(|one| one.options.qos).max());
+        }
     }
 }

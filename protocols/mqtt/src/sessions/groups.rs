@@ -68,9 +68,16 @@ impl Groups {
             vhost.internal_exchange(SYSTEM_EXCHANGE)?;
         }
         let mut groups = self.0.lock();
+        let key = (Arc::clone(vhost.name()), Box::from(*name));
+        if let Some(group) = groups.get(&key)
+            && group.members.get(*client) == Some(&qos)
+            && vhost.queue(name, 0).is_ok_and(|queue| Arc::ptr_eq(&queue, &group.queue))
+        {
+            // A member that comes back changes nothing, and writes nothing.
+            return Ok((Arc::clone(&group.queue), [Pending::nothing(), Pending::nothing()]));
+        }
         let options = QueueOptions { durable: true, ..QueueOptions::default() };
         let (queue, declared) = vhost.define_queue(QueueName::Given(name), options, 0)?;
-        let key = (Arc::clone(vhost.name()), Box::from(*name));
         let bound =
             vhost.define_binding(exchange, (Kind::Queue, name), pattern, &gantry_broker::value::Table::new(), 0);
         let bound = match bound {

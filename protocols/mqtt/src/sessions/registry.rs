@@ -26,11 +26,13 @@ const NOTE_AFTER_MS: u64 = 10_000;
 /// Parts of the registry, each with a lock of its own.
 const SHARDS: usize = 64;
 
+type Places = HashMap<Id, Arc<Place>>;
+
 /// All sessions.
 pub(crate) struct Sessions {
     pub(super) broker: Arc<Broker>,
     pub(super) settings: SessionSettings,
-    shards: Box<[Mutex<HashMap<Id, Arc<Place>>>]>,
+    shards: Box<[Mutex<Places>]>,
     hasher: DefaultHashBuilder,
     places: AtomicUsize,
     pub(super) agenda: Arc<Agenda>,
@@ -155,7 +157,7 @@ impl Sessions {
         }
     }
 
-    fn shard(&self, id: &Id) -> &Mutex<HashMap<Id, Arc<Place>>> {
+    fn shard(&self, id: &Id) -> &Mutex<Places> {
         &self.shards[self.hasher.hash_one(id) as usize % SHARDS]
     }
 

@@ -124,11 +124,14 @@ pub(super) fn subscription_key(vhost: &str, client: &str, group: Option<&str>, f
     [vhost.as_bytes(), client.as_bytes(), group.unwrap_or_default().as_bytes(), filter.as_bytes()].join(&0)
 }
 
+/// Key, value and what the value says.
+type Read<R> = (Vec<u8>, Vec<u8>, R);
+
 /// All rows of a space, with their keys and as they were.
 pub(super) fn read<R: DeserializeOwned + Versioned>(
     broker: &Broker,
     space: &'static str,
-) -> Result<Vec<(Vec<u8>, Vec<u8>, R)>, Error> {
+) -> Result<Vec<Read<R>>, Error> {
     let rows = broker.kept_rows(space)?.into_iter();
     rows.map(|(key, value)| {
         let bad = |why: String| Error::Storage(format!("row {:?} of {space}: {why}", String::from_utf8_lossy(&key)));

@@ -6,4 +6,6 @@ mod client;
 mod connecting;
 mod delivering;
 mod publishing;
+mod retaining;
 mod subscribing;
+mod taking_over;

@@ -121,6 +121,7 @@ async fn a_quick_reconnect_that_changes_nothing_writes_nothing() {
     let rig = Rig::new();
     let mut fake = rig.open("c", Ask { will: Some(will("w", 50)), ..Ask::default() }).await;
     fake.subscribe_one("a", QoS::AtLeastOnce).await;
+    fake.subscribe_one("$share/g/s", QoS::AtLeastOnce).await;
     let rows = || {
         let spaces = [rows::SESSIONS, rows::SUBSCRIPTIONS];
         spaces.map(|space| rig.broker.kept_rows(space).unwrap())

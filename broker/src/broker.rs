@@ -433,10 +433,11 @@ impl Broker {
         let Some(found) = self.vhosts.read().get(vhost).cloned() else {
             return Err(OpenRefused::NotFound(vhost.to_owned()));
         };
-        if self.rights.permission(&user.name, vhost).is_none() {
-            return Err(OpenRefused::Refused { vhost: vhost.to_owned(), user: user.name.clone() });
-        }
-        Ok(Session::new(Arc::clone(self), found, user))
+        let refused = || OpenRefused::Refused { vhost: vhost.to_owned(), user: user.name.clone() };
+        // Watched before it is asked what it may do: one that goes in between is heard of.
+        let deletion = self.rights.watch_user(&user.name).ok_or_else(refused)?;
+        self.rights.permission(&user.name, vhost).ok_or_else(refused)?;
+        Ok(Session::new(Arc::clone(self), found, user, deletion))
     }
 
     /// Reads the messages among `items` that are not in memory. What cannot be read any more is taken out; the tokens of

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::broker::commit_blocking;
 use crate::error::Error;
@@ -34,10 +35,22 @@ pub(crate) struct RightsStore {
     /// What SCRAM tells of users that do not exist is derived from it: the same after a restart.
     scram_secret: Vec<u8>,
     changing: Mutex<()>,
-    users: RwLock<HashMap<String, Arc<User>>>,
+    users: RwLock<HashMap<String, Account>>,
     permissions: RwLock<ByUser<Permission>>,
     topics: RwLock<ByUser<TopicPermissions>>,
     version: AtomicU64,
+}
+
+/// A user, and whoever wants to know when it is gone: the channel ends with the account.
+struct Account {
+    user: Arc<User>,
+    there: watch::Sender<()>,
+}
+
+impl Account {
+    fn new(user: User) -> Self {
+        Self { user: Arc::new(user), there: watch::Sender::new(()) }
+    }
 }
 
 /// What a change was, and the rows that it leaves.
@@ -69,7 +82,7 @@ impl RightsStore {
         let mut users = HashMap::new();
         for (_, value) in table.scan(USERS, &[])? {
             let user: User = read(&value)?;
-            users.insert(user.name.clone(), Arc::new(user));
+            users.insert(user.name.clone(), Account::new(user));
         }
         let mut permissions = ByUser::new();
         for (_, value) in table.scan(PERMISSIONS, &[])? {
@@ -99,13 +112,24 @@ impl RightsStore {
 
     pub(crate) fn put_user(&self, user: User) -> Result<Changed, Error> {
         let rows = vec![put(USERS, key(&[&user.name]), &user)?];
-        let existed = self.users.write().insert(user.name.clone(), Arc::new(user)).is_some();
+        let mut users = self.users.write();
+        let existed = match users.get_mut(&user.name) {
+            Some(account) => {
+                account.user = Arc::new(user);
+                true
+            }
+            None => {
+                users.insert(user.name.clone(), Account::new(user));
+                false
+            }
+        };
+        drop(users);
         Ok(self.changed(existed, rows))
     }
 
     /// With everything that the user may do: the next one of this name begins anew.
     pub(crate) fn delete_user(&self, name: &str) -> Changed {
-        let existed = self.users.write().remove(name).is_some();
+        let account = self.users.write().remove(name);
         let mut rows = vec![Change::Delete { space: USERS, key: key(&[name]) }];
         for vhost in self.permissions.write().remove(name).unwrap_or_default().into_keys() {
             rows.push(Change::Delete { space: PERMISSIONS, key: key(&[name, &vhost]) });
@@ -113,7 +137,10 @@ impl RightsStore {
         for (vhost, permissions) in self.topics.write().remove(name).unwrap_or_default() {
             rows.extend(permissions.keys().map(|exchange| delete_topic_row(name, &vhost, exchange)));
         }
-        self.changed(existed, rows)
+        let changed = self.changed(account.is_some(), rows);
+        // Whoever hears of it finds that it has happened.
+        drop(account);
+        changed
     }
 
     pub(crate) fn put_permission(&self, user: &str, vhost: &str, permission: Permission) -> Result<Changed, Error> {
@@ -177,11 +204,16 @@ impl RightsStore {
     }
 
     pub(crate) fn user(&self, name: &str) -> Option<Arc<User>> {
-        self.users.read().get(name).cloned()
+        self.users.read().get(name).map(|account| Arc::clone(&account.user))
+    }
+
+    /// A channel that ends with the user.
+    pub(crate) fn watch_user(&self, name: &str) -> Option<watch::Receiver<()>> {
+        Some(self.users.read().get(name)?.there.subscribe())
     }
 
     pub(crate) fn users(&self) -> Vec<Arc<User>> {
-        let mut users: Vec<_> = self.users.read().values().cloned().collect();
+        let mut users: Vec<_> = self.users.read().values().map(|account| Arc::clone(&account.user)).collect();
         users.sort_by(|one, other| one.name.cmp(&other.name));
         users
     }

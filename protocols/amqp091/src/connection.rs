@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
 use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
-use gantry_broker::{Alarms, Broker, Ticket};
+use gantry_broker::{Alarms, Broker, Ticket, UserDeletion};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -95,6 +95,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
     let heartbeat = Heartbeat::new(heartbeat_s);
     let durable = broker.watch_durable();
     let alarms = broker.alarms();
+    let user_deletion = agreed.session.user_deletion();
     let client = Client::new(agreed, limits, Arc::clone(stats));
     client.tell_connected(&client_properties, connection.tls.is_some(), heartbeat_s);
     drop(client_properties);
@@ -106,6 +107,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
         durable,
         alarms,
         shutdown,
+        user_deletion,
         heartbeat,
         blocked: false,
         retry: Box::pin(sleep(HELD_BACK_RETRY)),
@@ -189,6 +191,7 @@ struct Running {
     durable: watch::Receiver<Ticket>,
     alarms: watch::Receiver<Alarms>,
     shutdown: Shutdown,
+    user_deletion: UserDeletion,
     heartbeat: Heartbeat,
     /// The client has been told that it is blocked.
     blocked: bool,
@@ -246,10 +249,13 @@ impl Running {
         if self.shutdown.is_requested() {
             return Err(End::Failed(stopping()));
         }
+        if self.user_deletion.has_happened() {
+            return Err(End::Failed(self.user_deleted()));
+        }
         if is_past(&self.heartbeat.timer) {
             self.heartbeat.tick(&mut self.client.out, reading)?;
         }
-        let Self { client, stream, input, durable, alarms, shutdown, heartbeat, retry, .. } = self;
+        let Self { client, stream, input, durable, alarms, shutdown, user_deletion, heartbeat, retry, .. } = self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
         let written_before = client.out.written_bytes();
@@ -273,11 +279,17 @@ impl Running {
             () = retry, if retrying => {}
             () = &mut heartbeat.timer => {}
             () = shutdown.requested() => return Err(End::Failed(stopping())),
+            () = user_deletion.happened() => return Err(End::Failed(self.user_deleted())),
         }
         if client.out.written_bytes() != written_before {
             heartbeat.last_written = Instant::now();
         }
         Ok(())
+    }
+
+    fn user_deleted(&self) -> Failure {
+        let text = format!("user '{}' is deleted", self.client.session.user().name);
+        Failure::new(ReplyCode::ConnectionForced, text)
     }
 
     /// Handles the whole frames that have come.

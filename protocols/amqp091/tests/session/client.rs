@@ -262,11 +262,11 @@ impl Client {
         }
     }
 
-    /// The code that the server closes the connection with; everything before it is passed over.
-    pub(crate) async fn expect_close(&mut self) -> u16 {
+    /// The code and text that the server closes the connection with; everything before it is passed over.
+    pub(crate) async fn expect_close(&mut self) -> (u16, String) {
         loop {
             if let Some(Method::ConnectionClose(close)) = self.next().await.method() {
-                return close.reply_code;
+                return (close.reply_code, close.reply_text.as_str().to_owned());
             }
         }
     }

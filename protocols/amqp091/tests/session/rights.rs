@@ -90,3 +90,16 @@ async fn binding_and_unbinding_take_the_right_to_the_key() {
         assert_eq!(closed(&mut client).await, expected(m::ExchangeUnbind::METHOD_ID));
     }
 }
+
+#[tokio::test]
+async fn the_connection_of_a_user_who_is_deleted_is_closed() {
+    let (server, mut client) = limited().await;
+    let mut busy = server.client().await;
+    server.broker.delete_user("guest").await.expect("is deleted");
+    // Whether it waits for something to happen or has just sent something.
+    busy.publish_to("amq.topic", "w.1", b"too late").await;
+    for client in [&mut client, &mut busy] {
+        let (code, text) = client.expect_close().await;
+        assert_eq!((code, text.as_str()), (320, "CONNECTION_FORCED - user 'guest' is deleted"));
+    }
+}

@@ -26,6 +26,16 @@ def run(name, url, *arguments, fails=False, stdin=None):
     return done.stdout if not fails else done.stderr
 
 
+def subscriber(url, *arguments):
+    """A mosquitto_sub that is subscribed; it tells so among its other lines (`stdbuf`: at once)."""
+    words = ["stdbuf", "-oL", *command("mosquitto_sub", url, "-d", *arguments)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    for line in process.stdout:
+        if b"SUBACK" in line:
+            break
+    return process
+
+
 @case
 def published_and_printed(url):
     for version in VERSIONS:
@@ -118,10 +128,7 @@ def a_will_of_the_command(url):
     with Device(url) as watcher:
         watcher.subscribe(f"{topic}/#", qos=2)
         words = ["-i", name, "-t", unique("none"), "--will-topic", f"{topic}/will", "--will-payload", "gone", "--will-qos", "2"]
-        lost = subprocess.Popen(command("mosquitto_sub", url, "-d", *words), stdout=subprocess.PIPE)
-        for line in lost.stdout:
-            if b"SUBACK" in line:
-                break
+        lost = subscriber(url, *words)
         lost.kill()
         lost.communicate()
         message = watcher.take(1)[0]
@@ -157,11 +164,8 @@ def shared_among_commands(url):
     topic, group = unique("cmd"), unique("group")
     members = []
     for _ in range(2):
-        words = ["-d", "-V", "mqttv5", "-t", f"$share/{group}/{topic}", "-q", "1", "-C", "10", "-F", "got %p"]
-        members.append(subprocess.Popen(command("mosquitto_sub", url, *words), stdout=subprocess.PIPE))
-        for line in members[-1].stdout:
-            if b"SUBACK" in line:
-                break
+        words = ["-V", "mqttv5", "-t", f"$share/{group}/{topic}", "-q", "1", "-C", "10", "-F", "got %p"]
+        members.append(subscriber(url, *words))
     run("mosquitto_pub", url, "-t", topic, "-q", "1", "-l", stdin=b"".join(b"%d\n" % line for line in range(20)))
     found = []
     for member in members:

@@ -254,7 +254,7 @@ def values_of(message):
 def forget(url, *client_ids):
     """Ends sessions that a case has left behind."""
     for client_id in client_ids:
-        with Device(url, client_id):
+        with Device(url, client_id, version=V311):
             pass
 
 

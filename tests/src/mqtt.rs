@@ -193,6 +193,17 @@ impl Mqtt {
         self.stream.write_all(bytes)
     }
 
+    /// Sends bytes to one that may have stopped reading.
+    ///
+    /// # Errors
+    /// When they are not taken in time, or the broker has gone away.
+    pub fn send_within(&mut self, bytes: &[u8], limit: Duration) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(limit))?;
+        let result = self.stream.write_all(bytes);
+        self.stream.set_write_timeout(None)?;
+        result
+    }
+
     /// The next packet.
     ///
     /// # Errors

@@ -207,9 +207,10 @@ def sessions_survive(url):
         restart_broker(how)
         device = reconnected(url, name, clean=False, SessionExpiryInterval=600)
         equal(device.present, True, "session present")
-        got = device.take(3)
+        # paho shows a QoS 2 message when it is released.
+        got = sorted(device.take(3), key=lambda message: message.qos)
         equal([content(message)[:3] for message in got],
-              [(f"{topic}/1", b"before", 1), (f"{topic}/2", b"before", 2), (f"{topic}/1", b"kept", 1)])  # fmt: skip
+              [(f"{topic}/1", b"before", 1), (f"{topic}/1", b"kept", 1), (f"{topic}/2", b"before", 2)])  # fmt: skip
         equal(values_of(got[0]), {"UserProperty": [("a", "1")], "SubscriptionIdentifier": [3]})
         device.publish(f"{topic}/0", b"after", 1)
         equal(content(device.take(1)[0]), (f"{topic}/0", b"after", 0, False))

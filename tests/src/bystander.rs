@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Settings};
 use crate::mqtt::{Hello, Mqtt, V5, ack, kind, publish, publish_of};
 use crate::wire::{Method, NO_PROPERTIES, Wire};
 use crate::{unique, wait_until};
@@ -31,8 +31,8 @@ pub fn beside_a_bystander(case: impl FnOnce(&mut Broker)) {
 ///
 /// # Panics
 /// When it does, or the broker has panicked anywhere.
-pub fn beside_an_mqtt_bystander(case: impl FnOnce(&mut Broker)) {
-    let mut broker = Broker::settings().listener("mqtt").start();
+pub fn beside_an_mqtt_bystander(settings: Settings, case: impl FnOnce(&mut Broker)) {
+    let mut broker = settings.listener("mqtt").start();
     let (mut mqtt, _) =
         Mqtt::open(broker.address_of("mqtt"), &Hello::new(&unique("bystander"))).expect("the bystander is let in");
     let bystander = Bystander::working(move |rounds, end| work_by_mqtt(&mut mqtt, rounds, end));

@@ -307,7 +307,12 @@ impl Subscriber {
         let times = got.entry(number).or_insert(0);
         *times += 1;
         if *times > 1 {
-            assert_ne!(message.qos, 2, "{number} of publisher {publisher} has come twice by QoS 2");
+            let Publish { dup, packet_id, .. } = message;
+            assert_ne!(
+                message.qos, 2,
+                "{number} of publisher {publisher} has come twice by QoS 2: DUP {dup}, identifier {packet_id}, to subscriber {}",
+                self.number
+            );
         } else {
             assert!(number > last, "{number} of publisher {publisher} comes after {last}");
         }

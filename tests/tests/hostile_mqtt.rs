@@ -18,7 +18,7 @@ const MEMORY_GROWTH_BYTES_MAX: u64 = 32 << 20;
 
 /// Runs the case with a broker of its own and a bystander; the process must not grow.
 fn beside(case: impl FnOnce(&mut Broker)) {
-    beside_an_mqtt_bystander(|broker| {
+    beside_an_mqtt_bystander(Broker::settings(), |broker| {
         let before = broker.memory_bytes();
         case(broker);
         if let (Some(before), Some(after)) = (before, broker.memory_bytes()) {
@@ -387,7 +387,7 @@ fn patterns_with_many_wildcards() {
 
 #[test]
 fn subscriptions_without_end_are_bounded_or_bearable() {
-    beside_an_mqtt_bystander(|broker| {
+    beside_an_mqtt_bystander(Broker::settings(), |broker| {
         let root = unique("flood");
         let mut mqtt = device(broker);
         let mut taken = 0;
@@ -437,7 +437,12 @@ fn a_publisher_that_does_not_read_its_acknowledgements() {
 
 #[test]
 fn a_subscriber_that_does_not_read() {
-    beside(|broker| {
+    const COUNT: usize = 8000;
+    const MESSAGE_BYTES: usize = 20_000;
+    // What waits leaves memory beyond this.
+    let settings = Broker::settings().config("[limits]\nmemory_watermark_bytes = \"32MiB\"\n");
+    beside_an_mqtt_bystander(settings, |broker| {
+        let before = broker.memory_bytes();
         let topic = unique("slow");
         let mut slow = [0, 1].map(|qos| {
             let mut mqtt = device(broker);
@@ -447,10 +452,14 @@ fn a_subscriber_that_does_not_read() {
         let mut honest = device(broker);
         honest.subscribe(&topic, 0).expect("subscribed");
         let mut publisher = device(broker);
-        let payload = vec![7; 20_000];
-        for number in 0..3000_u16 {
+        let payload = vec![7; MESSAGE_BYTES];
+        for number in 0..COUNT {
             publisher.send(&publish(V5, 0, &topic, 0, 0, &payload)).expect("sent");
             honest.message().unwrap_or_else(|error| panic!("message {number}: {error}"));
+        }
+        if let (Some(before), Some(after)) = (before, broker.memory_bytes()) {
+            let most = before + (COUNT * MESSAGE_BYTES / 2) as u64;
+            assert!(after < most, "memory grew from {before} to {after} bytes");
         }
         slow.iter_mut().for_each(|mqtt| mqtt.lose().expect("lost"));
     });

@@ -66,3 +66,18 @@ fn paho_python_and_pika() {
     let url = broker.mqtt_url();
     client::run_at(command, &url, &mut broker);
 }
+
+#[test]
+fn paho_java() {
+    run(client::java("PahoMqtt"));
+}
+
+#[test]
+fn hivemq_client() {
+    run(client::java("HiveMqtt"));
+}
+
+#[test]
+fn paho_go() {
+    run(client::go());
+}

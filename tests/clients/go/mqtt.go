@@ -84,6 +84,9 @@ func oldManyMessages(address string) {
 				tokens := []mqtt.Token{}
 				for number := 0; number < 500; number++ {
 					tokens = append(tokens, publisher.Publish(topic, qos, false, fmt.Sprint(number)))
+					if number >= 15 { // Mosquitto 2.0 takes 20 at a time
+						done(tokens[number-15], "the answer to PUBLISH")
+					}
 				}
 				for _, token := range tokens {
 					done(token, "the answer to PUBLISH")

@@ -187,8 +187,10 @@ func session5(address string) {
 	for number := 0; number < 30; number++ {
 		equal(string(receive(device.messages, "message").Payload), fmt.Sprint(number), "order")
 	}
-	none := uint32(0)
-	must(device.Disconnect(&paho.Disconnect{Properties: &paho.DisconnectProperties{SessionExpiryInterval: &none}}))
+	must(device.Disconnect(&paho.Disconnect{}))
+	connected5(address, func(hello *paho.Connect, _ *paho.ClientConfig) { hello.ClientID = name }, func(device *device5) {
+		equal(device.connack.SessionPresent, false, "session present after a clean start")
+	})
 	connected5(address, lasting(0), func(device *device5) {
 		equal(device.connack.SessionPresent, false, "session present after it was ended")
 	})

@@ -45,7 +45,7 @@ class Device:
             manual_ack=manual_ack,
             reconnect_on_failure=False,
         )
-        user, password = login or (urllib.parse.unquote(place.username), place.password)
+        user, password = login or (urllib.parse.unquote(place.username or ""), place.password)
         if user is not None:
             self.client.username_pw_set(user, password)
         if will:

@@ -57,6 +57,7 @@ public final class PahoMqtt {
       options.setUserName("guest");
       options.setPassword("guest".toCharArray());
       options.setMqttVersion(4);
+      options.setMaxInflight(1000);
     }
 
     Old(String url) throws Exception {

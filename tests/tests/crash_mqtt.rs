@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use gantry_tests::broker::{Broker, Ending};
 use gantry_tests::load::{body_of, number_of, rounds_and_dice};
-use gantry_tests::mqtt::{Hello, Mqtt, Packet, Publish, V5, V311, ack, kind, publish, publish_of, subscribe, unsubscribe};
+use gantry_tests::mqtt::{
+    Hello, Mqtt, Packet, Publish, V5, V311, ack, kind, publish, publish_of, subscribe, unsubscribe,
+};
 use gantry_tests::{PATIENCE, unique, wait_until};
 
 /// Exchanges that a publisher has open at most; the broker says in CONNACK what it takes.
@@ -128,8 +130,13 @@ fn publisher(scene: &Arc<Scene>, number: usize) -> JoinHandle<u64> {
     std::thread::spawn(move || {
         let version = if number == 1 { V311 } else { V5 };
         let hello = Hello::new(&unique("publisher")).version(version).lasting();
-        let mut state =
-            Publisher { number, open: BTreeMap::new(), order: VecDeque::new(), next_id: 1, unconfirmed: BTreeSet::new() };
+        let mut state = Publisher {
+            number,
+            open: BTreeMap::new(),
+            order: VecDeque::new(),
+            next_id: 1,
+            unconfirmed: BTreeSet::new(),
+        };
         let mut known = false;
         while let Some(mut mqtt) = resumed(&scene, &hello, known) {
             known = true;
@@ -256,12 +263,25 @@ fn subscriber(scene: &Arc<Scene>, number: usize, qos: u8) -> JoinHandle<Subscrib
     }
     std::thread::spawn(move || {
         let version = if number == 1 { V311 } else { V5 };
-        let hello = Hello::new(&unique("subscriber")).version(version).lasting().with(if version == V5 { &[0x21, 0, 50] } else { &[] });
-        let mut state = Subscriber { number, qos, held: BTreeMap::new(), got: vec![BTreeMap::new(); publishers], history: BTreeMap::new(), connection: 0, started: Instant::now() };
+        let hello = Hello::new(&unique("subscriber")).version(version).lasting().with(if version == V5 {
+            &[0x21, 0, 50]
+        } else {
+            &[]
+        });
+        let mut state = Subscriber {
+            number,
+            qos,
+            held: BTreeMap::new(),
+            got: vec![BTreeMap::new(); publishers],
+            history: BTreeMap::new(),
+            connection: 0,
+            started: Instant::now(),
+        };
         let mut known = false;
         while let Some(mut mqtt) = resumed(&scene, &hello, known) {
             if !known {
-                let codes = mqtt.subscribe(&format!("{}/#", scene.root), qos).expect("subscribed before the first crash");
+                let codes =
+                    mqtt.subscribe(&format!("{}/#", scene.root), qos).expect("subscribed before the first crash");
                 assert_eq!(codes, [qos]);
                 scene.subscribed.fetch_add(1, Ordering::Relaxed);
                 known = true;
@@ -332,7 +352,11 @@ impl Subscriber {
         *times += 1;
         if *times > 1 {
             let story = self.history.get(&message.packet_id);
-            assert_ne!(message.qos, 2, "{number} of publisher {publisher} has come twice: subscriber {}, {story:?}", self.number);
+            assert_ne!(
+                message.qos, 2,
+                "{number} of publisher {publisher} has come twice: subscriber {}, {story:?}",
+                self.number
+            );
         } else {
             assert!(number > last, "{number} of publisher {publisher} comes after {last}");
         }

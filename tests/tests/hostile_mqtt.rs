@@ -255,7 +255,8 @@ fn the_window_of_a_hostile_client() {
 fn a_property_that_would_disconnect_others() {
     beside(|broker| {
         let topic = unique("poison");
-        let mut honest: Vec<Mqtt> = [V311, V5].map(|version| open(broker, &Hello::new(&unique("h")).version(version))).into();
+        let mut honest: Vec<Mqtt> =
+            [V311, V5].map(|version| open(broker, &Hello::new(&unique("h")).version(version))).into();
         for mqtt in &mut honest {
             mqtt.subscribe(&topic, 1).expect("subscribed");
         }
@@ -276,7 +277,8 @@ fn a_property_that_would_disconnect_others() {
             ends(&mut mqtt);
         }
         // What may be in it reaches everybody, however odd.
-        let odd = [&[0x09, 0, 0][..], &[0x03, 0, 0], &[0x26, 0, 0, 0, 0].repeat(5000), &[0x02, 0xFF, 0xFF, 0xFF, 0xFF]].concat();
+        let odd = [&[0x09, 0, 0][..], &[0x03, 0, 0], &[0x26, 0, 0, 0, 0].repeat(5000), &[0x02, 0xFF, 0xFF, 0xFF, 0xFF]]
+            .concat();
         let mut mqtt = device(broker);
         mqtt.send(&publish_with(V5, 0, &topic, 1, 1, &odd, b"odd")).expect("sent");
         assert!(mqtt.expect(kind::PUBACK).expect("PUBACK").reason() < 0x80);
@@ -361,7 +363,8 @@ fn patterns_with_many_wildcards() {
     beside(|broker| {
         let root = unique("wild");
         let mut mqtt = device(broker);
-        let many = |count: usize| (0..count).map(|at| if at % 2 == 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/");
+        let many =
+            |count: usize| (0..count).map(|at| if at % 2 == 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/");
         let filters: Vec<String> = (1..120).map(|count| format!("{root}/{}/#", many(count))).collect();
         for filter in &filters {
             mqtt.subscribe(filter, 0).expect("subscribed");
@@ -470,9 +473,11 @@ fn aliases_are_bounded() {
     beside(|broker| {
         let hello = Hello::new(&unique("alias")).with(&[0x22, 0xFF, 0xFF]);
         let (mut mqtt, connack) = Mqtt::open(broker.address_of("mqtt"), &hello).expect("let in");
-        let most = connack.body.windows(3).find(|three| three[0] == 0x22).map_or(0, |three| {
-            u16::from_be_bytes([three[1], three[2]])
-        });
+        let most = connack
+            .body
+            .windows(3)
+            .find(|three| three[0] == 0x22)
+            .map_or(0, |three| u16::from_be_bytes([three[1], three[2]]));
         let long = "x".repeat(60_000);
         for alias in 1..=most.min(2000) {
             let properties = [&[0x23][..], &alias.to_be_bytes()].concat();
@@ -499,6 +504,8 @@ fn wills_sessions_and_retained_messages_of_one_that_never_stays() {
             }
             mqtt.lose().expect("lost");
         }
-        wait_until("the broker takes others meanwhile", || Mqtt::open(broker.address_of("mqtt"), &Hello::new(&unique("x"))).is_ok());
+        wait_until("the broker takes others meanwhile", || {
+            Mqtt::open(broker.address_of("mqtt"), &Hello::new(&unique("x"))).is_ok()
+        });
     });
 }

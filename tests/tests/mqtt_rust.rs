@@ -108,7 +108,10 @@ async fn every_quality_of_3_1_1() {
             device.subscribe(&topic, granted).await;
             publisher.publish(&topic, sent, false, b"payload").await;
             let message = device.message().await;
-            assert_eq!((message.payload.as_ref(), message.qos as u8), (&b"payload"[..], (sent as u8).min(granted as u8)));
+            assert_eq!(
+                (message.payload.as_ref(), message.qos as u8),
+                (&b"payload"[..], (sent as u8).min(granted as u8))
+            );
         }
     }
     device.disconnect().await;

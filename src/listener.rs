@@ -145,7 +145,15 @@ impl Service {
         });
     }
 
-    async fn serve(&self, listener: &'static str, mut stream: TcpStream, peer: SocketAddr) {
+    async fn serve(&self, listener: &'static str, stream: TcpStream, peer: SocketAddr) {
+        // Of its own allocation, which goes when it is done: a handshake of TLS is much larger than what follows.
+        let Some(connection) = Box::pin(self.open(listener, stream, peer)).await else { return };
+        self.protocol.serve(connection).await;
+        tracing::debug!("{listener}: {peer} has gone");
+    }
+
+    /// Gets a connection as far as its protocol; none where it does not get there.
+    async fn open(&self, listener: &'static str, mut stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
         let mut shutdown = self.shutdown.clone();
         let opened = async {
             // Protocols gather what they write; nothing is gained by waiting for more.
@@ -157,17 +165,18 @@ impl Service {
         };
         let opened = tokio::select! {
             biased;
-            () = shutdown.requested() => return,
+            () = shutdown.requested() => return None,
             opened = opened => opened,
         };
         match opened {
             Ok((stream, Ends { peer, local, relayed }, tls)) => {
                 tracing::debug!("{listener}: {peer} has connected");
-                let connection = Connection { stream, peer, local, tls, credentials: None, relayed, shutdown };
-                self.protocol.serve(connection).await;
-                tracing::debug!("{listener}: {peer} has gone");
+                Some(Connection { stream, peer, local, tls, credentials: None, relayed, shutdown })
             }
-            Err(error) => tracing::debug!("{listener}: {peer} did not get as far as {}: {error}", self.protocol.name()),
+            Err(error) => {
+                tracing::debug!("{listener}: {peer} did not get as far as {}: {error}", self.protocol.name());
+                None
+            }
         }
     }
 

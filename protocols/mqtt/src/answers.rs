@@ -9,13 +9,13 @@ use crate::codec::encode;
 use crate::codec::packet::{Ack, Packet, Version};
 use crate::codec::reason::Reason;
 
-/// Which packet it is.
+/// Which packet it is: PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
+    Ack,
+    Rec,
+    Rel,
+    Comp,
 }
 
 /// A packet that waits for the disk.
@@ -65,13 +65,13 @@ impl Answers {
             && let Some(Answer { kind, packet_id, reason, .. }) = self.pending.pop_front()
         {
             let ends = match kind {
-                Kind::PubAck | Kind::PubComp => true,
-                Kind::PubRec => reason.is_error(),
-                Kind::PubRel => false,
+                Kind::Ack | Kind::Comp => true,
+                Kind::Rec => reason.is_error(),
+                Kind::Rel => false,
             };
             told.packets += 1;
             told.done += u16::from(ends);
-            told.confirmed += u64::from(matches!(kind, Kind::PubAck | Kind::PubRec) && !reason.is_error());
+            told.confirmed += u64::from(matches!(kind, Kind::Ack | Kind::Rec) && !reason.is_error());
             put(kind, packet_id, reason, version, out);
         }
         if self.pending.is_empty() && self.pending.capacity() > 1024 {
@@ -91,10 +91,10 @@ impl Answers {
 fn put(kind: Kind, packet_id: u16, reason: Reason, version: Version, out: &mut BytesMut) {
     let ack = Ack { packet_id, reason, reason_string: None, user_properties: Default::default() };
     let packet = match kind {
-        Kind::PubAck => Packet::PubAck(ack),
-        Kind::PubRec => Packet::PubRec(ack),
-        Kind::PubRel => Packet::PubRel(ack),
-        Kind::PubComp => Packet::PubComp(ack),
+        Kind::Ack => Packet::PubAck(ack),
+        Kind::Rec => Packet::PubRec(ack),
+        Kind::Rel => Packet::PubRel(ack),
+        Kind::Comp => Packet::PubComp(ack),
     };
     encode(&packet, version, out);
 }
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn answers_keep_their_order_and_wait_for_the_disk() {
         let (mut answers, mut out) = (Answers::default(), BytesMut::new());
-        answers.add(Kind::PubAck, 1, Reason::SUCCESS, Some(Ticket(5)));
-        answers.add(Kind::PubRec, 2, Reason::QUOTA_EXCEEDED, None);
-        answers.add(Kind::PubAck, 3, Reason::SUCCESS, Some(Ticket(6)));
+        answers.add(Kind::Ack, 1, Reason::SUCCESS, Some(Ticket(5)));
+        answers.add(Kind::Rec, 2, Reason::QUOTA_EXCEEDED, None);
+        answers.add(Kind::Ack, 3, Reason::SUCCESS, Some(Ticket(6)));
         let told = answers.write(Ticket(4), Version::V311, &mut out);
         assert!(out.is_empty() && told.done == 0);
         let told = answers.write(Ticket(5), Version::V311, &mut out);

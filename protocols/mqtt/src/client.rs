@@ -113,6 +113,8 @@ pub(crate) struct Counted {
 pub(crate) enum Next {
     /// Read on.
     Continue,
+    /// It has not been handled: it is one that may wait for the disk.
+    Ask,
     /// The client has taken leave.
     Close,
     /// So it has, and its will is published all the same.
@@ -167,7 +169,7 @@ impl Client {
             let Some(id) = number.checked_sub(MARK_PUBREL).and_then(|id| u16::try_from(id).ok()) else { continue };
             self.in_flight.insert(id, Sent::Released { marked: true, took_credit: false });
             // It may have been put there a moment ago, and must not be told before it would be known after a crash.
-            self.answers.add(Kind::PubRel, id, Reason::SUCCESS, held.marks().ticket(number));
+            self.answers.add(Kind::Rel, id, Reason::SUCCESS, held.marks().ticket(number));
         }
         held.start(&mut self.wakes);
         self.wakes.wake();
@@ -183,18 +185,17 @@ impl Client {
     }
 
     /// Handles a packet.
-    pub(crate) async fn packet(&mut self, packet: Packet<'_>) -> Result<Next, Failure> {
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<Next, Failure> {
         match packet {
-            Packet::Publish(publish) => self.publish(&publish)?,
-            Packet::PubAck(ack) => self.puback(&ack)?,
-            Packet::PubRec(ack) => self.pubrec(&ack)?,
-            Packet::PubRel(ack) => self.pubrel(&ack),
-            Packet::PubComp(ack) => self.pubcomp(&ack)?,
-            Packet::Subscribe(subscribe) => Box::pin(self.subscribe(&subscribe)).await?,
-            Packet::Unsubscribe(unsubscribe) => Box::pin(self.unsubscribe(&unsubscribe)).await?,
+            Packet::Publish(publish) => self.publish(publish)?,
+            Packet::PubAck(ack) => self.puback(ack)?,
+            Packet::PubRec(ack) => self.pubrec(ack)?,
+            Packet::PubRel(ack) => self.pubrel(ack),
+            Packet::PubComp(ack) => self.pubcomp(ack)?,
+            Packet::Subscribe(_) | Packet::Unsubscribe(_) => return Ok(Next::Ask),
             Packet::PingReq => self.send(&Packet::PingResp),
-            Packet::Disconnect(disconnect) => return self.disconnect(&disconnect),
-            Packet::Auth(auth) => self.auth(&auth)?,
+            Packet::Disconnect(disconnect) => return self.disconnect(disconnect),
+            Packet::Auth(auth) => self.auth(auth)?,
             // 3.1.0-2
             Packet::Connect(_) => return Err(Failure::protocol("a second CONNECT")),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {

@@ -82,17 +82,30 @@ impl End {
     }
 }
 
-/// Serves a client until it is gone.
-pub(crate) async fn serve(mqtt: &Mqtt, mut connection: Connection) {
+/// Serves a client until it is gone. What is large here has an allocation of its own that goes with its stage: a connection that
+/// is idle costs what its loop waits with.
+pub(crate) async fn serve(mqtt: &Mqtt, connection: Connection) {
+    let Some(mut running) = Box::pin(begin(mqtt, connection)).await else { return };
+    let signals = Arc::clone(&running.signals);
+    let end = tokio::select! {
+        biased;
+        end = running.run() => end,
+        // It waits for something that does not come.
+        () = signals.cut() => End::TakenOver,
+    };
+    Box::pin(take_leave(running, end)).await;
+}
+
+/// The beginning of a connection; none where there is no session.
+async fn begin(mqtt: &Mqtt, mut connection: Connection) -> Option<Box<Running>> {
     let peer = connection.peer;
     let mut input = BytesMut::new();
     let mut shutdown = connection.shutdown.clone();
-    // Of its own allocation: it is large, and soon over.
-    let handshake = Box::pin(timeout(mqtt.settings.handshake_timeout, shake_hands(mqtt, &mut connection, &mut input)));
+    let handshake = timeout(mqtt.settings.handshake_timeout, shake_hands(mqtt, &mut connection, &mut input));
     let agreed = tokio::select! {
         agreed = handshake => agreed,
         // There is nothing yet that a client would have to be told about.
-        () = shutdown.requested() => return,
+        () = shutdown.requested() => return None,
     };
     let agreed = match agreed {
         Ok(Ok(agreed)) => agreed,
@@ -101,24 +114,23 @@ pub(crate) async fn serve(mqtt: &Mqtt, mut connection: Connection) {
             let mut stream = connection.stream;
             let farewell = async {
                 refuse(&failure, version, &mut stream).await?;
-                let _: () = linger(&mut stream).await?;
-                io::Result::Ok(())
+                linger(&mut stream).await
             };
             // Whether it listens or not, it is gone afterwards.
-            let _ = Box::pin(timeout(CLOSE_TIMEOUT, farewell)).await;
-            return;
+            let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+            return None;
         }
         Ok(Err(HandshakeError::Gone(why))) => {
             tracing::info!(%peer, why, "connection refused");
-            return;
+            return None;
         }
         Ok(Err(HandshakeError::Io(error))) => {
             tracing::debug!(%peer, %error, "connection lost before login");
-            return;
+            return None;
         }
         Err(_) => {
             tracing::info!(%peer, "connection refused: no login in time");
-            return;
+            return None;
         }
     };
     let tls = connection.tls.as_ref().map(|tls| tls.protocol);
@@ -130,73 +142,55 @@ pub(crate) async fn serve(mqtt: &Mqtt, mut connection: Connection) {
         client = &*agreed.client_id,
         "connected"
     );
-    let keep_alive = KeepAlive::new(agreed.keep_alive_s);
     let keep_alive_s = agreed.keep_alive_s;
     let signals = Arc::clone(agreed.held.signals());
     let broker = Arc::clone(agreed.session.broker());
-    let client = Client::new(agreed, Arc::clone(&mqtt.settings), Arc::clone(&mqtt.stats));
+    let mut client = Client::new(agreed, Arc::clone(&mqtt.settings), Arc::clone(&mqtt.stats));
     client.tell_connected(tls.is_some(), keep_alive_s);
-    let Connection { stream, shutdown, .. } = connection;
-    let mut running = Running {
+    client.begin();
+    Some(Box::new(Running {
         client,
-        stream,
+        stream: connection.stream,
         input,
         durable: broker.watch_durable(),
         alarms: broker.alarms(),
         shutdown,
         signals,
-        keep_alive,
+        keep_alive: KeepAlive::new(keep_alive_s),
         retry: None,
         read_bytes: 0,
         burst_end: BURST_BYTES,
-    };
-    drop(broker);
-    running.client.begin();
-    let signals = Arc::clone(&running.signals);
-    let end = tokio::select! {
-        biased;
-        end = running.run() => end,
-        // It waits for something that does not come.
-        () = signals.cut() => End::TakenOver,
-    };
-    let Running { client, stream, .. } = running;
-    Box::pin(take_leave(client, stream, end)).await;
+    }))
 }
 
 /// The end of a connection.
-async fn take_leave(mut client: Client, mut stream: Box<dyn Stream>, end: End) {
+async fn take_leave(mut running: Box<Running>, end: End) {
+    let Running { client, stream, .. } = &mut *running;
     let (peer, version) = (client.ends.peer, client.version);
     // First, and without waiting for the client: another connection may want the session.
     client.end(end.of_session());
     client.tell_disconnected();
-    let name = std::mem::take(&mut client.client_id);
-    let mut out = std::mem::take(&mut client.out);
-    drop(client);
+    let name = &client.client_id;
     match &end {
-        End::Closed | End::ClosedWithWill => tracing::debug!(%peer, client = &*name, "disconnected"),
-        End::Lost(error) => tracing::info!(%peer, client = &*name, %error, "connection lost"),
-        End::Silent => tracing::info!(%peer, client = &*name, "connection lost: keep-alive timeout"),
-        End::TakenOver => tracing::info!(%peer, client = &*name, "the client has come by another connection"),
-        End::Stopping => tracing::debug!(%peer, client = &*name, "disconnected: the broker stops"),
+        End::Closed | End::ClosedWithWill => tracing::debug!(%peer, client = &**name, "disconnected"),
+        End::Lost(error) => tracing::info!(%peer, client = &**name, %error, "connection lost"),
+        End::Silent => tracing::info!(%peer, client = &**name, "connection lost: keep-alive timeout"),
+        End::TakenOver => tracing::info!(%peer, client = &**name, "the client has come by another connection"),
+        End::Stopping => tracing::debug!(%peer, client = &**name, "disconnected: the broker stops"),
         End::Failed(failure) => {
             let what = &*failure.what;
-            tracing::info!(%peer, client = &*name, reason = failure.reason.0, what, "connection closed for an error");
+            tracing::info!(%peer, client = &**name, reason = failure.reason.0, what, "connection closed for an error");
         }
     }
     let Some((reason, what)) = end.told() else { return };
     if version == Version::V5 {
-        let disconnect = Disconnect {
-            reason,
-            session_expiry_s: None,
-            reason_string: (!what.is_empty()).then_some(what),
-            user_properties: Default::default(),
-            server_reference: None,
-        };
-        encode(&Packet::Disconnect(disconnect), version, out.tail());
+        let reason_string = Some(what).filter(|what| !what.is_empty());
+        let disconnect = Disconnect { reason_string, ..Disconnect::new(reason) };
+        encode(&Packet::Disconnect(disconnect), version, client.out.tail());
     }
     let farewell = async {
-        flush(&mut stream, &mut out).await?;
-        linger(&mut stream).await
+        flush(stream, &mut client.out).await?;
+        linger(stream).await
     };
     // Whether it listens or not, it is gone afterwards.
     let _ = timeout(CLOSE_TIMEOUT, farewell).await;
@@ -286,6 +280,14 @@ struct Running {
     burst_end: u64,
 }
 
+/// What was among the packets that have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// The next one may wait for the disk.
+    ForMore,
+}
+
 /// What the stream brought.
 enum Io {
     Read,
@@ -309,11 +311,17 @@ impl Running {
             self.burst_end = moved + BURST_BYTES;
             tokio::task::yield_now().await;
         }
-        if self.client.stalled.is_some() && self.retry.as_ref().is_none_or(|retry| is_past(retry)) {
+        if self.client.stalled.is_some() && self.retry.as_ref().is_none_or(is_past) {
             self.retry = None;
             self.client.retry_stalled().map_err(End::Failed)?;
         }
-        let done = self.packets().await;
+        let mut done = self.packets();
+        while let Ok(Asked::ForMore) = done {
+            done = match Box::pin(self.ask()).await {
+                Ok(()) => self.packets(),
+                Err(end) => Err(end),
+            };
+        }
         if !self.client.settling.is_empty() {
             Box::pin(self.client.settle()).await.map_err(End::Failed)?;
         }
@@ -337,7 +345,7 @@ impl Running {
         let retrying = stalled || alarm && !self.alarms.borrow().any();
         if !retrying {
             self.retry = None;
-        } else if self.retry.as_ref().is_none_or(|retry| is_past(retry)) {
+        } else if self.retry.as_ref().is_none_or(is_past) {
             self.retry = Some(Box::pin(sleep(HELD_BACK_RETRY)));
         }
         // A stream that always has more would never let these have their turn below.
@@ -396,13 +404,11 @@ impl Running {
         Ok(())
     }
 
-    /// Handles the whole packets that have come.
-    async fn packets(&mut self) -> Result<(), End> {
+    /// Handles the whole packets that have come, up to one that may wait for the disk.
+    fn packets(&mut self) -> Result<Asked, End> {
         if self.input.is_empty() {
-            return Ok(());
+            return Ok(Asked::Nothing);
         }
-        // Out of the way of the client; what is left goes back.
-        let mut input = std::mem::take(&mut self.input);
         let client = &mut self.client;
         client.now_ms = now_ms();
         let settings = Settings { version: client.version, packet_bytes_max: client.settings.packet_bytes_max };
@@ -410,32 +416,52 @@ impl Running {
         let result = loop {
             let is_full = client.out.len() >= OUTPUT_BYTES_MAX || client.answers.len() >= ANSWERS_MAX;
             if client.stalled.is_some() || is_full {
-                break Ok(());
+                break Ok(Asked::Nothing);
             }
-            match decode(&input[consumed..], settings) {
-                Ok(None) => break Ok(()),
-                Ok(Some((packet, bytes))) => {
-                    consumed += bytes;
-                    client.counted.packets_received += 1;
-                    match client.packet(packet).await {
-                        Ok(Next::Continue) => {}
-                        Ok(Next::Close) => break Err(End::Closed),
-                        Ok(Next::CloseWithWill) => break Err(End::ClosedWithWill),
-                        Err(failure) => break Err(End::Failed(failure)),
-                    }
-                }
+            match decode(&self.input[consumed..], settings) {
+                Ok(None) => break Ok(Asked::Nothing),
+                Ok(Some((packet, bytes))) => match client.packet(&packet) {
+                    Ok(Next::Ask) => break Ok(Asked::ForMore),
+                    Ok(Next::Continue) => consumed += bytes,
+                    Ok(Next::Close) => break Err(End::Closed),
+                    Ok(Next::CloseWithWill) => break Err(End::ClosedWithWill),
+                    Err(failure) => break Err(End::Failed(failure)),
+                },
                 Err(error) => break Err(End::Failed(error.into())),
             }
         };
-        self.read_bytes += consumed as u64;
-        self.client.counted.bytes_received += consumed as u64;
-        if consumed == input.len() {
-            input.clear();
-        } else {
-            input.advance(consumed);
-        }
-        self.input = input;
+        self.consume(consumed);
         result
+    }
+
+    /// Handles the first packet, which may wait for the disk.
+    async fn ask(&mut self) -> Result<(), End> {
+        let client = &mut self.client;
+        let settings = Settings { version: client.version, packet_bytes_max: client.settings.packet_bytes_max };
+        let consumed = match decode(&self.input, settings) {
+            Ok(None) => 0,
+            Ok(Some((Packet::Subscribe(subscribe), bytes))) => {
+                client.subscribe(&subscribe).await;
+                bytes
+            }
+            Ok(Some((Packet::Unsubscribe(unsubscribe), bytes))) => {
+                client.unsubscribe(&unsubscribe).await;
+                bytes
+            }
+            Ok(Some((_, bytes))) => bytes,
+            Err(error) => return Err(End::Failed(error.into())),
+        };
+        self.consume(consumed);
+        Ok(())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.read_bytes += bytes as u64;
+        if bytes == self.input.len() {
+            self.input.clear();
+        } else {
+            self.input.advance(bytes);
+        }
     }
 
     /// Whether the client is to be held back.
@@ -501,4 +527,20 @@ fn poll_io(
         }
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are tens of thousands of connections that wait, and what one waits with is most of what it costs.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn future_bytes<T, F: Future>(_: impl FnOnce(T) -> F) -> usize {
+            size_of::<F>()
+        }
+        let waiting = future_bytes(|(mqtt, connection): (&'static Mqtt, Connection)| serve(mqtt, connection));
+        assert!(waiting <= 1536, "{waiting}");
+        assert!(size_of::<Running>() <= 1280, "{}", size_of::<Running>());
+    }
 }

@@ -42,12 +42,12 @@ impl Client {
                 }
                 // It comes behind the first one, which may still wait for the disk.
                 Some(Sent::Released { .. }) => {
-                    self.answers.add(Answer::PubRel, id, Reason::SUCCESS, None);
+                    self.answers.add(Answer::Rel, id, Reason::SUCCESS, None);
                     Ok(())
                 }
                 None if ack.reason.is_error() => Ok(()),
                 None => {
-                    self.answers.add(Answer::PubRel, id, Reason::PACKET_IDENTIFIER_NOT_FOUND, None);
+                    self.answers.add(Answer::Rel, id, Reason::PACKET_IDENTIFIER_NOT_FOUND, None);
                     Ok(())
                 }
             },
@@ -67,14 +67,14 @@ impl Client {
         let Some(marks) = marks else {
             // What another member of the group could have got is done now, whatever becomes of this client.
             self.accept(queue, lease);
-            self.answers.add(Answer::PubRel, id, Reason::SUCCESS, None);
+            self.answers.add(Answer::Rel, id, Reason::SUCCESS, None);
             self.in_flight.insert(id, Sent::Released { marked: false, took_credit: true });
             return Ok(());
         };
         let marked = queue.accept_marked(lease, marks, MARK_PUBREL + u64::from(id), &mut self.wakes);
         // None: the queue is gone, and the message with it; the client is led to the end all the same.
         let ticket = marked.map_err(Failure::from)?;
-        self.answers.add(Answer::PubRel, id, Reason::SUCCESS, ticket);
+        self.answers.add(Answer::Rel, id, Reason::SUCCESS, ticket);
         self.in_flight.insert(id, Sent::Released { marked: ticket.is_some(), took_credit: true });
         Ok(())
     }

@@ -10,7 +10,7 @@ impl Client {
         if let Some(expiry_s) = disconnect.session_expiry_s
             && let Some(held) = &mut self.held
         {
-            // 3.14.2-2
+            // 3.14.2.2.2
             if held.expiry_s() == 0 && expiry_s > 0 {
                 return Err(Failure::protocol("a session without expiry is not given one at its end"));
             }
@@ -24,7 +24,7 @@ impl Client {
             reason = disconnect.reason.0,
             "the client takes leave with a reason"
         );
-        // 3.1.2-10: only 0x00 takes the will away.
+        // 3.14.4-3: only 0x00 takes the will away.
         Ok(Next::CloseWithWill)
     }
 }

@@ -26,7 +26,7 @@ impl Client {
             && let Some(ticket) = held.marks().ticket(u64::from(packet_id))
         {
             // 4.3.3-10: it is known, and was published then.
-            self.answers.add(Answer::PubRec, packet_id, Reason::SUCCESS, Some(ticket));
+            self.answers.add(Answer::Rec, packet_id, Reason::SUCCESS, Some(ticket));
             return Ok(());
         }
         if qos > QoS::AtMostOnce {
@@ -139,8 +139,8 @@ impl Client {
         }
         let answer = match qos {
             QoS::AtMostOnce => return Ok(()),
-            QoS::AtLeastOnce => Answer::PubAck,
-            QoS::ExactlyOnce => Answer::PubRec,
+            QoS::AtLeastOnce => Answer::Ack,
+            QoS::ExactlyOnce => Answer::Rec,
         };
         if refused && !self.is_v5() {
             // There are no words for it: as in RabbitMQ the client waits, and sends it again when it comes back.
@@ -166,8 +166,8 @@ impl Client {
         }
         let answer = match qos {
             QoS::AtMostOnce => return Err(error.clone().into()),
-            QoS::AtLeastOnce => Answer::PubAck,
-            QoS::ExactlyOnce => Answer::PubRec,
+            QoS::AtLeastOnce => Answer::Ack,
+            QoS::ExactlyOnce => Answer::Rec,
         };
         self.answers.add(answer, packet_id, reason_of(error), None);
         Ok(())
@@ -178,6 +178,6 @@ impl Client {
         let removed = self.held.as_ref().and_then(|held| held.marks().remove(u64::from(ack.packet_id)));
         // Before the removal is on stable storage, a new message with this id would be taken for the old one after a crash.
         let reason = if removed.is_some() { Reason::SUCCESS } else { Reason::PACKET_IDENTIFIER_NOT_FOUND };
-        self.answers.add(Answer::PubComp, ack.packet_id, reason, removed);
+        self.answers.add(Answer::Comp, ack.packet_id, reason, removed);
     }
 }

@@ -8,12 +8,12 @@ use crate::codec::reason::Reason;
 use crate::error::Failure;
 
 impl Client {
-    pub(crate) async fn subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), Failure> {
+    pub(crate) async fn subscribe(&mut self, subscribe: &Subscribe<'_>) {
         self.before_waiting();
         // What comes by the queue of QoS 0 is looked at as the subscriptions are now.
         self.deliver().await;
         let Self { held, session, wakes, .. } = self;
-        let Some(held) = held else { return Ok(()) };
+        let Some(held) = held else { return };
         let subscribed = held.subscribe(session, &subscribe.filters, subscribe.subscription_id, wakes).await;
         held.retained.add(subscribed.retained);
         let mut reasons = subscribed.reasons;
@@ -26,15 +26,13 @@ impl Client {
             }
         }
         self.send(&Packet::SubAck(SubAck::new(subscribe.packet_id, reasons)));
-        Ok(())
     }
 
-    pub(crate) async fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), Failure> {
+    pub(crate) async fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
         self.before_waiting();
-        let Some(held) = &mut self.held else { return Ok(()) };
+        let Some(held) = &mut self.held else { return };
         let reasons = held.unsubscribe(&unsubscribe.filters).await;
         self.send(&Packet::UnsubAck(SubAck::new(unsubscribe.packet_id, reasons)));
-        Ok(())
     }
 
     /// What follows may wait for the disk; whoever has been granted something, or acknowledged, need not.

@@ -335,10 +335,10 @@ impl Client {
     pub(crate) async fn expect_ack(&mut self, kind: Kind, packet_id: u16) -> Reason {
         let received = self.next().await;
         let (found, ack) = match received.packet() {
-            Packet::PubAck(ack) => (Kind::PubAck, ack),
-            Packet::PubRec(ack) => (Kind::PubRec, ack),
-            Packet::PubRel(ack) => (Kind::PubRel, ack),
-            Packet::PubComp(ack) => (Kind::PubComp, ack),
+            Packet::PubAck(ack) => (Kind::Ack, ack),
+            Packet::PubRec(ack) => (Kind::Rec, ack),
+            Packet::PubRel(ack) => (Kind::Rel, ack),
+            Packet::PubComp(ack) => (Kind::Comp, ack),
             other => panic!("{other:?}"),
         };
         assert_eq!((found, ack.packet_id), (kind, packet_id));
@@ -348,8 +348,8 @@ impl Client {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
+    Ack,
+    Rec,
+    Rel,
+    Comp,
 }

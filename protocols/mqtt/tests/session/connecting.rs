@@ -10,6 +10,7 @@ use gantry_mqtt::codec::reason::Reason;
 
 use crate::client::{Server, hello, lasting, old};
 
+// [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16], [MQTT-3.2.2-2], [MQTT-3.1.2-28], [MQTT-3.1.4-5]
 #[tokio::test]
 async fn the_server_says_what_it_can_do_and_what_it_has_changed() {
     let settings = Settings { keep_alive_max_s: 100, session_expiry_max_s: 50, ..Settings::default() };
@@ -64,7 +65,7 @@ async fn a_second_connect_is_a_protocol_error() {
     assert_eq!(client.closed().await, None);
 }
 
-// [MQTT-3.1.2-2], [MQTT-3.1.4-1], [MQTT-3.2.2-6], [MQTT-3.2.2-7]
+// [MQTT-3.1.2-2], [MQTT-3.1.4-1]
 #[tokio::test]
 async fn an_unknown_version_is_refused_in_words_that_its_client_may_know() {
     let server = Server::new();
@@ -79,6 +80,7 @@ async fn an_unknown_version_is_refused_in_words_that_its_client_may_know() {
     assert_eq!(client.closed().await, None);
 }
 
+// [MQTT-3.1.4-2], [MQTT-3.2.2-7]
 #[tokio::test]
 async fn wrong_passwords_unknown_hosts_and_strangers_are_refused_by_version() {
     let server = Server::new();
@@ -107,10 +109,11 @@ async fn wrong_passwords_unknown_hosts_and_strangers_are_refused_by_version() {
     }
 }
 
+// [MQTT-3.1.3-8]
 #[tokio::test]
 async fn only_new_sessions_go_without_a_client_id_before_5() {
     let server = Server::new();
-    // [MQTT-3.1.3-8] of 3.1.1
+    // 3.1.3-8 of 3.1.1
     let mut client = server.open();
     assert_eq!(client.connect(&old("", false)).await.return_code, 2);
     assert_eq!(client.closed().await, None);
@@ -160,7 +163,7 @@ async fn a_session_is_present_if_it_has_been_kept() {
     assert!(client.connect(&old("c", false)).await.present);
 }
 
-// [MQTT-3.1.2-22]
+// [MQTT-3.1.2-22], [MQTT-3.2.2-22], [MQTT-3.12.4-1]
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_let_go_after_one_and_a_half_times_its_keep_alive() {
     let server = Server::new();
@@ -197,7 +200,7 @@ async fn clients_are_told_that_the_program_stops() {
     assert_eq!(old.closed().await, None);
 }
 
-// [MQTT-3.14.2-2]
+// 3.14.2.2.2
 #[tokio::test]
 async fn a_session_without_expiry_is_not_given_one_at_its_end() {
     let server = Server::new();
@@ -221,7 +224,7 @@ async fn a_packet_larger_than_the_server_takes_ends_the_connection() {
     assert_eq!(client.closed().await, Some(Reason::PACKET_TOO_LARGE));
 }
 
-// [MQTT-4.13.1-1], [MQTT-4.8.0-1]
+// [MQTT-4.13.1-1]
 #[tokio::test]
 async fn a_malformed_packet_ends_the_connection_and_no_other() {
     let server = Server::new();
@@ -269,7 +272,7 @@ async fn a_will_is_published_unless_the_client_takes_leave() {
     assert_eq!(watcher.next().await.publish().topic, "will");
 }
 
-// [MQTT-3.1.2-9]: what follows CONNECT at once is not lost.
+// 3.1.4: what follows CONNECT at once is not lost.
 #[tokio::test]
 async fn packets_may_follow_connect_without_waiting() {
     use bytes::BytesMut;

@@ -21,18 +21,18 @@ async fn publish(client: &mut Client, topic: &str, payloads: &[&[u8]], qos: QoS)
         client.publish(topic, payload, qos, id).await;
         match qos {
             QOS_0 => {}
-            QOS_1 => _ = client.expect_ack(Kind::PubAck, id).await,
+            QOS_1 => _ = client.expect_ack(Kind::Ack, id).await,
             QOS_2 => {
-                client.expect_ack(Kind::PubRec, id).await;
+                client.expect_ack(Kind::Rec, id).await;
                 client.ack(Packet::PubRel, id).await;
-                client.expect_ack(Kind::PubComp, id).await;
+                client.expect_ack(Kind::Comp, id).await;
             }
         }
     }
     client.settle().await;
 }
 
-// [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.3.2-1], [MQTT-4.6.0-5]
+// [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.2-3], [MQTT-4.6.0-1], [MQTT-4.6.0-5]
 #[tokio::test]
 async fn what_was_not_acknowledged_comes_again_with_its_packet_id_and_dup_also_after_a_crash() {
     let server = Server::new();
@@ -73,7 +73,7 @@ async fn what_was_not_acknowledged_comes_again_with_its_packet_id_and_dup_also_a
     assert!(client.settle().await.is_empty());
 }
 
-// [MQTT-4.3.3-1] to [MQTT-4.3.3-7], [MQTT-4.4.0-1]
+// [MQTT-4.3.3-2], [MQTT-4.3.3-3], [MQTT-4.3.3-4], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.4.0-1]
 #[tokio::test]
 async fn a_message_of_qos_2_is_not_sent_again_once_its_receiver_has_it() {
     let server = Server::new();
@@ -93,20 +93,20 @@ async fn a_message_of_qos_2_is_not_sent_again_once_its_receiver_has_it() {
     client.ack(Packet::PubRec, id).await;
     assert!(client.settle().await.is_empty(), "PUBREL waits until it is known for good that the client has it");
     server.journal.release();
-    assert_eq!(client.expect_ack(Kind::PubRel, id).await, Reason::SUCCESS);
+    assert_eq!(client.expect_ack(Kind::Rel, id).await, Reason::SUCCESS);
     client.vanish().await;
     // After it, PUBREL does, also after a crash.
     let mut server = server;
     for _ in 0..2 {
         server = server.crash();
         let mut client = server.lasting("c").await;
-        assert_eq!(client.expect_ack(Kind::PubRel, id).await, Reason::SUCCESS);
+        assert_eq!(client.expect_ack(Kind::Rel, id).await, Reason::SUCCESS);
         client.vanish().await;
     }
     let mut client = server.lasting("c").await;
-    client.expect_ack(Kind::PubRel, id).await;
+    client.expect_ack(Kind::Rel, id).await;
     client.ack(Packet::PubRec, id).await;
-    client.expect_ack(Kind::PubRel, id).await;
+    client.expect_ack(Kind::Rel, id).await;
     client.ack(Packet::PubComp, id).await;
     client.settle().await;
     client.vanish().await;
@@ -123,16 +123,16 @@ async fn acknowledgements_of_what_was_not_sent_do_no_harm() {
     client.ack(Packet::PubComp, 9).await;
     assert!(client.settle().await.is_empty());
     client.ack(Packet::PubRec, 9).await;
-    assert_eq!(client.expect_ack(Kind::PubRel, 9).await, Reason::PACKET_IDENTIFIER_NOT_FOUND);
+    assert_eq!(client.expect_ack(Kind::Rel, 9).await, Reason::PACKET_IDENTIFIER_NOT_FOUND);
     client.subscribe("a", QOS_2).await;
     client.publish("a", b"", QOS_2, 1).await;
-    client.expect_ack(Kind::PubRec, 1).await;
+    client.expect_ack(Kind::Rec, 1).await;
     let id = client.next().await.publish().packet_id;
     client.ack(Packet::PubAck, id).await;
     assert_eq!(client.closed().await, Some(Reason::PROTOCOL_ERROR));
 }
 
-// [MQTT-4.3.3-4]
+// [MQTT-4.4.0-2]
 #[tokio::test]
 async fn a_receiver_may_refuse_a_message() {
     let server = Server::new();
@@ -151,7 +151,7 @@ async fn a_receiver_may_refuse_a_message() {
     assert!(client.settle().await.is_empty());
 }
 
-// [MQTT-3.3.4-9], [MQTT-4.9.0-1], [MQTT-4.9.0-2], [MQTT-4.9.0-3]
+// [MQTT-3.3.4-9], [MQTT-3.3.4-10], [MQTT-4.9.0-1], [MQTT-4.9.0-2], [MQTT-4.9.0-3]
 #[tokio::test]
 async fn no_more_is_under_way_than_the_client_takes_until_it_is_done_with_one() {
     let server = Server::new();
@@ -165,7 +165,7 @@ async fn no_more_is_under_way_than_the_client_takes_until_it_is_done_with_one() 
     let second = client.next().await.publish().packet_id;
     assert!(client.settle().await.is_empty());
     client.ack(Packet::PubRec, first).await;
-    client.expect_ack(Kind::PubRel, first).await;
+    client.expect_ack(Kind::Rel, first).await;
     assert!(client.settle().await.is_empty(), "PUBREC does not make room");
     client.ack(Packet::PubComp, first).await;
     assert_eq!(client.next().await.publish().payload, b"3");
@@ -214,7 +214,7 @@ async fn a_message_expires_and_says_how_long_it_has_yet() {
     assert!((90..=99).contains(&left), "{left}");
 }
 
-// [MQTT-3.1.2-26], [MQTT-3.1.2-27], [MQTT-3.3.2-9]
+// [MQTT-3.1.2-26], [MQTT-3.1.2-27], [MQTT-3.3.2-11]
 #[tokio::test]
 async fn long_topics_get_aliases_as_far_as_the_client_takes_some() {
     let server = Server::new();
@@ -280,7 +280,7 @@ async fn large_messages_go_through_whole() {
     for topic in ["zero", "one"] {
         let sending = async {
             publisher.publish(topic, &large, QOS_1, 1).await;
-            publisher.expect_ack(Kind::PubAck, 1).await
+            publisher.expect_ack(Kind::Ack, 1).await
         };
         let (_, received) = tokio::join!(sending, client.next());
         assert!(received.publish().payload == large);
@@ -298,7 +298,7 @@ async fn a_client_that_does_not_read_stalls_nobody_and_loses_only_qos_0() {
     for n in 0..60_u16 {
         publisher.publish("zero", &body, QOS_0, 0).await;
         publisher.publish("one", &n.to_be_bytes(), QOS_1, n + 1).await;
-        publisher.expect_ack(Kind::PubAck, n + 1).await;
+        publisher.expect_ack(Kind::Ack, n + 1).await;
     }
     let (mut ones, mut zeros) = (Vec::new(), 0);
     while ones.len() < 60 {
@@ -331,7 +331,6 @@ async fn a_deleted_queue_ends_the_connection_and_is_there_again_with_the_next() 
     assert!(received.iter().any(|received| matches!(received.packet(), Packet::Publish(_))));
 }
 
-// [MQTT-3.3.2-1]: what other protocols call it is a topic name when it gets here.
 #[tokio::test]
 async fn messages_reach_queues_of_others_by_their_keys() {
     let server = Server::new();
@@ -340,7 +339,7 @@ async fn messages_reach_queues_of_others_by_their_keys() {
     vhost.bind("amq.topic", (Of::Queue, "q"), b"a.*.c", &Table::new(), 0).await.expect("is bound");
     let mut client = server.client("c").await;
     client.publish("a/b/c", b"x", QOS_1, 1).await;
-    assert_eq!(client.expect_ack(Kind::PubAck, 1).await, Reason::SUCCESS);
+    assert_eq!(client.expect_ack(Kind::Ack, 1).await, Reason::SUCCESS);
     let (delivery, _) = vhost.queue("q", 0).expect("is there").fetch(0, false).expect("a message");
     let gantry_broker::Content::Loaded(message) = delivery.content else { panic!("is in memory") };
     assert_eq!(&message.address().routing_key[..], b"a.b.c");

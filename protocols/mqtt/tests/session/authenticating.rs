@@ -1,9 +1,83 @@
 //! AUTH: SCRAM-SHA-256, and once more in the session.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gantry_mqtt::codec::packet::{Auth, Connect, ConnectProperties, Packet};
 use gantry_mqtt::codec::reason::Reason;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
 
-use crate::client::{Server, hello};
+use crate::client::{Client, Server, hello};
+
+fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key will do");
+    mac.update(data);
+    mac.finalize().into_bytes().into()
+}
+
+/// The proof of `password`, and the signature that the server answers with (RFC 5802, 3).
+fn prove(first_bare: &str, server_first: &str, password: &[u8]) -> (String, String) {
+    let attribute = |name: &str| {
+        let found = server_first.split(',').find_map(|attribute| attribute.strip_prefix(name));
+        found.expect("is there").to_owned()
+    };
+    let salt = STANDARD.decode(attribute("s=")).expect("base64");
+    let mut block = hmac(password, &[&salt[..], &[0, 0, 0, 1]].concat());
+    let mut salted = block;
+    for _ in 1..attribute("i=").parse::<u32>().expect("a number") {
+        block = hmac(password, &block);
+        salted.iter_mut().zip(block).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    let without_proof = format!("c=biws,r={}", attribute("r="));
+    let message = format!("{first_bare},{server_first},{without_proof}");
+    let client_key = hmac(&salted, b"Client Key");
+    let signature = hmac(&Sha256::digest(client_key), message.as_bytes());
+    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, byte)| key ^ byte).collect();
+    let last = hmac(&hmac(&salted, b"Server Key"), message.as_bytes());
+    (format!("{without_proof},p={}", STANDARD.encode(proof)), format!("v={}", STANDARD.encode(last)))
+}
+
+/// Hears what the server asks, and answers with the proof of `password`; what the server is to say to that.
+async fn answer(client: &mut Client, first_bare: &str, password: &[u8]) -> String {
+    let received = client.next().await;
+    let Packet::Auth(question) = received.packet() else { panic!("{received:?}") };
+    assert_eq!(question.reason, Reason::CONTINUE_AUTHENTICATION);
+    let server_first = std::str::from_utf8(question.data.expect("a question")).expect("text");
+    let (proof, expected) = prove(first_bare, server_first, password);
+    client.send(&say(Reason::CONTINUE_AUTHENTICATION, proof.as_bytes())).await;
+    expected
+}
+
+fn say(reason: Reason, data: &[u8]) -> Packet<'_> {
+    Packet::Auth(Auth {
+        reason,
+        method: Some("SCRAM-SHA-256"),
+        data: Some(data),
+        reason_string: None,
+        user_properties: Default::default(),
+    })
+}
+
+// [MQTT-4.12.0-2], [MQTT-4.12.0-3], [MQTT-4.12.0-5], [MQTT-4.12.1-1], [MQTT-4.12.1-2]
+#[tokio::test]
+async fn a_client_proves_who_it_is_and_does_so_again_in_its_session() {
+    let server = Server::new();
+    let mut client = server.open();
+    client.send(&Packet::Connect(Box::new(by("SCRAM-SHA-256", Some(b"n,,n=guest,r=abcdef"))))).await;
+    let expected = answer(&mut client, "n=guest,r=abcdef", b"guest").await;
+    let welcome = client.welcome().await;
+    assert_eq!(welcome.reason, Reason::SUCCESS);
+    assert_eq!(welcome.authentication, Some(("SCRAM-SHA-256".to_owned(), expected.into_bytes())));
+    client.send(&say(Reason::REAUTHENTICATE, b"n,,n=guest,r=again")).await;
+    let expected = answer(&mut client, "n=guest,r=again", b"guest").await;
+    let received = client.next().await;
+    let Packet::Auth(last) = received.packet() else { panic!("{received:?}") };
+    assert_eq!((last.reason, last.data), (Reason::SUCCESS, Some(expected.as_bytes())));
+    client.settle().await;
+    client.send(&say(Reason::REAUTHENTICATE, b"n,,n=guest,r=third")).await;
+    answer(&mut client, "n=guest,r=third", b"wrong").await;
+    assert_eq!(client.closed().await, Some(Reason::NOT_AUTHORIZED));
+}
 
 fn by<'a>(method: &'a str, data: Option<&'a [u8]>) -> Connect<'a> {
     let properties = ConnectProperties {

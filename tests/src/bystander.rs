@@ -125,7 +125,7 @@ fn work_by_mqtt(mqtt: &mut Mqtt, rounds: &AtomicU64, end: &AtomicBool) -> io::Re
         let started = Instant::now();
         mqtt.send(&publish(V5, 0, &topic, 1, 1, b"honest work"))?;
         for _ in 0..2 {
-            let packet = mqtt.read()?;
+            let packet = mqtt.next_packet()?;
             if packet.kind == kind::PUBLISH {
                 mqtt.send(&ack(kind::PUBACK, publish_of(&packet, V5).packet_id))?;
             }

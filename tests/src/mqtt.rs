@@ -208,7 +208,7 @@ impl Mqtt {
     ///
     /// # Errors
     /// When none comes within [`PATIENCE`] (`TimedOut`), or the broker has closed the connection.
-    pub fn read(&mut self) -> io::Result<Packet> {
+    pub fn next_packet(&mut self) -> io::Result<Packet> {
         self.next_within(PATIENCE)
     }
 
@@ -261,7 +261,7 @@ impl Mqtt {
     /// # Errors
     /// When it is not, or none comes.
     pub fn expect(&mut self, kind: u8) -> io::Result<Packet> {
-        let packet = self.read()?;
+        let packet = self.next_packet()?;
         if packet.kind == kind {
             return Ok(packet);
         }

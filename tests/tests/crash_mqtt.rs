@@ -409,7 +409,7 @@ impl Keeper {
     fn work(&mut self, mqtt: &mut Mqtt, scene: &Scene) -> io::Result<()> {
         while !scene.closing.load(Ordering::Relaxed) {
             let which = self.next as usize % self.topics.len();
-            let value = if self.next % 11 == 0 { 0 } else { self.next };
+            let value = if self.next.is_multiple_of(11) { 0 } else { self.next };
             self.next += 1;
             self.state[which].1.push(value);
             let payload = if value == 0 { Vec::new() } else { body_of(value) };

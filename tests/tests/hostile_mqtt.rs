@@ -125,7 +125,7 @@ fn strings_and_properties_of_connect_that_claim_more_than_there_is() {
         let many = [0x26, 0, 1, b'a', 0, 1, b'b'].repeat(20_000);
         let mut mqtt = silent(broker);
         mqtt.send(&Hello::new(&unique("many")).with(&many).packet()).expect("sent");
-        let _ = mqtt.read().map(|answer| assert_eq!(answer.kind, kind::CONNACK)).inspect_err(|error| {
+        let _ = mqtt.next_packet().map(|answer| assert_eq!(answer.kind, kind::CONNACK)).inspect_err(|error| {
             assert!(ended(error), "neither let in nor closed");
         });
     });
@@ -383,7 +383,7 @@ fn patterns_with_many_wildcards() {
         let mut mqtt = device(broker);
         mqtt.send(&subscribe(V5, 1, &[(&deep, 1)], &[])).expect("sent");
         mqtt.send(&publish(V5, 0, &deep, 1, 1, b"x")).expect("sent");
-        let _ = mqtt.read();
+        let _ = mqtt.next_packet();
         device(broker).ping().expect("the broker is there");
     });
 }
@@ -400,7 +400,7 @@ fn subscriptions_without_end_are_bounded_or_bearable() {
             if mqtt.send(&subscribe(V5, 1, &filters, &[])).is_err() {
                 break;
             }
-            match mqtt.read() {
+            match mqtt.next_packet() {
                 Ok(suback) if suback.kind == kind::SUBACK => {
                     let codes = &suback.body[3..];
                     taken += codes.iter().filter(|&&code| code < 0x80).count();

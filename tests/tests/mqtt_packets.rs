@@ -531,7 +531,7 @@ fn filters_that_cannot_be() {
             let mut mqtt = device(&broker, version);
             mqtt.send(&subscribe(version, 5, &[(filter, 1), ("fine", 1)], &[])).expect("sent");
             // Refused one by one, or the connection ends: both are allowed (4.7.1, 3.8.4).
-            match mqtt.read() {
+            match mqtt.next_packet() {
                 Ok(answer) if answer.kind == kind::SUBACK => {
                     let codes = &answer.body[if version == V5 { 3 } else { 2 }..];
                     assert_eq!(codes.len(), 2, "3.8.4-6");
@@ -575,7 +575,7 @@ fn shared_filters_that_cannot_be() {
     for filter in ["$share//a", "$share/g", "$share/g/", "$share/g+/a", "$share/#/a"] {
         let mut mqtt = device(&broker, V5);
         mqtt.send(&subscribe(V5, 1, &[(filter, 1)], &[])).expect("sent");
-        match mqtt.read() {
+        match mqtt.next_packet() {
             Ok(answer) if answer.kind == kind::SUBACK => assert!(answer.body[3] >= 0x80, "{filter}: {answer:02x?}"),
             Ok(answer) => assert_eq!(answer.kind, kind::DISCONNECT, "{filter}: {answer:02x?}"),
             Err(_) => {}
@@ -682,7 +682,7 @@ fn packets_in_pieces_and_many_at_once() {
     }
     let mut seen = Vec::new();
     for _ in 0..2 {
-        seen.push(mqtt.read().expect("a packet").kind);
+        seen.push(mqtt.next_packet().expect("a packet").kind);
     }
     seen.sort_unstable();
     assert_eq!(seen, [kind::PUBLISH, kind::PUBACK]);
@@ -702,7 +702,7 @@ fn problem_information_is_left_out_for_those_who_do_not_want_it() {
     // 3.1.2-29: reason strings and user properties in CONNACK, PUBLISH and DISCONNECT only.
     let mut mqtt = open(&broker, &Hello::new(&unique("quiet")).with(&[0x17, 0]));
     mqtt.send(&subscribe(V5, 1, &[("a/#/b", 1)], &[])).expect("sent");
-    if let Ok(answer) = mqtt.read()
+    if let Ok(answer) = mqtt.next_packet()
         && answer.kind == kind::SUBACK
     {
         assert_eq!(answer.body[2], 0, "no properties in {answer:02x?}");
@@ -736,11 +736,14 @@ fn no_reason_string_makes_an_answer_too_large() {
         let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
         mqtt.send(&small(&unique("small")).packet()).expect("sent");
         mqtt.send(&[bytes, packet(0xC0, &[])].concat()).expect("sent");
-        loop {
-            match mqtt.read() {
-                Ok(answer) if answer.kind == kind::PINGRESP => break,
-                Ok(answer) => answers.push(answer),
-                Err(_) => break,
+        // PINGRESP may come before what waits for the disk.
+        let before = answers.len();
+        while let Ok(answer) = mqtt.next_packet() {
+            if answer.kind != kind::PINGRESP {
+                answers.push(answer);
+            }
+            if answers.len() > before {
+                break;
             }
         }
     }

@@ -15,7 +15,10 @@ use tokio::sync::watch;
 
 use crate::broker::commit_blocking;
 use crate::error::Error;
-use crate::rights::{Denied, Login, Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
+use crate::rights::{
+    Authenticated, Claimed, Denied, Login, Permission, ScramVerifier, TokenError, Tokens, TopicPermission,
+    TopicPermissions, User,
+};
 
 const USERS: &str = "users";
 const PERMISSIONS: &str = "permissions";
@@ -32,6 +35,7 @@ type ByUser<T> = HashMap<String, HashMap<String, Arc<T>>>;
 /// All users and permissions.
 pub(crate) struct RightsStore {
     login: Login,
+    tokens: Option<Tokens>,
     /// What SCRAM tells of users that do not exist is derived from it: the same after a restart.
     scram_secret: Vec<u8>,
     changing: Mutex<()>,
@@ -78,7 +82,7 @@ fn key(names: &[&str]) -> Vec<u8> {
 }
 
 impl RightsStore {
-    pub(crate) fn load(table: &dyn Table, login: Login) -> Result<Self, Error> {
+    pub(crate) fn load(table: &dyn Table, login: Login, tokens: Option<Tokens>) -> Result<Self, Error> {
         let mut users = HashMap::new();
         for (_, value) in table.scan(USERS, &[])? {
             let user: User = read(&value)?;
@@ -96,6 +100,7 @@ impl RightsStore {
         }
         Ok(Self {
             login,
+            tokens,
             scram_secret: scram_secret(table)?,
             changing: Mutex::new(()),
             users: RwLock::new(users),
@@ -243,6 +248,26 @@ impl RightsStore {
         peer_is_loopback: bool,
     ) -> Result<Arc<User>, Denied> {
         self.login.authenticate(|name| self.user(name), name, password, peer_is_loopback)
+    }
+
+    /// Lets a user in by a password, or by a token in its place. A client that gives a token may leave its name out, but must
+    /// not say another one.
+    pub(crate) fn log_in(
+        &self,
+        name: &str,
+        secret: &[u8],
+        peer_is_loopback: bool,
+        now_ms: u64,
+    ) -> Result<Authenticated, Denied> {
+        let Some(tokens) = self.tokens.as_ref().filter(|_| Tokens::look_like(secret)) else {
+            let user = self.authenticate(name, secret, peer_is_loopback)?;
+            return Ok(Authenticated { user, expires_ms: None });
+        };
+        let Claimed { user, expires_ms } = tokens.check(secret, now_ms)?;
+        if !name.is_empty() && name != user {
+            return Err(TokenError::User.into());
+        }
+        Ok(Authenticated { user: self.admit(&user, peer_is_loopback)?, expires_ms: Some(expires_ms) })
     }
 
     /// What the user's password is checked with in SCRAM-SHA-256. There is one for everybody: a client does not get to know

@@ -26,7 +26,7 @@ bench: build ## the table of ratios against the peers that are installed
 	cargo run --release -p gantry-benches
 
 crash: build ## kill -9 under load, again and again (CRASH_ROUNDS=200)
-	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules -- --nocapture
+	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt -- --nocapture
 
 fuzz: ## every fuzz target for FUZZ_SECONDS=60
 	@for script in storage/fuzz/run.sh protocols/*/fuzz/run.sh; do \
@@ -35,7 +35,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS=60
 
 # --- what the end-to-end tests need, each installed once and again only when its list changes ---
 
-clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/perftest.done $(CLIENTS)/go/amqp091
+clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/perftest.done $(CLIENTS)/go/clients
 
 $(CLIENTS)/python.done: tests/clients/python/requirements.txt
 	rm -rf $(CLIENTS)/python
@@ -61,6 +61,6 @@ $(CLIENTS)/perftest.done: tests/clients/perftest/pom.xml
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(CLIENTS)/perftest
 	touch $@
 
-$(CLIENTS)/go/amqp091: tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
+$(CLIENTS)/go/clients: tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
 	mkdir -p $(CLIENTS)/go
 	cd tests/clients/go && go build -o $(CURDIR)/$@ .

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use crate::config::Limits;
 use crate::protocols::Parts;
 
-/// Answers each line with itself, `who` with what TLS found out, `from` with the peer's address, `vhosts` with the number of
+/// Answers each line with itself, `who` with what TLS found out, `from` with the peer's address, `here` with whether that is this machine, `vhosts` with the number of
 /// virtual hosts, and says `bye` at a shutdown, unless it was told to `stay`. A line longer than messages may be ends the
 /// connection.
 pub(crate) struct Echo {
@@ -41,6 +41,7 @@ impl Protocol for Echo {
     }
 
     async fn serve(&self, connection: Connection) {
+        let is_from_this_machine = connection.is_from_this_machine();
         let Connection { stream, peer, tls, mut shutdown, .. } = connection;
         let mut stream = BufReader::new(stream);
         let mut stay = false;
@@ -60,6 +61,7 @@ impl Protocol for Echo {
                 (Ok(bytes), _) if bytes as u64 > self.line_bytes_max => return,
                 (_, "who\n") => format!("{tls:?}\n"),
                 (_, "from\n") => format!("{peer}\n"),
+                (_, "here\n") => format!("{is_from_this_machine}\n"),
                 (_, "vhosts\n") => format!("{}\n", self.broker.totals().vhosts),
                 (_, "panic\n") => panic!("as asked"),
                 (_, said) => {

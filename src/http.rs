@@ -18,7 +18,11 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a request comes from: one of its extensions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Whether it comes from this machine.
+    pub(crate) is_loopback: bool,
+}
 
 /// Serves a router.
 pub(crate) struct Http {
@@ -41,10 +45,11 @@ impl Protocol for Http {
     }
 
     async fn serve(&self, connection: Connection) {
+        let from = Peer { address: connection.peer, is_loopback: connection.is_from_this_machine() };
         let Connection { stream, peer, mut shutdown, .. } = connection;
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(from);
             router.call(request)
         });
         let served = http1::Builder::new()

@@ -3,6 +3,8 @@
 //! An address is bound first, which finds clashes before anything else is done, and listened at later: until the broker has
 //! recovered, a client is refused at once and does not wait in a backlog.
 
+mod proxy;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -39,6 +41,13 @@ pub(crate) struct Listener {
     listener: TcpListener,
 }
 
+/// Where a connection comes from, where it went to, and whether `peer` says nothing of where the client is.
+struct Ends {
+    peer: SocketAddr,
+    local: SocketAddr,
+    relayed: bool,
+}
+
 /// What becomes of the connections of a listener.
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -46,6 +55,8 @@ pub(crate) struct Service {
     pub(crate) protocol: Arc<dyn Protocol>,
     /// Where they speak TLS.
     pub(crate) tls: Option<Tls>,
+    /// Where a proxy says whose they are: how long it may take to.
+    pub(crate) proxy_timeout: Option<Duration>,
     /// Room for them.
     pub(crate) connections: Connections,
     /// When to stop accepting, and to take leave of clients.
@@ -142,14 +153,15 @@ impl Service {
     }
 
     /// Gets a connection as far as its protocol; none where it does not get there.
-    async fn open(&self, listener: &'static str, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
+    async fn open(&self, listener: &'static str, mut stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
         let mut shutdown = self.shutdown.clone();
         let opened = async {
             // Protocols gather what they write; nothing is gained by waiting for more.
             stream.set_nodelay(true)?;
-            let local = canonical(stream.local_addr()?);
+            let ends = Ends { peer, local: canonical(stream.local_addr()?), relayed: false };
+            let ends = self.hear_proxy(&mut stream, ends).await?;
             let (stream, tls) = self.handshake(stream).await?;
-            io::Result::Ok((stream, local, tls))
+            io::Result::Ok((stream, ends, tls))
         };
         let opened = tokio::select! {
             biased;
@@ -157,15 +169,31 @@ impl Service {
             opened = opened => opened,
         };
         match opened {
-            Ok((stream, local, tls)) => {
+            Ok((stream, Ends { peer, local, relayed }, tls)) => {
                 tracing::debug!("{listener}: {peer} has connected");
-                Some(Connection { stream, peer, local, tls, credentials: None, relayed: false, shutdown })
+                Some(Connection { stream, peer, local, tls, credentials: None, relayed, shutdown })
             }
             Err(error) => {
                 tracing::debug!("{listener}: {peer} did not get as far as {}: {error}", self.protocol.name());
                 None
             }
         }
+    }
+
+    /// Has a proxy say where the connection comes from and went to, where the listener is behind one.
+    async fn hear_proxy(&self, stream: &mut TcpStream, ends: Ends) -> io::Result<Ends> {
+        let Some(limit) = self.proxy_timeout else { return Ok(ends) };
+        let told = timeout(limit, proxy::read(stream)).await.map_err(|_elapsed| {
+            io::Error::new(io::ErrorKind::TimedOut, "the proxy did not say in time whose connection it is")
+        })??;
+        Ok(match told {
+            // A proxy cannot make somebody elsewhere a client of this machine.
+            Some((peer, local)) => {
+                Ends { peer: canonical(peer), local: canonical(local), relayed: !ends.peer.ip().is_loopback() }
+            }
+            // The proxy is known, and who is behind it is not.
+            None => Ends { relayed: true, ..ends },
+        })
     }
 
     async fn handshake(&self, stream: TcpStream) -> io::Result<(Box<dyn Stream>, Option<TlsInfo>)> {

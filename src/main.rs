@@ -14,6 +14,7 @@ mod protocols;
 mod shutdown;
 mod start;
 mod tls;
+mod tokens;
 mod web;
 
 use std::path::PathBuf;

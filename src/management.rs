@@ -8,18 +8,20 @@
 //! | `request` | names in paths, bodies |
 //! | `answer` | answers, and RabbitMQ's words for errors |
 //! | `json`, `term` | values of the broker as JSON, and in the words of Erlang that error texts are made of |
-//! | `policies`, `queues`, `vhosts` | the resources |
+//! | `permissions`, `policies`, `queues`, `users`, `vhosts` | the resources |
 
 mod answer;
 mod api;
 mod auth;
 mod json;
+mod permissions;
 mod policies;
 mod queues;
 mod request;
 mod term;
 #[cfg(test)]
 mod tests;
+mod users;
 mod vhosts;
 
 use std::sync::Arc;

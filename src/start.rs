@@ -21,6 +21,7 @@ use crate::metrics::{self, Metrics};
 use crate::process::{self, Started};
 use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources};
 use crate::tls::{Tls, TlsError};
+use crate::tokens;
 use crate::web;
 
 /// How long connections that are cut have to be gone: they only need to be dropped.
@@ -85,6 +86,7 @@ fn open(config: &Config) -> Result<Opened, String> {
         default_user: config.users.default_user.clone(),
         default_password: config.users.default_password.0.clone(),
         default_vhost: config.users.default_vhost.clone(),
+        tokens: tokens::load(&config.jwt)?,
         login: Login { loopback_users: config.users.loopback_users.iter().cloned().collect() },
         sources: sources(),
         logs: Arc::new(logs),
@@ -157,7 +159,7 @@ pub(crate) async fn start_with(
     let (health, api) = (Health::default(), Api::default());
     let web_stats = Arc::new(gantry_websocket::Stats::default());
     let metrics = Metrics::new(started, connections.clone(), Arc::clone(&web_stats));
-    let mut serving = Serving { addresses: Vec::new(), tls, shutdown, cut: cut_handle };
+    let mut serving = Serving { addresses: Vec::new(), tls, handshake_timeout, shutdown, cut: cut_handle };
 
     // Who asks how far the start is gets an answer while the broker recovers.
     for listener in http {
@@ -230,6 +232,7 @@ fn raise_limits(config: &Config) {
 struct Serving {
     addresses: Vec<(&'static str, SocketAddr)>,
     tls: Option<Tls>,
+    handshake_timeout: Duration,
     shutdown: Shutdown,
     cut: Shutdown,
 }
@@ -237,6 +240,7 @@ struct Serving {
 impl Serving {
     fn add(&mut self, bound: Bound, protocol: Arc<dyn Protocol>, connections: &Connections) -> Result<(), StartError> {
         let (name, is_tls) = (bound.config().name, bound.config().tls);
+        let proxy_timeout = bound.config().proxy_protocol.then_some(self.handshake_timeout);
         let wanted = bound.config().address;
         let listener: Listener = bound.listen().map_err(|source| StartError::Listen {
             name,
@@ -247,6 +251,7 @@ impl Serving {
         let service = Service {
             protocol,
             tls: self.tls.clone().filter(|_| is_tls),
+            proxy_timeout,
             connections: connections.clone(),
             shutdown: self.shutdown.clone(),
             cut: self.cut.clone(),

@@ -14,11 +14,11 @@ use crate::error::{Error, Kind, Resource};
 use crate::events::{self, EVENT_EXCHANGE};
 use crate::inbox::Item;
 use crate::load;
-use crate::message::{Sources, resident_bytes};
+use crate::message::{Sources, now_ms, resident_bytes};
 use crate::outbox;
 use crate::queue::{Queue, QueueStatus, Restored, lane_of_refusals};
 use crate::retained::{self, RETAINED};
-use crate::rights::{Denied, Login, Permission, User};
+use crate::rights::{Authenticated, Denied, Login, Permission, Tokens, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -56,6 +56,8 @@ pub struct BrokerOptions {
     pub default_vhost: String,
     /// Who may only come from this machine.
     pub login: Login,
+    /// Which tokens let in like passwords, if any do.
+    pub tokens: Option<Tokens>,
     /// The protocols that stored messages may have come by.
     pub sources: Sources,
     /// Where streams are kept. In memory, if nothing is said: then what is in a stream goes with the process.
@@ -73,6 +75,7 @@ impl Default for BrokerOptions {
             default_password: "guest".to_owned(),
             default_vhost: "/".to_owned(),
             login: Login::default(),
+            tokens: None,
             sources: Sources::default(),
             logs: Arc::new(MemoryLogs::default()),
         }
@@ -196,7 +199,7 @@ impl Broker {
         found: Found,
     ) -> Result<Arc<Self>, Error> {
         let run = next_run(&*table)?;
-        let rights = RightsStore::load(&*table, options.login.clone())?;
+        let rights = RightsStore::load(&*table, options.login.clone(), options.tokens.clone())?;
         let sources = options.sources.clone();
         let logs = Arc::clone(&options.logs);
         let shared =
@@ -409,7 +412,15 @@ impl Broker {
         &self.rights
     }
 
-    /// Lets a user in by name and password.
+    /// Lets a user in by name and password, or by a signed token in place of the password: then the name may be empty.
+    ///
+    /// # Errors
+    /// Why not; a client is told no more than that it was refused.
+    pub fn log_in(&self, name: &str, secret: &[u8], peer_is_loopback: bool) -> Result<Authenticated, Denied> {
+        self.rights.log_in(name, secret, peer_is_loopback, now_ms())
+    }
+
+    /// Lets a user in by name and password, and by nothing else.
     ///
     /// # Errors
     /// Why not; a client is told no more than that it was refused.
@@ -433,16 +444,23 @@ impl Broker {
         let Some(found) = self.vhosts.read().get(vhost).cloned() else {
             return Err(OpenRefused::NotFound(vhost.to_owned()));
         };
-        if self.rights.permission(&user.name, vhost).is_none() {
-            return Err(OpenRefused::Refused { vhost: vhost.to_owned(), user: user.name.clone() });
-        }
-        Ok(Session::new(Arc::clone(self), found, user))
+        let refused = || OpenRefused::Refused { vhost: vhost.to_owned(), user: user.name.clone() };
+        // Watched before it is asked what it may do: one that goes in between is heard of.
+        let deletion = self.rights.watch_user(&user.name).ok_or_else(refused)?;
+        self.rights.permission(&user.name, vhost).ok_or_else(refused)?;
+        Ok(Session::new(Arc::clone(self), found, user, deletion))
     }
 
     /// Reads the messages among `items` that are not in memory. What cannot be read any more is taken out; the tokens of
     /// such deliveries that wanted an outcome, whose share of a [`SharedCredit`](crate::SharedCredit) has to be given back.
     pub async fn load(&self, items: &mut Vec<Item>) -> Vec<u64> {
         load::load(&self.shared, items).await
+    }
+
+    /// Everything so far: once [`Broker::durable`] has reached this, whatever has happened before the call is on stable storage
+    /// as far as it is stored at all.
+    pub fn appended(&self) -> Ticket {
+        self.shared.journal.appended()
     }
 
     /// Everything up to this ticket is on stable storage.

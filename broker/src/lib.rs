@@ -62,7 +62,7 @@ pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
-pub use self::session::Session;
+pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
     DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, TracedBy,

@@ -11,10 +11,14 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::broker::commit_blocking;
 use crate::error::Error;
-use crate::rights::{Denied, Login, Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
+use crate::rights::{
+    Authenticated, Claimed, Denied, Login, Permission, ScramVerifier, TokenError, Tokens, TopicPermission,
+    TopicPermissions, User,
+};
 
 const USERS: &str = "users";
 const PERMISSIONS: &str = "permissions";
@@ -31,13 +35,26 @@ type ByUser<T> = HashMap<String, HashMap<String, Arc<T>>>;
 /// All users and permissions.
 pub(crate) struct RightsStore {
     login: Login,
+    tokens: Option<Tokens>,
     /// What SCRAM tells of users that do not exist is derived from it: the same after a restart.
     scram_secret: Vec<u8>,
     changing: Mutex<()>,
-    users: RwLock<HashMap<String, Arc<User>>>,
+    users: RwLock<HashMap<String, Account>>,
     permissions: RwLock<ByUser<Permission>>,
     topics: RwLock<ByUser<TopicPermissions>>,
     version: AtomicU64,
+}
+
+/// A user, and whoever wants to know when it is gone: the channel ends with the account.
+struct Account {
+    user: Arc<User>,
+    there: watch::Sender<()>,
+}
+
+impl Account {
+    fn new(user: User) -> Self {
+        Self { user: Arc::new(user), there: watch::Sender::new(()) }
+    }
 }
 
 /// What a change was, and the rows that it leaves.
@@ -65,11 +82,11 @@ fn key(names: &[&str]) -> Vec<u8> {
 }
 
 impl RightsStore {
-    pub(crate) fn load(table: &dyn Table, login: Login) -> Result<Self, Error> {
+    pub(crate) fn load(table: &dyn Table, login: Login, tokens: Option<Tokens>) -> Result<Self, Error> {
         let mut users = HashMap::new();
         for (_, value) in table.scan(USERS, &[])? {
             let user: User = read(&value)?;
-            users.insert(user.name.clone(), Arc::new(user));
+            users.insert(user.name.clone(), Account::new(user));
         }
         let mut permissions = ByUser::new();
         for (_, value) in table.scan(PERMISSIONS, &[])? {
@@ -83,6 +100,7 @@ impl RightsStore {
         }
         Ok(Self {
             login,
+            tokens,
             scram_secret: scram_secret(table)?,
             changing: Mutex::new(()),
             users: RwLock::new(users),
@@ -99,13 +117,24 @@ impl RightsStore {
 
     pub(crate) fn put_user(&self, user: User) -> Result<Changed, Error> {
         let rows = vec![put(USERS, key(&[&user.name]), &user)?];
-        let existed = self.users.write().insert(user.name.clone(), Arc::new(user)).is_some();
+        let mut users = self.users.write();
+        let existed = match users.get_mut(&user.name) {
+            Some(account) => {
+                account.user = Arc::new(user);
+                true
+            }
+            None => {
+                users.insert(user.name.clone(), Account::new(user));
+                false
+            }
+        };
+        drop(users);
         Ok(self.changed(existed, rows))
     }
 
     /// With everything that the user may do: the next one of this name begins anew.
     pub(crate) fn delete_user(&self, name: &str) -> Changed {
-        let existed = self.users.write().remove(name).is_some();
+        let account = self.users.write().remove(name);
         let mut rows = vec![Change::Delete { space: USERS, key: key(&[name]) }];
         for vhost in self.permissions.write().remove(name).unwrap_or_default().into_keys() {
             rows.push(Change::Delete { space: PERMISSIONS, key: key(&[name, &vhost]) });
@@ -113,7 +142,10 @@ impl RightsStore {
         for (vhost, permissions) in self.topics.write().remove(name).unwrap_or_default() {
             rows.extend(permissions.keys().map(|exchange| delete_topic_row(name, &vhost, exchange)));
         }
-        self.changed(existed, rows)
+        let changed = self.changed(account.is_some(), rows);
+        // Whoever hears of it finds that it has happened.
+        drop(account);
+        changed
     }
 
     pub(crate) fn put_permission(&self, user: &str, vhost: &str, permission: Permission) -> Result<Changed, Error> {
@@ -177,11 +209,16 @@ impl RightsStore {
     }
 
     pub(crate) fn user(&self, name: &str) -> Option<Arc<User>> {
-        self.users.read().get(name).cloned()
+        self.users.read().get(name).map(|account| Arc::clone(&account.user))
+    }
+
+    /// A channel that ends with the user.
+    pub(crate) fn watch_user(&self, name: &str) -> Option<watch::Receiver<()>> {
+        Some(self.users.read().get(name)?.there.subscribe())
     }
 
     pub(crate) fn users(&self) -> Vec<Arc<User>> {
-        let mut users: Vec<_> = self.users.read().values().cloned().collect();
+        let mut users: Vec<_> = self.users.read().values().map(|account| Arc::clone(&account.user)).collect();
         users.sort_by(|one, other| one.name.cmp(&other.name));
         users
     }
@@ -211,6 +248,26 @@ impl RightsStore {
         peer_is_loopback: bool,
     ) -> Result<Arc<User>, Denied> {
         self.login.authenticate(|name| self.user(name), name, password, peer_is_loopback)
+    }
+
+    /// Lets a user in by a password, or by a token in its place. A client that gives a token may leave its name out, but must
+    /// not say another one.
+    pub(crate) fn log_in(
+        &self,
+        name: &str,
+        secret: &[u8],
+        peer_is_loopback: bool,
+        now_ms: u64,
+    ) -> Result<Authenticated, Denied> {
+        let Some(tokens) = self.tokens.as_ref().filter(|_| Tokens::look_like(secret)) else {
+            let user = self.authenticate(name, secret, peer_is_loopback)?;
+            return Ok(Authenticated { user, expires_ms: None });
+        };
+        let Claimed { user, expires_ms } = tokens.check(secret, now_ms)?;
+        if !name.is_empty() && name != user {
+            return Err(TokenError::User.into());
+        }
+        Ok(Authenticated { user: self.admit(&user, peer_is_loopback)?, expires_ms: Some(expires_ms) })
     }
 
     /// What the user's password is checked with in SCRAM-SHA-256. There is one for everybody: a client does not get to know

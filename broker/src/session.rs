@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::broker::Broker;
 use crate::error::{Error, Kind, Resource};
 use crate::events::PERFORMED_BY;
@@ -23,14 +25,39 @@ pub struct Session {
     connection: u64,
     access: AccessCache,
     topics: TopicCache,
+    deletion: UserDeletion,
+}
+
+/// Tells when the user of a session is deleted. Cheap to clone and to wait for.
+#[derive(Clone, Debug)]
+pub struct UserDeletion(watch::Receiver<()>);
+
+impl UserDeletion {
+    /// Resolves once the user has been deleted, at once where it has been; another one of the same name does not count. Safe
+    /// to drop and to call again.
+    pub async fn happened(&mut self) {
+        // Nothing is ever sent.
+        while self.0.changed().await.is_ok() {}
+    }
+
+    /// Whether it has been.
+    pub fn has_happened(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
 }
 
 impl Session {
-    pub(crate) fn new(broker: Arc<Broker>, vhost: Arc<VirtualHost>, user: Arc<User>) -> Self {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        vhost: Arc<VirtualHost>,
+        user: Arc<User>,
+        deletion: watch::Receiver<()>,
+    ) -> Self {
         let connection = broker.shared().next_id();
         let user_name: Arc<str> = Arc::from(user.name.as_str());
         broker.shared().set_user(connection, Some(&user_name));
-        Self { broker, vhost, user, user_name, connection, access: AccessCache::new(), topics: TopicCache::new() }
+        let (access, topics, deletion) = (AccessCache::new(), TopicCache::new(), UserDeletion(deletion));
+        Self { broker, vhost, user, user_name, connection, access, topics, deletion }
     }
 
     /// The virtual host that it is in.
@@ -41,6 +68,11 @@ impl Session {
     /// Who it is.
     pub fn user(&self) -> &Arc<User> {
         &self.user
+    }
+
+    /// Tells when the user is deleted: the connection is to be closed then. Until it is, nothing more is allowed.
+    pub fn user_deletion(&self) -> UserDeletion {
+        self.deletion.clone()
     }
 
     /// The broker.

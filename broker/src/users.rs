@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gantry_storage::Change;
 
 use crate::broker::Broker;
-use crate::error::Error;
+use crate::error::{Error, Kind, Resource};
 use crate::rights::{Permission, ScramVerifier, TopicPermission, TopicPermissions, User};
 use crate::rights_store::{Changed, RightsStore};
 use crate::vhost::Pending;
@@ -55,12 +55,16 @@ impl Broker {
         self.rights().all_permissions()
     }
 
-    /// Sets what a user may do in a virtual host; whether there was such a permission. Neither of the two needs to exist.
+    /// Sets what a user may do in a virtual host; whether there was such a permission.
     ///
     /// # Errors
-    /// The disk is full.
+    /// There is no such user or virtual host; the disk is full.
     pub async fn set_permission(&self, user: &str, vhost: &str, permission: Permission) -> Result<bool, Error> {
-        self.change_rights(|rights| rights.put_permission(user, vhost, permission)).await
+        let change = |rights: &RightsStore| {
+            self.check_exist(user, vhost)?;
+            rights.put_permission(user, vhost, permission)
+        };
+        self.change_rights(change).await
     }
 
     /// Takes the right to enter a virtual host from a user; whether it had it.
@@ -81,18 +85,22 @@ impl Broker {
         self.rights().all_topic_permissions()
     }
 
-    /// Sets which routing keys a user may use on a topic exchange; whether there was such a permission. None of the three
-    /// needs to exist.
+    /// Sets which routing keys a user may use on a topic exchange; whether there was such a permission. The
+    /// exchange need not exist.
     ///
     /// # Errors
-    /// The disk is full.
+    /// There is no such user or virtual host; the disk is full.
     pub async fn set_topic_permission(
         &self,
         user: &str,
         vhost: &str,
         permission: TopicPermission,
     ) -> Result<bool, Error> {
-        self.change_rights(|rights| rights.put_topic_permission(user, vhost, permission)).await
+        let change = |rights: &RightsStore| {
+            self.check_exist(user, vhost)?;
+            rights.put_topic_permission(user, vhost, permission)
+        };
+        self.change_rights(change).await
     }
 
     /// Clears the topic permissions of a user in a virtual host, those for one exchange or all; whether there were any.
@@ -106,6 +114,17 @@ impl Broker {
         exchange: Option<&str>,
     ) -> Result<bool, Error> {
         self.change_rights(|rights| Ok(rights.delete_topic_permissions(user, vhost, exchange))).await
+    }
+
+    fn check_exist(&self, user: &str, vhost: &str) -> Result<(), Error> {
+        let missing = |kind, name| Resource { kind, name: Arc::from(name), vhost: Arc::from(vhost) };
+        if self.vhost(vhost).is_none() {
+            return Err(Error::NotFound(missing(Kind::VirtualHost, vhost)));
+        }
+        if self.user(user).is_none() {
+            return Err(Error::NotFound(missing(Kind::User, user)));
+        }
+        Ok(())
     }
 
     async fn change_rights(&self, change: impl FnOnce(&RightsStore) -> Result<Changed, Error>) -> Result<bool, Error> {

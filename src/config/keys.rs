@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
+use gantry_broker::rights::TokenAlgorithm;
 use gantry_websocket::Origins;
 
 use super::value::Given;
@@ -25,6 +26,8 @@ pub(super) struct Key {
 /// What a key takes, and where it goes.
 pub(super) enum Kind {
     Text(fn(&mut Config, String)),
+    Names(fn(&mut Config, Vec<String>)),
+    Algorithms(fn(&mut Config, Vec<TokenAlgorithm>)),
     Path(fn(&mut Config, Option<PathBuf>)),
     Flag(fn(&mut Config, bool)),
     Number(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
@@ -46,6 +49,8 @@ impl Key {
     pub(super) fn set(&self, config: &mut Config, given: Given<'_>) -> Result<(), String> {
         match &self.kind {
             Kind::Text(put) => put(config, given.string()?),
+            Kind::Names(put) => put(config, given.names()?),
+            Kind::Algorithms(put) => put(config, given.algorithms()?),
             Kind::Path(put) => put(config, given.path()?),
             Kind::Flag(put) => put(config, given.flag()?),
             Kind::Number(range, place) => *place(config) = given.number(range)?,
@@ -58,7 +63,13 @@ impl Key {
                 let address = given.address()?;
                 match config.listeners.iter_mut().find(|listener| listener.name == *name) {
                     Some(listener) => listener.address = address,
-                    None => config.listeners.push(ListenerConfig { name, plain_name, tls: *tls, address }),
+                    None => config.listeners.push(ListenerConfig {
+                        name,
+                        plain_name,
+                        tls: *tls,
+                        proxy_protocol: false,
+                        address,
+                    }),
                 }
             }
         }
@@ -166,6 +177,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(tls_keys());
     keys.extend(storage_keys());
     keys.extend(user_keys());
+    keys.extend(jwt_keys());
     keys.extend(websocket_keys());
     keys.extend(limit_keys());
     keys.extend(mqtt_keys());
@@ -197,6 +209,12 @@ fn listener_keys() -> Vec<Key> {
             kind: Kind::Listener(short(listener.tls_key), short(listener.key), true),
         });
     }
+    keys.push(key(
+        "listeners.proxy_protocol",
+        "",
+        "names of listeners where a proxy says first whose connection it is (PROXY protocol), with commas between",
+        Kind::Names(|config, names| config.proxied = names),
+    ));
     keys
 }
 
@@ -282,6 +300,47 @@ fn user_keys() -> [Key; 4] {
                 let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
                 config.users.loopback_users = names.map(str::to_owned).collect();
             }),
+        ),
+    ]
+}
+
+fn jwt_keys() -> [Key; 6] {
+    [
+        key(
+            "jwt.key_file",
+            "",
+            "PEM file: public keys by which tokens in place of passwords are signed",
+            Kind::Path(|config, path| config.jwt.key_file = path),
+        ),
+        key(
+            "jwt.secret_file",
+            "",
+            "file: a secret of 32 bytes or more by which they are signed",
+            Kind::Path(|config, path| config.jwt.secret_file = path),
+        ),
+        key(
+            "jwt.algorithms",
+            "",
+            "how they may be signed, with commas between: HS256, RS256, PS256, ES256, EdDSA and the longer ones",
+            Kind::Algorithms(|config, algorithms| config.jwt.algorithms = algorithms),
+        ),
+        key(
+            "jwt.issuer",
+            "",
+            "what their issuer (iss) has to be; empty for anything",
+            Kind::Text(|config, issuer| config.jwt.issuer = issuer),
+        ),
+        key(
+            "jwt.audience",
+            "",
+            "what their audience (aud) has to be or contain; empty for tokens without one",
+            Kind::Text(|config, audience| config.jwt.audience = audience),
+        ),
+        key(
+            "jwt.user_claim",
+            "sub",
+            "the claim that names the user, who has to be one of the broker's",
+            Kind::Text(|config, claim| config.jwt.user_claim = claim),
         ),
     ]
 }

@@ -15,6 +15,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gantry_broker::rights::TokenAlgorithm;
 use gantry_websocket::Origins;
 
 use self::keys::{Key, keys};
@@ -27,12 +28,16 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// All listeners that are known, in the order of their table, whether they are on or off.
     pub(crate) listeners: Vec<ListenerConfig>,
+    /// Names of those that are behind a proxy, as they were given.
+    pub(crate) proxied: Vec<String>,
     /// Certificates.
     pub(crate) tls: TlsConfig,
     /// The journal.
     pub(crate) storage: StorageConfig,
     /// Who there is on a new data folder.
     pub(crate) users: UsersConfig,
+    /// Tokens in place of passwords.
+    pub(crate) jwt: JwtConfig,
     /// WebSocket listeners.
     pub(crate) websocket: WebSocketConfig,
     /// Bounds.
@@ -52,6 +57,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) plain_name: &'static str,
     /// Whether it speaks TLS.
     pub(crate) tls: bool,
+    /// Whether a proxy says first whose connection it is.
+    pub(crate) proxy_protocol: bool,
     /// `None` where it is off.
     pub(crate) address: Option<SocketAddr>,
 }
@@ -109,6 +116,23 @@ pub(crate) struct UsersConfig {
     pub(crate) default_vhost: String,
     /// Users who may come from this machine only.
     pub(crate) loopback_users: Vec<String>,
+}
+
+/// The `[jwt]` section: which tokens let in like passwords. Without a key or a secret none does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct JwtConfig {
+    /// PEM file with public keys.
+    pub(crate) key_file: Option<PathBuf>,
+    /// File with a shared secret.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// How tokens may be signed.
+    pub(crate) algorithms: Vec<TokenAlgorithm>,
+    /// What `iss` has to be; empty for anything.
+    pub(crate) issuer: String,
+    /// What `aud` has to be or contain; empty for nothing.
+    pub(crate) audience: String,
+    /// The claim that names the user.
+    pub(crate) user_claim: String,
 }
 
 /// The `[websocket]` section.
@@ -320,6 +344,8 @@ impl Reading<'_> {
 
     fn finish(mut self) -> Result<Config, ConfigErrors> {
         self.check_tls();
+        self.check_jwt();
+        self.check_proxied();
         self.check_addresses();
         if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
     }
@@ -345,6 +371,41 @@ impl Reading<'_> {
                 }
                 listener.address = None;
             }
+        }
+    }
+
+    fn check_proxied(&mut self) {
+        for name in &self.config.proxied {
+            match self.config.listeners.iter_mut().find(|listener| listener.name == name) {
+                Some(listener) => listener.proxy_protocol = true,
+                None => self.errors.push(format!("listeners.proxy_protocol has no listener {name:?}")),
+            }
+        }
+    }
+
+    /// An algorithm that is allowed by mistake would be a way in.
+    fn check_jwt(&mut self) {
+        let jwt = &self.config.jwt;
+        if jwt.key_file.is_none() && jwt.secret_file.is_none() {
+            if !jwt.algorithms.is_empty() {
+                self.errors.push("jwt.algorithms needs jwt.key_file or jwt.secret_file".into());
+            }
+            return;
+        }
+        let (by_secret, by_key): (Vec<_>, Vec<_>) =
+            jwt.algorithms.iter().copied().partition(|algorithm| algorithm.is_by_secret());
+        for (file, key, algorithms, such) in [
+            (&jwt.secret_file, "jwt.secret_file", by_secret, "HS256"),
+            (&jwt.key_file, "jwt.key_file", by_key, "RS256 or ES256"),
+        ] {
+            match (file, algorithms.is_empty()) {
+                (Some(_), true) => self.errors.push(format!("{key} needs jwt.algorithms, with one such as {such}")),
+                (None, false) => self.errors.push(format!("jwt.algorithms has some that need {key}")),
+                _ => {}
+            }
+        }
+        if jwt.user_claim.is_empty() {
+            self.errors.push("jwt.user_claim is the name of a claim, such as \"sub\"".into());
         }
     }
 

@@ -105,7 +105,10 @@ fn every_key_can_come_from_the_environment_and_goes_before_the_file() {
     assert_eq!(config.log.format, LogFormat::Json);
 
     // Each one is read: a value that no key takes is an error that names it.
-    for key in keys().iter().filter(|key| !matches!(key.kind, keys::Kind::Text(_) | keys::Kind::Path(_))) {
+    for key in keys()
+        .iter()
+        .filter(|key| !matches!(key.kind, keys::Kind::Text(_) | keys::Kind::Path(_) | keys::Kind::Names(_)))
+    {
         let variable = format!("GANTRY_{}", key.name.replace('.', "__").to_uppercase());
         let told = errors("", &[(&variable, "?")]);
         assert!(told.starts_with(&format!("{variable}: {} is ", key.name)), "{told}");
@@ -250,6 +253,36 @@ fn the_example_file_has_every_key_with_its_default() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text, example(), "run with GANTRY_WRITE_EXAMPLE=1 to write it anew");
     assert_eq!(config(&text), config(""));
+}
+
+#[test]
+fn listeners_behind_a_proxy_are_named_in_a_list_or_with_commas() {
+    let proxied = |config: &Config| {
+        let names = config.listeners.iter().filter(|listener| listener.proxy_protocol).map(|listener| listener.name);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(proxied(&config("")), [""; 0]);
+    assert_eq!(proxied(&config("listeners = { proxy_protocol = ['mqtt', 'amqp_tls'] }")), ["mqtt", "amqp_tls"]);
+    let environment = [("GANTRY_LISTENERS__PROXY_PROTOCOL", "mqtt, management")];
+    assert_eq!(proxied(&with_environment("", &environment)), ["mqtt", "management"]);
+    let wrong = errors("listeners = { proxy_protocol = 'mqtts' }", &[]);
+    assert_eq!(wrong, "listeners.proxy_protocol has no listener \"mqtts\"");
+    assert!(errors("listeners = { proxy_protocol = [7] }", &[]).contains("is a list of names, or text with commas"));
+}
+
+#[test]
+fn tokens_need_a_key_and_algorithms_of_it() {
+    let read = |text: &str| Config::from_text(&format!("[jwt]\n{text}"), "test.toml", &[]);
+    let wrong = |text: &str| read(text).unwrap_err().to_string();
+    let given = read("key_file = 'k.pem'\nalgorithms = 'ES256, EdDSA'\nissuer = 'i'\n").unwrap().jwt;
+    assert_eq!(given.algorithms, [TokenAlgorithm::Es256, TokenAlgorithm::EdDsa]);
+    assert_eq!((given.issuer.as_str(), given.audience.as_str(), given.user_claim.as_str()), ("i", "", "sub"));
+    assert_eq!(wrong("algorithms = 'ES256'"), "jwt.algorithms needs jwt.key_file or jwt.secret_file");
+    assert_eq!(wrong("key_file = 'k'"), "jwt.key_file needs jwt.algorithms, with one such as RS256 or ES256");
+    let no_secret = "jwt.algorithms has some that need jwt.secret_file";
+    assert_eq!(wrong("key_file = 'k'\nalgorithms = ['RS256', 'HS256']"), no_secret);
+    assert!(wrong("key_file = 'k'\nalgorithms = 'none'").contains("such as \"ES256\", not \"none\""));
+    assert!(wrong("key_file = 'k'\nalgorithms = 'ES256'\nuser_claim = ''").contains("jwt.user_claim is the name"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use gantry_broker::rights::TokenAlgorithm;
 use gantry_websocket::Origins;
 
 /// What was written.
@@ -99,6 +100,25 @@ impl<'a> Given<'a> {
             let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
             format!("is one of {}, not {}", names.join(", "), self.shown())
         })
+    }
+
+    /// Names, in a list or with commas between them.
+    pub(super) fn names(self) -> Result<Vec<String>, String> {
+        let wrong = || format!("is a list of names, or text with commas between them, not {}", self.shown());
+        if let Given::Toml(toml::Value::Array(names)) = self {
+            return names.iter().map(|name| name.as_str().map(str::to_owned).ok_or_else(wrong)).collect();
+        }
+        let text = self.text().ok_or_else(wrong)?;
+        Ok(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// As [`Given::names`], of algorithms.
+    pub(super) fn algorithms(self) -> Result<Vec<TokenAlgorithm>, String> {
+        let names = self.names()?;
+        names
+            .iter()
+            .map(|name| name.parse().map_err(|_| format!("is a list of algorithms such as \"ES256\", not {name:?}")))
+            .collect()
     }
 
     /// Where to listen; `None` is `off`.

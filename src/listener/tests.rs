@@ -18,15 +18,22 @@ struct Started {
 
 /// A listener of echoes at a free port.
 fn started(connections_max: u64, at: &str) -> Started {
+    started_with(connections_max, at, None)
+}
+
+fn started_with(connections_max: u64, at: &str, proxy_timeout: Option<Duration>) -> Started {
     let (stop, shutdown) = ShutdownTrigger::new();
     let (cut, cut_handle) = ShutdownTrigger::new();
     let connections = Connections::new(connections_max);
     let protocol = Echo::make(&parts(config::config("").limits));
     let address = at.parse().unwrap();
-    let config = ListenerConfig { name: "echo", plain_name: "echo", tls: false, address: Some(address) };
+    let config =
+        ListenerConfig { name: "echo", plain_name: "echo", tls: false, proxy_protocol: false, address: Some(address) };
     let listener = Bound::new(&config, address).unwrap().listen().unwrap();
     let address = listener.address();
-    let service = Service { protocol, tls: None, connections: connections.clone(), shutdown, cut: cut_handle };
+    let (tls, cut_shutdown) = (None, cut_handle);
+    let service =
+        Service { protocol, tls, proxy_timeout, connections: connections.clone(), shutdown, cut: cut_shutdown };
     Started { address, connections, stop, cut, accepting: tokio::spawn(listener.serve(service)) }
 }
 
@@ -117,7 +124,13 @@ async fn a_peer_of_ipv4_is_one_also_at_a_listener_of_ipv6() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_refused_and_one_that_is_bound_does_not_accept_yet() {
     let started = started(10, "127.0.0.1:0");
-    let config = ListenerConfig { name: "echo", plain_name: "echo", tls: false, address: Some(started.address) };
+    let config = ListenerConfig {
+        name: "echo",
+        plain_name: "echo",
+        tls: false,
+        proxy_protocol: false,
+        address: Some(started.address),
+    };
     let clash = Bound::new(&config, started.address).err().unwrap();
     assert_eq!(clash.kind(), io::ErrorKind::AddrInUse);
 
@@ -142,4 +155,74 @@ fn complaints_are_counted_and_told_once_in_a_while() {
         assert_eq!(told, [1]);
         assert_eq!(complaints.since_last, 999);
     }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_peer_is_whom_the_proxy_says() {
+    let started = started_with(10, "127.0.0.1:0", Some(Duration::from_secs(10)));
+    let mut stream = TcpStream::connect(started.address).await.unwrap();
+    stream.write_all(b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 1883\r\n").await.unwrap();
+    assert_eq!(say(&mut stream, "from\n").await, "192.0.2.1:56324\n");
+    // Of version 2, in pieces, with an address of IPv4 as one of IPv6.
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x27".to_vec();
+    for last in [1, 2] {
+        header.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, last]);
+    }
+    header.extend_from_slice(&[0, 80, 7, 91, 4, 0, 0]);
+    let mut stream = TcpStream::connect(started.address).await.unwrap();
+    for piece in header.chunks(7) {
+        stream.write_all(piece).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    assert_eq!(say(&mut stream, "from\n").await, "192.0.2.1:80\n");
+    let mut stream = TcpStream::connect(started.address).await.unwrap();
+    stream.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
+    let expected = format!("{}\n", stream.local_addr().unwrap());
+    assert_eq!(say(&mut stream, "from\n").await, expected);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_only_a_client_that_it_says_is_here_is_here() {
+    let started = started_with(10, "0.0.0.0:0", Some(Duration::from_secs(10)));
+    let at = SocketAddr::from(([127, 0, 0, 1], started.address.port()));
+    for (header, here) in [
+        ("PROXY TCP4 127.0.0.9 127.0.0.1 5 6\r\n", true),
+        ("PROXY TCP6 ::ffff:127.0.0.9 ::1 5 6\r\n", true),
+        ("PROXY TCP4 192.0.2.1 127.0.0.1 5 6\r\n", false),
+        ("PROXY UNKNOWN\r\n", false),
+    ] {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(header.as_bytes()).await.unwrap();
+        assert_eq!(say(&mut stream, "here\n").await, format!("{here}\n"), "{header}");
+    }
+    // A proxy elsewhere says that its client is here: any listener's own address that is not loopback will do.
+    let elsewhere = Ends { peer: "192.0.2.7:1".parse().unwrap(), local: at, relayed: false };
+    let (_stop, shutdown) = ShutdownTrigger::new();
+    let (protocol, connections) = (Echo::make(&parts(config::config("").limits)), Connections::new(1));
+    let cut = shutdown.clone();
+    let service =
+        Service { protocol, tls: None, proxy_timeout: Some(Duration::from_secs(10)), connections, shutdown, cut };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    proxy.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 5 6\r\n").await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let told = service.hear_proxy(&mut stream, elsewhere).await.unwrap();
+    assert!(told.peer.ip().is_loopback() && told.relayed);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_nothing_is_said_without_a_header() {
+    let started = started_with(10, "127.0.0.1:0", Some(Duration::from_millis(300)));
+    for wrong in ["hello, this is no header\n", "PROXY TCP4 a b 1 2\r\nhello\n"] {
+        let mut stream = TcpStream::connect(started.address).await.unwrap();
+        stream.write_all(wrong.as_bytes()).await.unwrap();
+        assert_eq!(rest(stream).await, "", "{wrong}");
+    }
+    // Neither at all, nor all of it.
+    for begun in ["", "PROXY TCP4 192.0.2.1"] {
+        let mut stream = TcpStream::connect(started.address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(rest(stream).await, "", "{begun}");
+    }
+    started.connections.none_left().await;
 }

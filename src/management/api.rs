@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, put};
 use gantry_broker::{Broker, PolicyKind};
 
-use super::{policies, queues, vhosts};
+use super::permissions::Rights;
+use super::{permissions, policies, queues, users, vhosts};
 
 /// What all resources share: the broker, once it is there.
 #[derive(Clone, Default)]
@@ -28,6 +29,7 @@ impl Api {
 
 const READ: &str = "HEAD, GET, OPTIONS";
 const CHANGE: &str = "HEAD, GET, PUT, OPTIONS";
+const DELETE: &str = "DELETE, OPTIONS";
 const EVERYTHING: &str = "HEAD, GET, PUT, DELETE, OPTIONS";
 
 /// All resources.
@@ -45,6 +47,29 @@ pub(super) fn routes(api: Api) -> Router {
         );
         resources.add(&format!("{root}/{{vhost}}/{{name}}"), EVERYTHING, one);
     }
+    resources.add("/api/whoami", READ, get(users::whoami));
+    resources.add("/api/users", READ, get(users::list));
+    resources.add("/api/users/{name}", EVERYTHING, get(users::get).put(users::put).delete(users::delete));
+    let kinds = [("permissions", Rights::Permissions), ("topic-permissions", Rights::Topics)];
+    for (kind, rights) in kinds {
+        resources.add(&format!("/api/{kind}"), READ, get(move |api, caller| permissions::list(rights, api, caller)));
+        resources.add(
+            &format!("/api/users/{{name}}/{kind}"),
+            READ,
+            get(move |api, caller, names| permissions::list_of_user(rights, api, caller, names)),
+        );
+        resources.add(
+            &format!("/api/vhosts/{{vhost}}/{kind}"),
+            READ,
+            get(move |api, caller, names| permissions::list_of_vhost(rights, api, caller, names)),
+        );
+    }
+    let permission = get(permissions::get).put(permissions::put).delete(permissions::delete);
+    resources.add("/api/permissions/{vhost}/{user}", EVERYTHING, permission);
+    let topics = get(permissions::get_topics).put(permissions::put_topic).delete(permissions::delete_topics);
+    resources.add("/api/topic-permissions/{vhost}/{user}", EVERYTHING, topics);
+    let one_topic = axum::routing::delete(permissions::delete_topic);
+    resources.add("/api/topic-permissions/{vhost}/{user}/{exchange}", DELETE, one_topic);
     resources.add("/api/vhosts/{vhost}", CHANGE, put(vhosts::put).get(vhosts::get));
     resources.add("/api/queues/{vhost}/{name}", READ, get(queues::get));
     resources.0.with_state(api)

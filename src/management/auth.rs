@@ -29,13 +29,13 @@ impl FromRequestParts<Api> for Caller {
         let broker = api.broker().ok_or(Refusal::Starting)?;
         let (name, password) = credentials(parts)?;
         // Without a peer it is nobody's connection, and from nowhere near.
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-        let is_loopback = peer.is_some_and(|address| address.is_loopback());
+        let from = parts.extensions.get::<Peer>().copied();
+        let (peer, is_loopback) = (from.map(|peer| peer.address.ip()), from.is_some_and(|peer| peer.is_loopback));
         let user = broker.authenticate(&name, &password, is_loopback).map_err(|denied| {
             tracing::info!(?peer, user = ?name, %denied, "management: refused");
             match denied {
                 Denied::LoopbackOnly => Refusal::NotAuthorised("User can only log in via localhost"),
-                Denied::Credentials | Denied::BlankPassword => Refusal::LoginFailed,
+                Denied::Credentials | Denied::BlankPassword | Denied::Token(_) => Refusal::LoginFailed,
             }
         })?;
         let caller = Self { broker: Arc::clone(broker), user };

@@ -64,7 +64,8 @@ impl Site {
     }
 
     async fn send(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
-        let request: Request<Body> = request.extension(Peer(self.peer)).body(body.into()).unwrap();
+        let peer = Peer { address: self.peer, is_loopback: self.peer.ip().is_loopback() };
+        let request: Request<Body> = request.extension(peer).body(body.into()).unwrap();
         let (parts, body) = self.service.call(request).await.unwrap().into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };

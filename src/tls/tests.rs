@@ -67,11 +67,18 @@ fn serve(options: &str, client_ca: bool, handshake_timeout: Duration) -> Server 
     let (cut_trigger, cut) = ShutdownTrigger::new();
     let connections = Connections::new(10);
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = ListenerConfig { name: "echo_tls", plain_name: "echo", tls: true, address: Some(address) };
+    let listener = ListenerConfig {
+        name: "echo_tls",
+        plain_name: "echo",
+        tls: true,
+        proxy_protocol: false,
+        address: Some(address),
+    };
     let listener = Bound::new(&listener, address).unwrap().listen().unwrap();
     let address = listener.address();
     let protocol = Echo::make(&parts(config.limits));
-    let service = Service { protocol, tls: Some(tls), connections: connections.clone(), shutdown, cut };
+    let service =
+        Service { protocol, tls: Some(tls), proxy_timeout: None, connections: connections.clone(), shutdown, cut };
     tokio::spawn(listener.serve(service));
     Server { address, authority, connections, _folder: folder, _stop: (stop, cut_trigger) }
 }

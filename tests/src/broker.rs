@@ -64,7 +64,7 @@ impl Settings {
         self
     }
 
-    /// Keeps the AMQP port over restarts, for clients that reconnect by themselves.
+    /// Keeps its ports over restarts, for clients that reconnect by themselves.
     #[must_use]
     pub fn keeps_port(mut self) -> Self {
         self.keeps_port = true;
@@ -86,10 +86,10 @@ impl Settings {
         listeners.extend(self.listeners.iter().map(|&name| name.to_owned()));
         let mut config = format!("data_dir = {:?}\n\n[listeners]\n", folder.path().join("data"));
         for name in &KNOWN_LISTENERS {
-            let place = match (*name, listeners.iter().any(|wanted| wanted == name)) {
-                ("amqp", _) if self.keeps_port => format!("127.0.0.1:{}", reserved_port()),
-                (_, true) => "127.0.0.1:0".to_owned(),
-                (_, false) => "off".to_owned(),
+            let place = match listeners.iter().any(|wanted| wanted == name) {
+                true if self.keeps_port => format!("127.0.0.1:{}", reserved_port()),
+                true => "127.0.0.1:0".to_owned(),
+                false => "off".to_owned(),
             };
             config.push_str(&format!("{name} = \"{place}\"\n"));
         }
@@ -149,6 +149,15 @@ impl Broker {
         }
     }
 
+    /// `mqtt://guest:guest@127.0.0.1:PORT` of a broker with the listener `mqtt`.
+    ///
+    /// # Panics
+    /// When the broker was not started with it.
+    #[must_use]
+    pub fn mqtt_url(&self) -> String {
+        format!("mqtt://guest:guest@{}", self.address_of("mqtt"))
+    }
+
     /// `127.0.0.1:PORT` of the AMQP listener.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -163,6 +172,7 @@ impl Broker {
     pub fn address_of(&self, listener: &str) -> &str {
         match &self.place {
             Place::Own(own) => own.address(listener),
+            Place::External { url } if url.starts_with(&format!("{listener}:")) => &self.address,
             Place::External { .. } => panic!("GANTRY_E2E_URL names no {listener} listener"),
         }
     }

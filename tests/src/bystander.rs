@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Settings};
+use crate::mqtt::{Hello, Mqtt, V5, ack, kind, publish, publish_of};
 use crate::wire::{Method, NO_PROPERTIES, Wire};
 use crate::{unique, wait_until};
 
@@ -20,6 +21,21 @@ const HICCUP: Duration = Duration::from_secs(5);
 pub fn beside_a_bystander(case: impl FnOnce(&mut Broker)) {
     let mut broker = Broker::start();
     let bystander = Bystander::start(broker.address());
+    case(&mut broker);
+    let longest = bystander.finish();
+    assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
+    broker.assert_sound();
+}
+
+/// Runs the case with a broker that has the listener `mqtt`, beside a bystander that speaks MQTT.
+///
+/// # Panics
+/// When it does, or the broker has panicked anywhere.
+pub fn beside_an_mqtt_bystander(settings: Settings, case: impl FnOnce(&mut Broker)) {
+    let mut broker = settings.listener("mqtt").start();
+    let (mut mqtt, _) =
+        Mqtt::open(broker.address_of("mqtt"), &Hello::new(&unique("bystander"))).expect("the bystander is let in");
+    let bystander = Bystander::working(move |rounds, end| work_by_mqtt(&mut mqtt, rounds, end));
     case(&mut broker);
     let longest = bystander.finish();
     assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
@@ -40,12 +56,16 @@ impl Bystander {
     /// When it cannot.
     #[must_use]
     pub fn start(address: &str) -> Self {
+        let mut wire = Wire::open(address).expect("the bystander is let in");
+        Self::working(move |rounds, end| work(&mut wire, rounds, end))
+    }
+
+    fn working(job: impl FnOnce(&AtomicU64, &AtomicBool) -> io::Result<Duration> + Send + 'static) -> Self {
         let rounds = Arc::new(AtomicU64::new(0));
         let end = Arc::new(AtomicBool::new(false));
-        let mut wire = Wire::open(address).expect("the bystander is let in");
         let thread = std::thread::spawn({
             let (rounds, end) = (Arc::clone(&rounds), Arc::clone(&end));
-            move || work(&mut wire, &rounds, &end)
+            move || job(&rounds, &end)
         });
         let bystander = Self { rounds, end, thread: Some(thread) };
         bystander.assert_working();
@@ -90,6 +110,26 @@ fn work(wire: &mut Wire, rounds: &AtomicU64, end: &AtomicBool) -> io::Result<Dur
         let started = Instant::now();
         wire.publish(1, "", &queue, &NO_PROPERTIES, b"honest work")?;
         wire.expect(1, (60, 60))?;
+        longest = longest.max(started.elapsed());
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(longest)
+}
+
+/// A message of QoS 1 to itself: it comes, and it is acknowledged, in either order.
+fn work_by_mqtt(mqtt: &mut Mqtt, rounds: &AtomicU64, end: &AtomicBool) -> io::Result<Duration> {
+    let topic = unique("bystander");
+    mqtt.subscribe(&topic, 1)?;
+    let mut longest = Duration::ZERO;
+    while !end.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        mqtt.send(&publish(V5, 0, &topic, 1, 1, b"honest work"))?;
+        for _ in 0..2 {
+            let packet = mqtt.next_packet()?;
+            if packet.kind == kind::PUBLISH {
+                mqtt.send(&ack(kind::PUBACK, publish_of(&packet, V5).packet_id))?;
+            }
+        }
         longest = longest.max(started.elapsed());
         rounds.fetch_add(1, Ordering::Relaxed);
     }

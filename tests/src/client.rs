@@ -48,10 +48,10 @@ pub fn perf_test() -> Command {
     command
 }
 
-/// The Go program of `clients/go`.
+/// The Go program of `clients/go`; the scheme of the URL says which of its cases run.
 #[must_use]
-pub fn go(program: &str) -> Command {
-    Command::new(installed(&format!("go/{program}")))
+pub fn go() -> Command {
+    Command::new(installed("go/clients"))
 }
 
 fn installed(path: &str) -> std::path::PathBuf {
@@ -65,8 +65,17 @@ fn installed(path: &str) -> std::path::PathBuf {
 ///
 /// # Panics
 /// When it fails or takes too long; with its output.
-pub fn run(mut command: Command, broker: &mut Broker) -> String {
-    command.arg(broker.url());
+pub fn run(command: Command, broker: &mut Broker) -> String {
+    let url = broker.url();
+    run_at(command, &url, broker)
+}
+
+/// As [`run`], with another of the broker's listeners.
+///
+/// # Panics
+/// When it fails or takes too long; with its output.
+pub fn run_at(mut command: Command, url: &str, broker: &mut Broker) -> String {
+    command.arg(url);
     if broker.can_restart() {
         command.arg("--restarts");
     }

@@ -5,5 +5,5 @@ use gantry_tests::client;
 
 #[test]
 fn amqp091_go() {
-    client::run(client::go("amqp091"), &mut Broker::settings().keeps_port().start());
+    client::run(client::go(), &mut Broker::settings().keeps_port().start());
 }

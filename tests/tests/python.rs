@@ -57,6 +57,11 @@ fn management_policies() {
 }
 
 #[test]
+fn management_rights() {
+    with_management("management_rights.py");
+}
+
+#[test]
 fn rules_policies() {
     with_management("rules_policies.py");
 }

@@ -1,4 +1,4 @@
-//! AMQP over TLS, with certificates made for the test: who is let in, and as whom.
+//! AMQP and MQTT over TLS, with certificates made for the test: who is let in, and as whom.
 
 use std::path::{Path, PathBuf};
 
@@ -59,11 +59,8 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("authority")
 }
 
-#[test]
-fn pika_over_tls() {
-    if std::env::var_os("GANTRY_E2E_URL").is_some() {
-        return; // gantry's own settings
-    }
+/// A broker with this listener, that lets clients in by the names in their certificates.
+fn with_certificates(listener: &'static str) -> (Broker, Certificates) {
     let certificates = Certificates::make();
     let config = format!(
         "[tls]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\nlogin_from = \"common_name\"\n",
@@ -71,10 +68,57 @@ fn pika_over_tls() {
         certificates.path("server.key"),
         certificates.path("ca.pem"),
     );
-    let mut broker = Broker::settings().config(&config).listener("amqp_tls").start();
+    (Broker::settings().config(&config).listener(listener).start(), certificates)
+}
+
+fn port_of<'a>(broker: &'a Broker, listener: &str) -> &'a str {
+    broker.address_of(listener).rsplit_once(':').expect("a port").1
+}
+
+#[test]
+fn pika_over_tls() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    let (mut broker, certificates) = with_certificates("amqp_tls");
     let mut command = client::python("pika_tls.py");
-    let (_, port) = broker.address_of("amqp_tls").rsplit_once(':').expect("a port");
+    let port = port_of(&broker, "amqp_tls");
     command.arg(format!("amqps://guest:guest@localhost:{port}/%2F")).env("CERTIFICATES", certificates.folder());
     client::run_plain(command);
     broker.assert_sound();
+}
+
+#[test]
+fn paho_over_tls() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    let (mut broker, certificates) = with_certificates("mqtt_tls");
+    let mut command = client::python("mqtt_tls.py");
+    let port = port_of(&broker, "mqtt_tls");
+    command.arg(format!("mqtts://guest:guest@localhost:{port}")).env("CERTIFICATES", certificates.folder());
+    client::run_plain(command);
+    broker.assert_sound();
+}
+
+#[test]
+fn mqtt_js_by_every_transport() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // it asks for three listeners
+    }
+    let certificates = Certificates::make();
+    let config = format!(
+        "[tls]\ncertificate = {:?}\nkey = {:?}\n",
+        certificates.path("server.pem"),
+        certificates.path("server.key")
+    );
+    let settings = Broker::settings().config(&config).keeps_port();
+    let mut broker = settings.listener("mqtt").listener("mqtt_tls").listener("web_mqtt").start();
+    let mut command = client::node("mqtt.js");
+    command
+        .env("CERTIFICATES", certificates.folder())
+        .env("MQTT_TLS_URL", format!("mqtts://guest:guest@localhost:{}", port_of(&broker, "mqtt_tls")))
+        .env("MQTT_WS_URL", format!("ws://guest:guest@{}/ws", broker.address_of("web_mqtt")));
+    let url = broker.mqtt_url();
+    client::run_at(command, &url, &mut broker);
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::password::PasswordHash;
+use super::token::TokenError;
 use super::user::User;
 
 /// Why somebody is not let in. For the log: a client is told no more than that it was refused.
@@ -20,6 +22,19 @@ pub enum Denied {
     /// The user may come from this machine only.
     #[error("can only connect via localhost")]
     LoopbackOnly,
+    /// The token that came in place of a password is not believed.
+    #[error("{0}")]
+    Token(#[from] TokenError),
+}
+
+/// Somebody who has been let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Who it is.
+    pub user: Arc<User>,
+    /// When what was shown ends to be valid, in milliseconds since the epoch of Unix: the connection is to be closed then.
+    /// None for ever.
+    pub expires_ms: Option<u64>,
 }
 
 /// The rules for logging in.

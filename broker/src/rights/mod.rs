@@ -6,6 +6,7 @@
 //! | `user` | a user: name, password, tags |
 //! | `password` | salted hashes in RabbitMQ's forms |
 //! | `scram` | what SCRAM-SHA-256 checks in place of a password |
+//! | `token` | signed tokens in place of passwords |
 //! | `login` | whether a name and a password are let in, and from where |
 //! | `pattern` | a regular expression over names, in linear time, with RabbitMQ's meaning |
 //! | `permission` | what a user may do in a virtual host |
@@ -18,6 +19,7 @@ mod password;
 mod pattern;
 mod permission;
 mod scram;
+mod token;
 mod topic;
 mod user;
 
@@ -25,10 +27,11 @@ mod user;
 mod tests;
 
 pub use cache::{AccessCache, TopicCache};
-pub use login::{Denied, Login};
+pub use login::{Authenticated, Denied, Login};
 pub use password::{PasswordHash, PasswordHashError, Salted};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern, PatternError};
 pub use permission::{Access, Permission};
 pub use scram::{SCRAM_ITERATIONS, ScramVerifier};
+pub use token::{Claimed, SECRET_BYTES_MIN, TOKEN_BYTES_MAX, TokenAlgorithm, TokenError, TokenKey, Tokens};
 pub use topic::{TopicAccess, TopicGrant, TopicPermission, TopicPermissions, Variables};
 pub use user::User;

@@ -52,6 +52,9 @@ pub enum PasswordHashError {
 }
 
 impl PasswordHash {
+    /// What RabbitMQ says of a hash where there is none.
+    pub const DEFAULT_ALGORITHM: &'static str = SHA256;
+
     /// Stands in for the hash of a user who does not exist, so that refusing one takes as long.
     pub(super) const NOBODY: Self = Self::Sha256(Salted { salt: [0; SALT_BYTES], digest: [0; 32] });
 

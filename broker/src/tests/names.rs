@@ -322,3 +322,26 @@ async fn a_cached_route_sees_every_change() {
     rig.vhost.delete_exchange("x", false).await.unwrap();
     assert!(routed("x", "k").is_err());
 }
+
+#[tokio::test]
+async fn a_queue_may_be_deleted_and_declared_again_while_its_row_is_on_its_way() {
+    let rig = Rig::new(PLENTY);
+    let define = || rig.vhost.define_queue(QueueName::Given("q"), durable(), CLIENT).unwrap();
+    rig.table.hold();
+    let (first, declared) = define();
+    let topic = ("amq.topic", (Kind::Queue, "q"), b"a");
+    let bound = rig.vhost.define_binding(topic.0, topic.1, topic.2, &Table::default(), CLIENT).unwrap();
+    let (waiting, gone) = rig.vhost.start_deletion("q", DeleteQueue::default(), CLIENT).unwrap();
+    let (second, there) = define();
+    rig.table.release();
+    for pending in [declared, bound, gone, there] {
+        pending.wait().await.unwrap();
+    }
+    assert_eq!(waiting, 0);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&rig.vhost.queue("q", CLIENT).unwrap(), &second));
+    assert_eq!(rig.vhost.bindings().len(), 0);
+    let rig = rig.crash();
+    assert!(rig.vhost.queue("q", CLIENT).is_ok());
+    assert_eq!(rig.vhost.bindings().len(), 0);
+}

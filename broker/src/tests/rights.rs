@@ -106,8 +106,16 @@ async fn a_session_may_do_nothing_more_when_its_user_is_gone_or_has_lost_the_rig
     let rig = Rig::new(PLENTY);
     let (mut ann, mut bob) = (rig.user("ann").await, rig.user("bob").await);
     assert!(ann.check(Access::Write, Kind::Queue, "q").is_ok() && bob.check(Access::Write, Kind::Queue, "q").is_ok());
+    let (mut gone, there) = (ann.user_deletion(), bob.user_deletion());
+    // A changed user is the same one.
+    rig.broker.set_user(User::with_password("ann", b"other", &[]).unwrap()).await.unwrap();
+    assert!(!gone.has_happened());
+    let waiting = tokio::spawn(async move { gone.happened().await });
     rig.broker.delete_user("ann").await.unwrap();
+    waiting.await.unwrap();
     rig.broker.clear_permission("bob", "/").await.unwrap();
+    assert!(ann.user_deletion().has_happened() && !there.has_happened());
+    ann.user_deletion().happened().await;
     for session in [&mut ann, &mut bob] {
         for access in [Access::Configure, Access::Write, Access::Read] {
             assert!(matches!(session.check(access, Kind::Queue, "q"), Err(Error::Refused { .. })));
@@ -139,4 +147,23 @@ async fn scram_has_something_to_say_of_every_name_and_says_the_same_after_a_rest
     // A row from before there were verifiers.
     let row: User = serde_json::from_str(r#"{"name":"old","tags":[]}"#).unwrap();
     assert_eq!(row.scram, None);
+}
+
+#[tokio::test]
+async fn a_permission_needs_a_user_and_a_virtual_host() {
+    let rig = Rig::new(PLENTY);
+    let everything = || Permission::new("", "", "").unwrap();
+    for (user, vhost, missing) in [("nobody", "/", Kind::User), ("guest", "nowhere", Kind::VirtualHost)] {
+        let set = rig.broker.set_permission(user, vhost, everything()).await.unwrap_err();
+        let limited = rig.broker.set_topic_permission(user, vhost, topic("t", "", "")).await.unwrap_err();
+        for error in [set, limited] {
+            assert!(matches!(&error, Error::NotFound(resource) if resource.kind == missing), "{error}");
+        }
+    }
+    assert_eq!((rig.broker.permissions().len(), rig.broker.topic_permissions().len()), (1, 0));
+    // Somebody who is deleted while logging in does not get in.
+    rig.user("ann").await;
+    let user = rig.broker.authenticate("ann", b"secret", false).unwrap();
+    rig.broker.delete_user("ann").await.unwrap();
+    assert!(rig.broker.open_session(user, "/").is_err());
 }

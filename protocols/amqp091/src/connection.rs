@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
 use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
-use gantry_broker::{Alarms, Broker, Ticket};
+use gantry_broker::{Alarms, Broker, Ticket, UserDeletion};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -95,6 +95,7 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
     let heartbeat = Heartbeat::new(heartbeat_s);
     let durable = broker.watch_durable();
     let alarms = broker.alarms();
+    let user_deletion = agreed.session.user_deletion();
     let client = Client::new(agreed, limits, Arc::clone(stats));
     client.tell_connected(&client_properties, connection.tls.is_some(), heartbeat_s);
     drop(client_properties);
@@ -106,7 +107,9 @@ pub(crate) async fn serve(broker: &Arc<Broker>, limits: Limits, stats: &Arc<Stat
         durable,
         alarms,
         shutdown,
+        user_deletion,
         heartbeat,
+        expiry: None,
         blocked: false,
         retry: Box::pin(sleep(HELD_BACK_RETRY)),
         read_bytes: 0,
@@ -182,6 +185,17 @@ fn is_past(timer: &Pin<Box<Sleep>>) -> bool {
     timer.deadline() <= Instant::now()
 }
 
+/// How long a connection sleeps at most until it looks at when its token ends.
+const EXPIRY_SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// Never, where nothing expires.
+async fn expired(expiry: &mut Option<(u64, Pin<Box<Sleep>>)>) {
+    match expiry {
+        Some((_, timer)) => timer.await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Running {
     client: Client,
     stream: Box<dyn Stream>,
@@ -189,7 +203,10 @@ struct Running {
     durable: watch::Receiver<Ticket>,
     alarms: watch::Receiver<Alarms>,
     shutdown: Shutdown,
+    user_deletion: UserDeletion,
     heartbeat: Heartbeat,
+    /// Goes off when the client's token ends, and when that is.
+    expiry: Option<(u64, Pin<Box<Sleep>>)>,
     /// The client has been told that it is blocked.
     blocked: bool,
     /// When it is looked at again, while it is held back.
@@ -246,10 +263,15 @@ impl Running {
         if self.shutdown.is_requested() {
             return Err(End::Failed(stopping()));
         }
+        if self.user_deletion.has_happened() {
+            return Err(End::Failed(self.user_deleted()));
+        }
+        self.check_expiry()?;
         if is_past(&self.heartbeat.timer) {
             self.heartbeat.tick(&mut self.client.out, reading)?;
         }
-        let Self { client, stream, input, durable, alarms, shutdown, heartbeat, retry, .. } = self;
+        let Self { client, stream, input, durable, alarms, shutdown, user_deletion, heartbeat, expiry, retry, .. } =
+            self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
         let written_before = client.out.written_bytes();
@@ -273,11 +295,32 @@ impl Running {
             () = retry, if retrying => {}
             () = &mut heartbeat.timer => {}
             () = shutdown.requested() => return Err(End::Failed(stopping())),
+            () = expired(expiry) => {}
+            () = user_deletion.happened() => return Err(End::Failed(self.user_deleted())),
         }
         if client.out.written_bytes() != written_before {
             heartbeat.last_written = Instant::now();
         }
         Ok(())
+    }
+
+    /// Ends the connection of a client whose token has ended. A new token changes when.
+    fn check_expiry(&mut self) -> Result<(), End> {
+        let Some(expires_ms) = self.client.expires_ms else { return Ok(()) };
+        let left_ms = expires_ms.saturating_sub(now_ms());
+        if left_ms == 0 {
+            return Err(End::Failed(Failure::new(ReplyCode::ConnectionForced, "credential expired")));
+        }
+        if self.expiry.as_ref().is_none_or(|(at_ms, timer)| *at_ms != expires_ms || is_past(timer)) {
+            let timer = sleep(Duration::from_millis(left_ms).min(EXPIRY_SLEEP_MAX));
+            self.expiry = Some((expires_ms, Box::pin(timer)));
+        }
+        Ok(())
+    }
+
+    fn user_deleted(&self) -> Failure {
+        let text = format!("user '{}' is deleted", self.client.session.user().name);
+        Failure::new(ReplyCode::ConnectionForced, text)
     }
 
     /// Handles the whole frames that have come.

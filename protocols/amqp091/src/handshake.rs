@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::protocol::{Connection, Stream, poll_read};
-use gantry_broker::rights::{Denied, User};
+use gantry_broker::rights::{Authenticated, Denied};
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{Broker, Session};
 
@@ -33,6 +33,8 @@ pub(crate) struct Agreed {
     pub(crate) client_properties: Table,
     /// Both ends.
     pub(crate) ends: Ends,
+    /// When what the client has logged in with ends, in milliseconds since the epoch of Unix.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// What the client can do beyond the specification.
@@ -172,7 +174,7 @@ pub(crate) async fn shake_hands(
         )
         .await?;
 
-    let (user, capabilities, client, client_properties) = shake
+    let (Authenticated { user, expires_ms }, capabilities, client, client_properties) = shake
         .expect(LOGIN_FRAME_BYTES_MAX, |method| {
             let Method::ConnectionStartOk(start) = method else { return Err(unexpected(&method)) };
             let properties = start.client_properties.decode()?;
@@ -180,9 +182,9 @@ pub(crate) async fn shake_hands(
             let mechanism = start.mechanism.as_str();
             let user = log_in(broker, mechanism, start.response, certificate_login.as_deref(), peer_is_loopback);
             match user {
-                Ok(user) => {
-                    tell_login(broker, ends, &user.name, mechanism, tls, None);
-                    Ok((user, capabilities, client_name(&properties), properties))
+                Ok(authenticated) => {
+                    tell_login(broker, ends, &authenticated.user.name, mechanism, tls, None);
+                    Ok((authenticated, capabilities, client_name(&properties), properties))
                 }
                 Err(refusal) => {
                     if let Refusal::Denied(why, user) = &refusal {
@@ -219,9 +221,17 @@ pub(crate) async fn shake_hands(
         })
         .await?;
     shake.send(m::ConnectionOpenOk::default().into()).await?;
-    let agreed =
-        Agreed { session, frame_bytes_max, channel_max, heartbeat_s, capabilities, client, client_properties, ends };
-    Ok(agreed)
+    Ok(Agreed {
+        session,
+        frame_bytes_max,
+        channel_max,
+        heartbeat_s,
+        capabilities,
+        client,
+        client_properties,
+        ends,
+        expires_ms,
+    })
 }
 
 fn unexpected(method: &Method<'_>) -> HandshakeError {
@@ -330,11 +340,11 @@ fn log_in(
     response: &[u8],
     certificate_login: Option<&str>,
     peer_is_loopback: bool,
-) -> Result<Arc<User>, Refusal> {
+) -> Result<Authenticated, Refusal> {
     let by_password = |user: &[u8], password: &[u8]| {
         let user = std::str::from_utf8(user).map_err(|_| Refusal::Malformed)?;
         let user_name = user.to_owned();
-        broker.authenticate(user, password, peer_is_loopback).map_err(|why| Refusal::Denied(why, user_name))
+        broker.log_in(user, password, peer_is_loopback).map_err(|why| Refusal::Denied(why, user_name))
     };
     match mechanism {
         "PLAIN" => {
@@ -355,7 +365,10 @@ fn log_in(
             by_password(field("LOGIN")?, field("PASSWORD")?)
         }
         "EXTERNAL" => match certificate_login {
-            Some(user) => broker.admit(user, peer_is_loopback).map_err(|why| Refusal::Denied(why, user.to_owned())),
+            Some(name) => match broker.admit(name, peer_is_loopback) {
+                Ok(user) => Ok(Authenticated { user, expires_ms: None }),
+                Err(why) => Err(Refusal::Denied(why, name.to_owned())),
+            },
             None => Err(Refusal::Mechanism),
         },
         _ => Err(Refusal::Mechanism),

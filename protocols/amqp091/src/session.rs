@@ -32,6 +32,8 @@ const BODY_TRUSTED_BYTES: usize = 128 * 1024;
 /// A client that has logged in.
 pub(crate) struct Client {
     pub(crate) session: Session,
+    /// When what it has logged in with ends, in milliseconds since the epoch of Unix.
+    pub(crate) expires_ms: Option<u64>,
     pub(crate) limits: Limits,
     pub(crate) stats: Arc<Stats>,
     pub(crate) ends: Ends,
@@ -76,6 +78,7 @@ impl Client {
     pub(crate) fn new(agreed: Agreed, limits: Limits, stats: Arc<Stats>) -> Self {
         Self {
             session: agreed.session,
+            expires_ms: agreed.expires_ms,
             ends: agreed.ends,
             limits,
             stats,

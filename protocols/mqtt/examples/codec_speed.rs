@@ -17,16 +17,26 @@ const ROUND: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 5;
 const TOPIC: &str = "plant/7/line/3/temperature";
 
-/// The best of some rounds, in million messages a second: what the core can do when nothing else wants it.
+/// Time that this thread has had a core for: what else the machine does counts for little. Where the system does not tell, the
+/// time that has passed.
+fn core_time(start: Instant) -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|text| text.split_whitespace().next().and_then(|first| first.parse().ok()));
+    nanoseconds.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
+
+/// The best of some rounds, in million messages a second of one core.
 fn measure(name: &str, mut batch: impl FnMut()) -> f64 {
     let mut best = 0f64;
     for _ in 0..ROUNDS {
         let (start, mut messages) = (Instant::now(), 0);
+        let before = core_time(start);
         while start.elapsed() < ROUND {
             batch();
             messages += BATCH_MESSAGES;
         }
-        best = best.max(messages as f64 / start.elapsed().as_secs_f64() / 1e6);
+        let taken = core_time(start).saturating_sub(before);
+        best = best.max(messages as f64 / taken.as_secs_f64() / 1e6);
     }
     println!("{name:<58} {best:>8.2} M messages/s {:>8.1} ns", 1000.0 / best);
     best

@@ -168,7 +168,8 @@ impl Client {
         for number in held.marks().numbers() {
             let Some(id) = number.checked_sub(MARK_PUBREL).and_then(|id| u16::try_from(id).ok()) else { continue };
             self.in_flight.insert(id, Sent::Released { marked: true, took_credit: false });
-            self.answers.add(Kind::Rel, id, Reason::SUCCESS, None);
+            // It may have been put there a moment ago, and must not be told before it would be known after a crash.
+            self.answers.add(Kind::Rel, id, Reason::SUCCESS, held.marks().ticket(number));
         }
         held.start(&mut self.wakes);
         self.wakes.wake();
@@ -246,7 +247,7 @@ impl Client {
 
     /// Whether something waits for the journal.
     pub(crate) fn awaits_durability(&self) -> bool {
-        !self.answers.is_empty()
+        !self.answers.is_empty() || self.in_flight.awaits_disk()
     }
 
     /// Writes the acknowledgements that are due.

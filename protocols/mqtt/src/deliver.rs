@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::protocol::SHARED_BODY_BYTES_MIN;
-use gantry_broker::{Address, Content, Delivery, Item, Message};
+use gantry_broker::{Address, Content, Delivery, Item, Message, Ticket};
 use hashbrown::HashMap;
 
 use crate::client::Client;
@@ -86,11 +86,24 @@ pub(crate) enum Encoded {
     Dropped,
 }
 
+/// What a delivery has waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    No,
+    /// It is on stable storage.
+    ForDisk,
+    /// Its packet id, which is free now.
+    ForId(u16),
+}
+
 impl Client {
     /// Sends what waits in the inbox, unless the client does not keep up.
     pub(crate) async fn deliver(&mut self) {
         if self.out.len() > OUTPUT_BYTES_HIGH {
             return;
+        }
+        if self.in_flight.awaits_disk() {
+            self.deliver_durable();
         }
         if self.in_flight.has_waiting() {
             self.deliver_waiting();
@@ -122,15 +135,34 @@ impl Client {
 
     fn deliver_waiting(&mut self) {
         while let Some((delivery, packet_id)) = self.in_flight.next_waiting() {
-            self.deliver_queued(delivery, Some(packet_id));
+            self.deliver_queued(delivery, Waited::ForId(packet_id));
         }
+    }
+
+    fn deliver_durable(&mut self) {
+        let durable = self.session.broker().durable();
+        while let Some(delivery) = self.in_flight.next_durable(durable) {
+            self.deliver_queued(delivery, Waited::ForDisk);
+        }
+    }
+
+    /// What a delivery of QoS 2 has to wait for: that what this client will say of it means the same message after a crash.
+    fn awaited(&self, delivery: &Delivery, message: &Message) -> Option<Ticket> {
+        // Where the message or the session would be gone, nothing is said of it afterwards.
+        if !(message.essentials().durable && delivery.queue.options().durable) {
+            return None;
+        }
+        let broker = self.session.broker();
+        let appended = broker.appended();
+        // None overtakes one that waits.
+        (self.in_flight.awaits_disk() || broker.durable() < appended).then_some(appended)
     }
 
     fn deliver_one(&mut self, delivery: Delivery) {
         if delivery.token == TOKEN_DIRECT {
             self.deliver_direct(&delivery)
         } else {
-            self.deliver_queued(delivery, None)
+            self.deliver_queued(delivery, Waited::No)
         }
     }
 
@@ -191,8 +223,7 @@ impl Client {
         self.last_topic = Some(last);
     }
 
-    /// `packet_id` where it has waited for that.
-    fn deliver_queued(&mut self, delivery: Delivery, packet_id: Option<u16>) {
+    fn deliver_queued(&mut self, delivery: Delivery, waited: Waited) {
         // `load` leaves none that is stored, and these consumers acknowledge.
         let (Content::Loaded(message), Some(lease)) = (&delivery.content, delivery.lease) else {
             return self.release(&delivery);
@@ -213,10 +244,20 @@ impl Client {
         // What a binding matches and a filter does not (4.7.2-1) may have another way to get here.
         let goes = !matched.own_only && (matched.queued || !last.topic.starts_with('$'));
         let qos = outgoing.qos.min(matched.qos.unwrap_or(QoS::ExactlyOnce));
-        let packet_id = match packet_id {
+        if goes
+            && qos == QoS::ExactlyOnce
+            && is_own_queue
+            && waited == Waited::No
+            && let Some(ticket) = self.awaited(&delivery, &message)
+        {
+            self.in_flight.wait_for_disk(ticket, delivery);
+            self.last_topic = Some(last);
+            return;
+        }
+        let packet_id = match waited {
             _ if !goes || qos == QoS::AtMostOnce => Some(0),
-            Some(id) => Some(id),
-            None => self.in_flight.id_for(&delivery),
+            Waited::ForId(id) => Some(id),
+            Waited::No | Waited::ForDisk => self.in_flight.id_for(&delivery),
         };
         let Some(packet_id) = packet_id else {
             self.in_flight.wait(delivery);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gantry_broker::{Delivery, Lease, Queue};
+use gantry_broker::{Delivery, Lease, Queue, Ticket};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
@@ -48,6 +48,9 @@ pub(crate) struct InFlight {
     sent: HashMap<u16, Sent>,
     /// Deliveries whose packet id is in use, in order.
     waiting: VecDeque<Delivery>,
+    /// Deliveries of QoS 2 that are not on stable storage yet, in order: after a crash nobody would know of them, and their packet
+    /// ids would be those of others, which the client would take for the same messages.
+    undurable: VecDeque<(Ticket, Delivery)>,
     /// Where the search for the next free id of a shared queue begins.
     next_shared: u16,
 }
@@ -121,13 +124,30 @@ impl InFlight {
         }
     }
 
+    /// A delivery that has to be on stable storage before it is sent.
+    pub(crate) fn wait_for_disk(&mut self, ticket: Ticket, delivery: Delivery) {
+        self.undurable.push_back((ticket, delivery));
+    }
+
+    /// Whether something waits for the disk.
+    pub(crate) fn awaits_disk(&self) -> bool {
+        !self.undurable.is_empty()
+    }
+
+    /// What has waited for the disk, and need not any more.
+    pub(crate) fn next_durable(&mut self, durable: Ticket) -> Option<Delivery> {
+        let is_due = self.undurable.front().is_some_and(|(ticket, _)| *ticket <= durable);
+        if is_due { self.undurable.pop_front().map(|(_, delivery)| delivery) } else { None }
+    }
+
     /// Everything: what was sent, and what was not.
-    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Published> + use<>, VecDeque<Delivery>) {
+    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Published> + use<>, Vec<Delivery>) {
         let sent = std::mem::take(&mut self.sent).into_values().filter_map(|sent| match sent {
             Sent::Publish(published) => Some(published),
             Sent::Released { .. } => None,
         });
-        (sent, std::mem::take(&mut self.waiting))
+        let undurable = std::mem::take(&mut self.undurable).into_iter().map(|(_, delivery)| delivery);
+        (sent, std::mem::take(&mut self.waiting).into_iter().chain(undurable).collect())
     }
 
     /// Gives memory back; for when the connection is quiet.
@@ -137,6 +157,9 @@ impl InFlight {
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
+        }
+        if self.undurable.is_empty() && self.undurable.capacity() > 0 {
+            self.undurable = VecDeque::new();
         }
     }
 }

@@ -257,6 +257,10 @@ impl Journal for MemoryJournal {
         readings.iter().map(read).collect()
     }
 
+    fn appended(&self) -> Ticket {
+        Ticket(self.state.lock().ticket)
+    }
+
     fn durable(&self) -> Ticket {
         Ticket(self.state.lock().durable)
     }

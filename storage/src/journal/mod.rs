@@ -215,6 +215,9 @@ pub trait Journal: Send + Sync {
     /// One result for each reading, in order.
     fn read(&self, readings: &[Reading]) -> Vec<Result<Bytes, JournalError>>;
 
+    /// Everything so far: once [`Journal::durable`] has reached this, whatever was appended before the call is on stable storage.
+    fn appended(&self) -> Ticket;
+
     /// Everything up to this ticket is on stable storage.
     fn durable(&self) -> Ticket;
 

@@ -15,7 +15,7 @@ import (
 // A suite runs cases and says which of them failed. The program is called as those of the other languages are (see
 // ../python/suite.py):
 //
-//	PROGRAM URL [--restarts] [CASE ...]
+//	PROGRAM URL [--restarts] [--common] [CASE ...]
 type testCase struct {
 	name         string
 	needsRestart bool
@@ -87,6 +87,11 @@ func restartBroker(how string) {
 	if !stdin.Scan() || stdin.Text() != "restarted" {
 		fail("answer to @restart: %q", stdin.Text())
 	}
+}
+
+// isCommon tells whether the broker is another one: for the part of a case that it does in its own way.
+func isCommon() bool {
+	return slices.Contains(os.Args[1:], "--common")
 }
 
 // runCase runs one case and returns why it failed, or "".

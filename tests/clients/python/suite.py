@@ -4,10 +4,10 @@ Every client program of this folder is called the same way:
 
     PROGRAM URL [--restarts] [--common] [CASE ...]
 
-URL is an amqp URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
+URL is an amqp or mqtt URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
 it again: the program prints `@restart kill` or `@restart stop` and goes on when it reads `restarted`. Cases that
 need it are left out otherwise. With --common the broker is another one, RabbitMQ 3.10 with the plugins that it is shipped
-with: cases of what later versions or other plugins brought are left out. With names, only these cases run.
+with (for MQTT: Mosquitto 2.0): cases of what it does not do, or does in its own way, are left out. With names, only these cases run.
 """
 
 import sys
@@ -31,13 +31,19 @@ def restart_case(function):
 
 
 def beyond(what):
-    """Marks a case (below `@case`) as beyond RabbitMQ 3.10 and its own plugins; `what` says where its rules come from."""
+    """Marks a case (below `@case`) as beyond RabbitMQ 3.10 and its own plugins (Mosquitto 2.0 where the case is one of
+    MQTT); `what` says where its rules come from, or what the other one does."""
 
     def mark(function):
         function.beyond = what
         return function
 
     return mark
+
+
+def is_common():
+    """Whether the broker is another one: for the part of a case that it does in its own way."""
+    return "--common" in sys.argv
 
 
 def unique(prefix):

@@ -14,7 +14,7 @@ impl Client {
             }
             Method::ConnectionCloseOk(_) => Ok(Next::Close),
             Method::ConnectionUpdateSecret(update) => {
-                self.update_secret(update);
+                self.update_secret(update).map_err(|failure| failure.of(method))?;
                 Ok(Next::Continue)
             }
             method => {
@@ -24,9 +24,25 @@ impl Client {
         }
     }
 
-    /// A password does not expire, so a renewed one is taken note of and not looked at, as RabbitMQ's own user database does.
-    fn update_secret(&mut self, update: &m::ConnectionUpdateSecret<'_>) {
-        tracing::info!(user = self.session.user().name, reason = update.reason.as_str(), "secret renewed");
+    /// A new token makes the connection last longer. A password does not expire: a renewed one is taken note of and not looked
+    /// at, as RabbitMQ's own user database does.
+    fn update_secret(&mut self, update: &m::ConnectionUpdateSecret<'_>) -> Result<(), Failure> {
+        let user = &self.session.user().name;
+        if self.expires_ms.is_some() {
+            // Where it comes from was looked at when it logged in.
+            let authenticated = self.session.broker().log_in(user, update.new_secret, true);
+            let refused = "New secret was refused by one of the backends";
+            self.expires_ms = match authenticated {
+                Ok(authenticated) if authenticated.expires_ms.is_some() => authenticated.expires_ms,
+                Ok(_) => return Err(Failure::new(ReplyCode::NotAllowed, refused)),
+                Err(why) => {
+                    tracing::warn!(user, %why, "renewed secret refused");
+                    return Err(Failure::new(ReplyCode::NotAllowed, refused));
+                }
+            };
+        }
+        tracing::info!(user, reason = update.reason.as_str(), "secret renewed");
         self.send(0, m::ConnectionUpdateSecretOk {});
+        Ok(())
     }
 }

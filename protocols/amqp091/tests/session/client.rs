@@ -11,6 +11,7 @@ use gantry_amqp091::codec::{
 };
 use gantry_amqp091::{Amqp091, Limits, SOURCE, Stats};
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::rights::Tokens;
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{Broker, BrokerOptions, Found, Sources};
 use gantry_storage::{Change, Faults, MemoryJournal, MemoryTable, Table as _};
@@ -52,10 +53,20 @@ impl Server {
         Self::on(Limits::default(), table.reopen())
     }
 
+    /// A server that believes these tokens.
+    pub(crate) fn with_tokens(tokens: Tokens) -> Self {
+        let options = BrokerOptions { tokens: Some(tokens), ..BrokerOptions::default() };
+        Self::with_options(Limits::default(), MemoryTable::new(), options)
+    }
+
     fn on(limits: Limits, table: MemoryTable) -> Self {
+        Self::with_options(limits, table, BrokerOptions::default())
+    }
+
+    fn with_options(limits: Limits, table: MemoryTable, options: BrokerOptions) -> Self {
         let faults = Faults::default();
         let journal = Arc::new(MemoryJournal::new(faults.clone()));
-        let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), ..BrokerOptions::default() };
+        let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), ..options };
         let broker = Broker::open(options, journal.clone(), Arc::new(table), Found::default()).expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
         let protocol = Arc::new(Amqp091::new(Arc::clone(&broker), limits, Arc::new(Stats::default())));
@@ -64,6 +75,11 @@ impl Server {
 
     /// A client that has logged in and opened channel 1.
     pub(crate) async fn client(&self) -> Client {
+        self.client_with(b"\0guest\0guest").await
+    }
+
+    /// As [`Server::client`], with this response to PLAIN.
+    pub(crate) async fn client_with(&self, response: &[u8]) -> Client {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
         let shutdown = self.shutdown.clone();
@@ -79,7 +95,7 @@ impl Server {
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         let mut client = Client { stream: near, input: BytesMut::new(), serving };
-        client.log_in().await;
+        client.log_in(response).await;
         client
     }
 }
@@ -110,7 +126,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    async fn log_in(&mut self) {
+    async fn log_in(&mut self, response: &[u8]) {
         self.write(&frame::PROTOCOL_HEADER).await;
         assert!(matches!(self.next().await.method(), Some(Method::ConnectionStart(_))));
         let mut capabilities = Table::default();
@@ -123,7 +139,7 @@ impl Client {
         let start_ok = m::ConnectionStartOk {
             client_properties: RawTable::new(&encoded),
             mechanism: ShortText::cut("PLAIN"),
-            response: b"\0guest\0guest",
+            response,
             locale: ShortText::cut("en_US"),
         };
         self.send(0, start_ok).await;
@@ -262,11 +278,11 @@ impl Client {
         }
     }
 
-    /// The code that the server closes the connection with; everything before it is passed over.
-    pub(crate) async fn expect_close(&mut self) -> u16 {
+    /// The code and text that the server closes the connection with; everything before it is passed over.
+    pub(crate) async fn expect_close(&mut self) -> (u16, String) {
         loop {
             if let Some(Method::ConnectionClose(close)) = self.next().await.method() {
-                return close.reply_code;
+                return (close.reply_code, close.reply_text.as_str().to_owned());
             }
         }
     }

@@ -11,7 +11,7 @@ async fn a_shutdown_closes_connections_with_320_and_ends_when_the_client_agrees(
     let server = Server::new(Limits::default());
     let mut client = server.client().await;
     server.stop.request();
-    assert_eq!(client.expect_close().await, 320);
+    assert_eq!(client.expect_close().await.0, 320);
     client.send(0, m::ConnectionCloseOk {}).await;
     client.serving.await.expect("it returns");
 }

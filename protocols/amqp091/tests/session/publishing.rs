@@ -104,6 +104,6 @@ async fn messages_that_are_begun_on_many_channels_and_never_finished_are_bounded
         frame::encode_body(&mut bytes, channel, &part, 131_072);
         client.write(&bytes).await;
     }
-    assert_eq!(client.expect_close().await, 506);
+    assert_eq!(client.expect_close().await.0, 506);
     other.declare("q", false).await;
 }

@@ -1,9 +1,13 @@
 //! What a client may do by routing key, and what becomes of it when its rights change.
 
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gantry_amqp091::Limits;
 use gantry_amqp091::codec::methods as m;
 use gantry_amqp091::codec::{Method, ShortText};
-use gantry_broker::rights::TopicPermission;
+use gantry_broker::rights::{TokenAlgorithm, TokenKey, Tokens, TopicPermission};
 use gantry_broker::value::{Table, Value};
 
 use crate::client::{Client, Server};
@@ -89,4 +93,68 @@ async fn binding_and_unbinding_take_the_right_to_the_key() {
         client.send(1, m::ExchangeUnbind { source, destination, binding_key, ..Default::default() }).await;
         assert_eq!(closed(&mut client).await, expected(m::ExchangeUnbind::METHOD_ID));
     }
+}
+
+#[tokio::test]
+async fn the_connection_of_a_user_who_is_deleted_is_closed() {
+    let (server, mut client) = limited().await;
+    let mut busy = server.client().await;
+    server.broker.delete_user("guest").await.expect("is deleted");
+    // Whether it waits for something to happen or has just sent something.
+    busy.publish_to("amq.topic", "w.1", b"too late").await;
+    for client in [&mut client, &mut busy] {
+        let (code, text) = client.expect_close().await;
+        assert_eq!((code, text.as_str()), (320, "CONNECTION_FORCED - user 'guest' is deleted"));
+    }
+}
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
+
+/// A token for the user guest that ends in so many seconds.
+fn token(seconds: f64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let claims = format!(r#"{{"sub":"guest","exp":{}}}"#, now.as_secs_f64() + seconds);
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let tag = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET), message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+fn with_tokens() -> Server {
+    Server::with_tokens(Tokens {
+        keys: vec![TokenKey::Secret(SECRET.to_vec())],
+        algorithms: vec![TokenAlgorithm::Hs256],
+        issuer: None,
+        audience: None,
+        user_claim: "sub".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn a_token_lets_in_like_a_password_and_its_end_is_that_of_the_connection() {
+    let server = with_tokens();
+    let begun = SystemTime::now();
+    for name in ["", "guest"] {
+        let mut client = server.client_with(format!("\0{name}\0{}", token(1.2)).as_bytes()).await;
+        client.declare("q", false).await;
+        let (code, text) = client.expect_close().await;
+        assert_eq!((code, text.as_str()), (320, "CONNECTION_FORCED - credential expired"));
+    }
+    assert!(begun.elapsed().expect("time goes on") >= Duration::from_secs(2));
+    // Who came with a password stays.
+    server.client().await.declare("q", false).await;
+}
+
+#[tokio::test]
+async fn a_new_token_makes_the_connection_last_and_another_one_ends_it() {
+    let server = with_tokens();
+    let mut client = server.client_with(format!("\0\0{}", token(2.0)).as_bytes()).await;
+    let renewed = token(600.0);
+    let update = |secret| m::ConnectionUpdateSecret { new_secret: secret, reason: ShortText::cut("renewed") };
+    client.send(0, update(renewed.as_bytes())).await;
+    assert!(matches!(client.next().await.method(), Some(Method::ConnectionUpdateSecretOk(_))));
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    client.declare("q", false).await;
+    client.send(0, update(b"guest")).await;
+    let (code, text) = client.expect_close().await;
+    assert_eq!((code, text.as_str()), (530, "NOT_ALLOWED - New secret was refused by one of the backends"));
 }

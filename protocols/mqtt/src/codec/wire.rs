@@ -118,10 +118,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A string: UTF-8 without surrogates [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2].
+    #[inline]
     pub(super) fn text(&mut self) -> Result<&'a str> {
         let bytes = self.binary()?;
         match str::from_utf8(bytes) {
-            Ok(_) if bytes.contains(&0) => malformed("a string with U+0000 in it"),
+            // To the end in any case, as in `has_wildcard`.
+            Ok(_) if bytes.iter().fold(false, |found, &byte| found | (byte == 0)) => {
+                malformed("a string with U+0000 in it")
+            }
             Ok(text) => Ok(text),
             Err(_) => malformed("a string is not UTF-8"),
         }

@@ -411,6 +411,10 @@ impl Journal for EmbeddedJournal {
         reader::read(&self.shared, readings)
     }
 
+    fn appended(&self) -> Ticket {
+        Ticket(self.shared.front.lock().ticket)
+    }
+
     fn durable(&self) -> Ticket {
         Ticket(self.shared.durable.load(Acquire))
     }

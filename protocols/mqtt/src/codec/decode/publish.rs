@@ -1,5 +1,10 @@
 //! PUBLISH (3.3).
 
+use std::borrow::Cow;
+use std::num::NonZeroU16;
+
+use smallvec::SmallVec;
+
 use crate::codec::error::{DecodeError, Result, malformed, protocol_error};
 use crate::codec::header::{Frame, Side};
 use crate::codec::packet::{Publish, QoS, Version};
@@ -20,7 +25,8 @@ const PUBLISH: Allowed = Allowed::new(&[
     id::USER,
 ]);
 
-#[inline]
+/// The fields are put together at the end and not in a value that is filled: that one would be moved in pieces.
+#[inline(always)]
 pub(super) fn publish<'a>(frame: &Frame<'a>, version: Version, side: Side) -> Result<Publish<'a>> {
     let qos = match frame.first >> 1 & 3 {
         0 => QoS::AtMostOnce,
@@ -33,35 +39,58 @@ pub(super) fn publish<'a>(frame: &Frame<'a>, version: Version, side: Side) -> Re
     if has_wildcard(topic) {
         return Err(DecodeError::new(Reason::TOPIC_NAME_INVALID, "a topic name with a wildcard in it"));
     }
-    let mut publish = Publish {
-        // In 3.1 the flag has no meaning without QoS; in later versions it is not there.
-        dup: frame.first & 0x08 != 0 && qos > QoS::AtMostOnce,
-        qos,
-        retain: frame.first & 0x01 != 0,
-        packet_id: if qos == QoS::AtMostOnce { 0 } else { reader.packet_id()? },
-        ..Publish::new(topic, &[])
+    let packet_id = if qos == QoS::AtMostOnce { 0 } else { reader.packet_id()? };
+    // In 3.1 the flag has no meaning without QoS; in later versions it is not there.
+    let dup = frame.first & 0x08 != 0 && qos > QoS::AtMostOnce;
+    let retain = frame.first & 0x01 != 0;
+    let properties = match version {
+        Version::V5 if reader.rest().first() == Some(&0) => {
+            reader.byte()?;
+            Properties::default()
+        }
+        Version::V5 => properties(&mut reader, side)?,
+        Version::V31 | Version::V311 => Properties::default(),
     };
-    if version == Version::V5 {
-        properties(&mut reader, &mut publish, side)?;
-    }
-    if topic.is_empty() && publish.topic_alias.is_none() {
+    let Properties { topic_alias, message_expiry_s, subscription_ids, application } = properties;
+    if topic.is_empty() && topic_alias.is_none() {
         return protocol_error("neither topic name nor topic alias");
     }
-    publish.payload = reader.rest();
-    Ok(publish)
+    let payload = reader.rest();
+    Ok(Publish {
+        dup,
+        qos,
+        retain,
+        topic,
+        packet_id,
+        topic_alias,
+        message_expiry_s,
+        subscription_ids,
+        application,
+        payload,
+    })
 }
 
-fn properties<'a>(reader: &mut Reader<'a>, publish: &mut Publish<'a>, side: Side) -> Result<()> {
+/// The fields of a PUBLISH that are properties.
+#[derive(Default)]
+struct Properties<'a> {
+    topic_alias: Option<NonZeroU16>,
+    message_expiry_s: Option<u32>,
+    subscription_ids: SmallVec<[u32; 1]>,
+    application: Cow<'a, [u8]>,
+}
+
+fn properties<'a>(reader: &mut Reader<'a>, side: Side) -> Result<Properties<'a>> {
+    let mut properties = Properties::default();
     let mut section = Section::take(reader, PUBLISH)?;
     let mut application = section.gather();
     while let Some((property, place)) = section.next()? {
         match property {
-            Property::TopicAlias(alias) => publish.topic_alias = Some(alias),
-            Property::MessageExpiry(seconds) => publish.message_expiry_s = Some(seconds),
+            Property::TopicAlias(alias) => properties.topic_alias = Some(alias),
+            Property::MessageExpiry(seconds) => properties.message_expiry_s = Some(seconds),
             Property::SubscriptionId(_) if side == Side::Client => {
                 return protocol_error("a client sends a subscription identifier in PUBLISH");
             }
-            Property::SubscriptionId(id) => publish.subscription_ids.push(id),
+            Property::SubscriptionId(id) => properties.subscription_ids.push(id),
             Property::PayloadFormat(_)
             | Property::ContentType(_)
             | Property::ResponseTopic(_)
@@ -70,6 +99,6 @@ fn properties<'a>(reader: &mut Reader<'a>, publish: &mut Publish<'a>, side: Side
             _ => return unexpected(),
         }
     }
-    publish.application = application.into_bytes();
-    Ok(())
+    properties.application = application.into_bytes();
+    Ok(properties)
 }

@@ -724,12 +724,8 @@ fn no_reason_string_makes_an_answer_too_large() {
         unsubscribe(V5, 1, &["never"]),
         publish(V5, 0, &unique("nobody"), 1, 1, b"x"),
         publish(V5, 0, &unique("nobody"), 2, 1, b"x"),
-        publish(V5, 0, "a/#", 1, 1, b"x"),
         ack(kind::PUBREC, 77),
         ack(kind::PUBREL, 77),
-        packet(0x20, &[0, 0]),
-        subscribe(V5, 1, &[], &[]),
-        packet(0xF0, &[0x19, 0]),
     ] {
         let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
         mqtt.send(&small(&unique("small")).packet()).expect("sent");
@@ -747,7 +743,7 @@ fn no_reason_string_makes_an_answer_too_large() {
         }
     }
     let acks = [kind::PUBACK, kind::PUBREC, kind::PUBREL, kind::PUBCOMP];
-    for kind in [kind::CONNACK, kind::SUBACK, kind::UNSUBACK, kind::DISCONNECT].into_iter().chain(acks) {
+    for kind in [kind::CONNACK, kind::SUBACK, kind::UNSUBACK].into_iter().chain(acks) {
         assert!(answers.iter().any(|answer| answer.kind == kind), "an answer of type {kind}");
     }
     for answer in answers {

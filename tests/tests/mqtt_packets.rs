@@ -715,27 +715,22 @@ fn no_reason_string_makes_an_answer_too_large() {
     if broker.is_external() {
         return; // Mosquitto 2.0 sends none
     }
-    // 3.2.2-19, 3.4.2-2, 3.9.2-1, 3.11.2-1, 3.14.2-3: what the client takes is 24 bytes.
+    // 3.4.2-2 and the like for each packet: what the client takes is 24 bytes.
     const LIMIT: usize = 24;
     let small = |id: &str| Hello::new(id).with(&[0x27, 0, 0, 0, LIMIT as u8]);
     let mut answers = Vec::new();
-    let mut refused = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
-    let mut connect = small(&unique("small")).packet();
-    *connect.last_mut().expect("the password") ^= 1;
-    refused.send(&connect).expect("sent");
-    answers.extend(refused.end(AT_ONCE).expect("closed"));
     for bytes in [
         subscribe(V5, 1, &[("a/#/b", 1)], &[]),
         unsubscribe(V5, 1, &["never"]),
         publish(V5, 0, &unique("nobody"), 1, 1, b"x"),
-        publish(V5, 0, "a/#", 1, 1, b"x"),
-        packet(0x20, &[0, 0]),
-        subscribe(V5, 1, &[], &[]),
-        packet(0xF0, &[0x19, 0]),
+        publish(V5, 0, &unique("nobody"), 2, 1, b"x"),
+        ack(kind::PUBREC, 77),
+        ack(kind::PUBREL, 77),
     ] {
         let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
         mqtt.send(&small(&unique("small")).packet()).expect("sent");
         mqtt.send(&[bytes, packet(0xC0, &[])].concat()).expect("sent");
+        answers.push(mqtt.expect(kind::CONNACK).expect("CONNACK"));
         // PINGRESP may come before what waits for the disk.
         let before = answers.len();
         while let Ok(answer) = mqtt.next_packet() {
@@ -747,8 +742,8 @@ fn no_reason_string_makes_an_answer_too_large() {
             }
         }
     }
-    let kinds = [kind::CONNACK, kind::SUBACK, kind::UNSUBACK, kind::PUBACK, kind::DISCONNECT];
-    for kind in kinds {
+    let acks = [kind::PUBACK, kind::PUBREC, kind::PUBREL, kind::PUBCOMP];
+    for kind in [kind::CONNACK, kind::SUBACK, kind::UNSUBACK].into_iter().chain(acks) {
         assert!(answers.iter().any(|answer| answer.kind == kind), "an answer of type {kind}");
     }
     for answer in answers {
@@ -789,4 +784,82 @@ fn what_a_member_refuses_goes_to_nobody_else() {
             }
         }
     }
+}
+
+#[test]
+fn an_identifier_that_was_acknowledged_is_free_whatever_dup_says() {
+    let broker = broker();
+    for version in [V311, V5] {
+        let topic = unique("free");
+        let mut watcher = device(&broker, version);
+        watcher.subscribe(&topic, 0).expect("subscribed");
+        let mut mqtt = device(&broker, version);
+        for (flags, payload) in [(0, &b"one"[..]), (8, b"two"), (8, b"three")] {
+            mqtt.send(&publish(version, flags, &topic, 1, 5, payload)).expect("sent");
+            mqtt.expect(kind::PUBACK).expect("PUBACK");
+            assert_eq!(watcher.message().expect("a message").payload, payload);
+        }
+    }
+}
+
+#[test]
+fn a_delivery_that_was_begun_is_completed_after_unsubscribe() {
+    let broker = broker();
+    let topic = unique("begun");
+    let mut mqtt = device(&broker, V5);
+    mqtt.subscribe(&topic, 2).expect("subscribed");
+    let mut publisher = device(&broker, V5);
+    publisher.send(&publish(V5, 0, &topic, 2, 1, b"x")).expect("sent");
+    publisher.expect(kind::PUBREC).expect("PUBREC");
+    publisher.send(&ack(kind::PUBREL, 1)).expect("sent");
+    let message = mqtt.message().expect("a message");
+    mqtt.send(&unsubscribe(V5, 3, &[&topic])).expect("sent");
+    mqtt.expect(kind::UNSUBACK).expect("UNSUBACK");
+    mqtt.send(&ack(kind::PUBREC, message.packet_id)).expect("sent");
+    let pubrel = mqtt.expect(kind::PUBREL).expect("PUBREL");
+    assert_eq!((pubrel.short(0), pubrel.reason()), (message.packet_id, 0));
+    mqtt.send(&ack(kind::PUBCOMP, message.packet_id)).expect("sent");
+    mqtt.ping().expect("all is done");
+}
+
+#[test]
+#[ignore = "open: a message that was sent still expires when its connection is lost, as in Mosquitto 2.0"]
+fn a_delivery_that_was_begun_does_not_expire() {
+    let broker = broker();
+    let (topic, hello) = (unique("expiry"), Hello::new(&unique("expiry")).lasting());
+    let mut mqtt = open(&broker, &hello);
+    mqtt.subscribe(&topic, 2).expect("subscribed");
+    let mut publisher = device(&broker, V5);
+    publisher.send(&publish_with(V5, 0, &topic, 2, 1, &[2, 0, 0, 0, 1], b"x")).expect("sent");
+    publisher.expect(kind::PUBREC).expect("PUBREC");
+    publisher.send(&ack(kind::PUBREL, 1)).expect("sent");
+    let message = mqtt.message().expect("a message");
+    mqtt.lose().expect("lost");
+    // What the case is about: its second passes.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut mqtt = open(&broker, &hello);
+    let again = mqtt.message().expect("4.3.3-7: no expiry once it was sent");
+    assert_eq!((again.packet_id, again.dup, again.payload), (message.packet_id, true, message.payload));
+    mqtt.send(&ack(kind::PUBREC, again.packet_id)).expect("sent");
+    mqtt.expect(kind::PUBREL).expect("4.3.3-13: and the exchange is completed");
+    mqtt.send(&ack(kind::PUBCOMP, again.packet_id)).expect("sent");
+    mqtt.ping().expect("all is done");
+    open(&broker, &Hello { clean: true, properties: Vec::new(), ..hello });
+}
+
+#[test]
+fn what_follows_a_refused_connect_is_not_looked_at() {
+    let broker = broker();
+    let topic = unique("refused");
+    let mut watcher = device(&broker, V5);
+    watcher.subscribe(&topic, 0).expect("subscribed");
+    for version in [V311, V5] {
+        let mut connect = Hello::new(&unique("refused")).version(version).packet();
+        *connect.last_mut().expect("the password") ^= 1;
+        let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), version).expect("connected");
+        mqtt.send(&[connect, publish(version, 0, &topic, 0, 0, b"x")].concat()).expect("sent");
+        let answers = mqtt.end(AT_ONCE).expect("closed");
+        assert!(answers.iter().all(|answer| answer.kind == kind::CONNACK && answer.reason() != 0), "{answers:02x?}");
+    }
+    watcher.ping().expect("nothing came");
 }

@@ -53,7 +53,10 @@ pub(crate) async fn shake_hands(
             Ok(None) => read_more(stream, input).await?,
             Err(error) => {
                 let what = error.what;
-                let version = error.version.ok_or(HandshakeError::Gone(what))?;
+                // Before 5.0 there is a return code for two things, and what is malformed is closed without one (3.1.1, 3.1.4-1).
+                let has_code = [Reason::UNSUPPORTED_PROTOCOL_VERSION, Reason::CLIENT_IDENTIFIER_NOT_VALID];
+                let is_told = |version: &Version| *version == Version::V5 || has_code.contains(&error.reason);
+                let version = error.version.filter(is_told).ok_or(HandshakeError::Gone(what))?;
                 return Err(HandshakeError::Refused(error.into(), version));
             }
         }

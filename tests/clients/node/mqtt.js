@@ -209,6 +209,20 @@ if (WS) {
   });
 }
 
+if (WS) {
+  test('text_in_a_websocket', async () => {
+    const place = new URL(WS);
+    const { WebSocket } = require('ws');
+    const socket = new WebSocket(`ws://${place.host}${place.pathname}`, ['mqtt']);
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    socket.on('error', () => {});
+    socket.on('open', () => socket.send('text, not bytes'));
+    let over = false;
+    closed.then(() => (over = true));
+    await waitUntil(() => over, 'the end of a connection that sends text');
+  });
+}
+
 restartTest('reconnects_by_itself_and_subscribes_again', async (url) => {
   const topic = unique('js');
   const client = await mqtt.connectAsync(url, { protocolVersion: 5, clientId: unique('js'), reconnectPeriod: 100 });

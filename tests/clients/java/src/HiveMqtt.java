@@ -55,6 +55,7 @@ public final class HiveMqtt {
         .addBeyond("scram_sha_256", HiveMqtt::scram)
         .addBeyond("scram_sha_256_and_again", HiveMqtt::scramAgain)
         .addBeyond("scram_with_a_wrong_password", HiveMqtt::scramRefused)
+        .addBeyond("scram_again_with_a_wrong_password", HiveMqtt::scramAgainRefused)
         .addRestart("reconnects_by_itself", HiveMqtt::reconnects)
         .run(arguments);
   }
@@ -284,7 +285,7 @@ public final class HiveMqtt {
   /** The client's side of SCRAM-SHA-256 (RFC 5802 and 7677). */
   private static final class Scram implements Mqtt5EnhancedAuthMechanism {
     private final String user;
-    private final String password;
+    String password;
     private String firstBare;
     private byte[] serverSignature;
     /** How often the broker has proved that it knows the password. */
@@ -432,6 +433,19 @@ public final class HiveMqtt {
   private static void scramRefused(String url) throws Exception {
     refused(client(url, Suite.unique("scram")).connectWith().enhancedAuth(new Scram("guest", "wrong")).send());
     refused(client(url, Suite.unique("scram")).connectWith().enhancedAuth(new Scram("nobody", "guest")).send());
+  }
+
+  private static void scramAgainRefused(String url) throws Exception {
+    Scram scram = new Scram("guest", "guest");
+    Mqtt5AsyncClient client = client(url, Suite.unique("scram"));
+    got(client.connectWith().enhancedAuth(scram).send());
+    scram.password = "wrong";
+    try {
+      got(client.reauth());
+      throw new AssertionError("authenticated again with a wrong password");
+    } catch (ExecutionException refused) {
+      Suite.waitUntil("the end of the connection", () -> !client.getState().isConnected());
+    }
   }
 
   // --- restarts

@@ -9,7 +9,7 @@ use gantry_broker::{
     Subscription as Consumer, VirtualHost, Wakes,
 };
 
-use super::groups::{Membership, member_qos, shared_queue_name};
+use super::groups::{Member, Membership, member_qos, shared_queue_name};
 use super::kept::Kept;
 use super::place::{Place, Signals};
 use super::queues::{Bound, define_own, direct_queue_name, end_queue, exchange_of, is_system, own_queue_name};
@@ -249,7 +249,8 @@ impl Held {
         let of = Membership { vhost: &self.vhost, name: &name, client: &self.place.id.client };
         let exchange = exchange_of(&self.sessions.settings, &subscription.filter);
         let pattern = crate::topics::key(&subscription.filter);
-        self.sessions.groups.join(&of, member_qos(subscription), (exchange, &pattern))
+        let member = Member::new(subscription, self.kept.expiry_s);
+        self.sessions.groups.join(&of, member, (exchange, &pattern))
     }
 
     /// Makes the session a member of a group, and consumes for it. The subscription is in the list from then on.

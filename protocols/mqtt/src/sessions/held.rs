@@ -244,6 +244,11 @@ impl Held {
         Ok(())
     }
 
+    /// The consumer of a shared queue.
+    pub(super) fn shared_token(&self, queue: &Arc<Queue>) -> Option<u64> {
+        self.shared.iter().find(|(_, consumer)| Arc::ptr_eq(consumer.queue(), queue)).map(|(token, _)| *token)
+    }
+
     fn join(&self, subscription: &Subscription) -> Result<(Arc<Queue>, [Pending; 2]), Error> {
         let name = shared_queue_name(subscription.group.as_deref().unwrap_or_default(), &subscription.filter);
         let of = Membership { vhost: &self.vhost, name: &name, client: &self.place.id.client };
@@ -260,9 +265,8 @@ impl Held {
         wakes: &mut Wakes,
     ) -> Result<[Pending; 2], Error> {
         let (queue, pending) = self.join(&subscription)?;
-        let consuming = self.shared.iter().find(|(_, consumer)| Arc::ptr_eq(consumer.queue(), &queue));
-        subscription.token = match consuming {
-            Some((token, _)) => *token,
+        subscription.token = match self.shared_token(&queue) {
+            Some(token) => token,
             None => {
                 let token = self.next_token;
                 let options = consumer_options(SHARED_IDS);

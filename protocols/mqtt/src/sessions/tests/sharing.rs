@@ -1,6 +1,6 @@
 use super::*;
 
-/// [MQTT-4.8.2-3], [MQTT-4.8.2-4], [MQTT-4.8.2-5]
+/// [MQTT-4.8.2-3]
 #[tokio::test]
 async fn members_share_by_credit_and_others_have_their_own() {
     let rig = Rig::new();
@@ -20,7 +20,7 @@ async fn members_share_by_credit_and_others_have_their_own() {
     assert_eq!(rig.sessions.counts().groups, 2);
 }
 
-/// [MQTT-4.8.2-5], and what 4.8.2 says of a member that is lost.
+/// What 4.8.2 says of a member that is lost.
 #[tokio::test]
 async fn what_a_lost_member_had_goes_to_another_one() {
     let rig = Rig::new();

@@ -290,10 +290,11 @@ impl Client {
         };
         // What a binding matches and a filter does not (4.7.2-1) may have another way to get here.
         let goes = !matched.own_only && (matched.queued || !last.topic.starts_with('$'));
+        let stays = self.held.as_ref().is_some_and(|held| held.expiry_s() > 0);
         let qos = outgoing.qos.min(matched.qos.unwrap_or(QoS::ExactlyOnce));
         if goes
             && qos == QoS::ExactlyOnce
-            && is_own_queue
+            && (is_own_queue || stays)
             && waited == Waited::No
             && let Some(ticket) = self.awaited(&delivery, &message)
         {
@@ -323,7 +324,6 @@ impl Client {
         let sent = goes && self.send_message(&message, &outgoing, sending) == Encoded::Sent;
         if sent && qos > QoS::AtMostOnce {
             let exactly_once = qos == QoS::ExactlyOnce;
-            let stays = self.held.as_ref().is_some_and(|held| held.expiry_s() > 0);
             let again = (exactly_once && !is_own_queue && stays)
                 .then(|| Again { message: Arc::clone(&message), expires_ms: delivery.expires_ms });
             let Delivery { queue, seq, .. } = delivery;

@@ -178,3 +178,19 @@ async fn after_a_crash_what_was_begun_is_in_the_queue() {
     let mut other = other(&server).await;
     assert_eq!(other.next().await.publish().payload, b"x");
 }
+
+/// Or another message could have its packet id after a crash, and the member would take that for the one that it has.
+#[tokio::test]
+async fn a_member_that_stays_is_sent_with_qos_2_what_is_on_stable_storage() {
+    let server = Server::new();
+    let mut member = server.lasting("one").await;
+    member.subscribe("$share/g/a", QOS_2).await;
+    let mut publisher = server.client("p").await;
+    server.journal.hold();
+    publisher.publish("a", b"x", QOS_2, 1).await;
+    assert!(publisher.settle().await.is_empty());
+    assert!(member.settle().await.is_empty());
+    server.journal.release();
+    assert_eq!(member.next().await.publish().payload, b"x");
+    publisher.expect_ack(Kind::Rec, 1).await;
+}

@@ -199,6 +199,11 @@ impl SharedCredit {
         self.available.fetch_add(deliveries, Ordering::SeqCst);
     }
 
+    /// How many are left; negative where more were taken away than there were.
+    pub fn available(&self) -> i64 {
+        self.available.load(Ordering::SeqCst)
+    }
+
     /// As [`Inbox::was_starved`].
     pub fn was_starved(&self) -> bool {
         self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst)

@@ -15,7 +15,7 @@ use crate::codec::packet::{Packet, QoS, Version};
 use crate::codec::reason::Reason;
 use crate::deliver::{AliasesOut, LastTopic};
 use crate::error::Failure;
-use crate::inflight::{InFlight, MARK_PUBREL, Sent};
+use crate::inflight::{InFlight, MARK_PUBREL, Sent, to_queues};
 use crate::limits::Settings;
 use crate::sessions::Held;
 use crate::stats::Stats;
@@ -165,11 +165,17 @@ impl Client {
     /// for (4.4), and then what waits.
     pub(crate) fn begin(&mut self) {
         let Some(held) = &mut self.held else { return };
+        let begun = held.take_begun(&mut self.wakes);
         for number in held.marks().numbers() {
             let Some(id) = number.checked_sub(MARK_PUBREL).and_then(|id| u16::try_from(id).ok()) else { continue };
             self.in_flight.insert(id, Sent::Released { marked: true, took_credit: false });
             // It may have been put there a moment ago, and must not be told before it would be known after a crash.
             self.answers.add(Kind::Rel, id, Reason::SUCCESS, held.marks().ticket(number));
+        }
+        // They count as what the client takes at the same time, before anything else does.
+        self.credit.add(-(begun.len() as i64));
+        for (id, published) in begun {
+            self.in_flight.resume(id, published);
         }
         held.start(&mut self.wakes);
         self.wakes.wake();
@@ -304,13 +310,7 @@ impl Client {
         let Some(mut held) = self.held.take() else { return };
         held.stop();
         let (sent, waiting) = self.in_flight.take();
-        let mut sent: Vec<_> = sent.collect();
-        // In their order, each queue's for itself.
-        sent.sort_unstable_by_key(|published| (Arc::as_ptr(&published.queue) as usize, published.seq));
-        for of_queue in sent.chunk_by(|one, other| Arc::ptr_eq(&one.queue, &other.queue)) {
-            let leases: Vec<Lease> = of_queue.iter().map(|published| published.lease).collect();
-            of_queue[0].queue.settle(&leases, Outcome::Retry, &mut self.wakes);
-        }
+        to_queues(held.keep_begun(sent), &mut self.wakes);
         // What was granted and never sent.
         let mut items = Vec::new();
         self.inbox.take(&mut items);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::protocol::SHARED_BODY_BYTES_MIN;
-use gantry_broker::{Address, Content, Delivery, Item, Message, Ticket};
+use gantry_broker::{Address, Content, Delivery, Item, Message, Queue, Ticket};
 use hashbrown::HashMap;
 
 use crate::client::Client;
 use crate::codec::packet::{Publish, QoS, Version};
 use crate::codec::{encode_publish_head, publish_bytes};
 use crate::convert::Outgoing;
-use crate::inflight::{Published, Sent};
+use crate::inflight::{Again, Published, Sent};
 use crate::limits::OUTPUT_BYTES_HIGH;
 use crate::stats::Stats;
 use crate::subscriptions::{Matched, TOKEN_DIRECT, TOKEN_OWN};
@@ -108,6 +108,9 @@ impl Client {
         if self.in_flight.has_waiting() {
             self.deliver_waiting();
         }
+        if self.in_flight.again_len() > 0 {
+            self.deliver_again();
+        }
         self.inbox.take(&mut self.taken);
         if self.taken.is_empty() {
             return;
@@ -137,6 +140,50 @@ impl Client {
         while let Some((delivery, packet_id)) = self.in_flight.next_waiting() {
             self.deliver_queued(delivery, Waited::ForId(packet_id));
         }
+    }
+
+    /// Sends what was begun to this client before it lost its connection (4.8.2-4).
+    fn deliver_again(&mut self) {
+        self.now_ms = now_ms();
+        let mut topic = String::new();
+        let mut by: Option<(Arc<Queue>, Matched)> = None;
+        while self.out.len() <= OUTPUT_BYTES_HIGH {
+            // The client may take less at the same time than it did then: so many have to wait.
+            let short = usize::try_from(-self.credit.available()).unwrap_or(0);
+            if self.in_flight.again_len() <= short {
+                break;
+            }
+            let Some((packet_id, queue, Again { message, expires_ms })) = self.in_flight.next_again() else { break };
+            let matched = match by.take() {
+                Some((other, matched)) if Arc::ptr_eq(&other, &queue) => matched,
+                _ => {
+                    let subscription = self.held.as_ref().and_then(|held| held.consuming(&queue));
+                    subscription.map(Matched::by).unwrap_or_default()
+                }
+            };
+            let outgoing = Outgoing::of(&message, self.version);
+            topics::topic_of(&message.address().routing_key, &mut topic);
+            let sending = Sending {
+                topic: &topic,
+                matched: &matched,
+                qos: QoS::ExactlyOnce,
+                packet_id,
+                dup: true,
+                retain: outgoing.retained || outgoing.retain && matched.retain_as_published,
+                // 4.3.3-7: what was sent once does not expire.
+                expires_ms: expires_ms.max(self.now_ms + 1),
+            };
+            if self.send_message(&message, &outgoing, sending) == Encoded::Dropped
+                && let Some(Sent::Publish(published)) = self.in_flight.remove_if(packet_id, |_| true)
+            {
+                self.accept(published.queue, published.lease);
+                self.give_credit(1);
+            }
+            by = Some((queue, matched));
+        }
+        self.flush_accepted();
+        self.resume_starved();
+        self.wakes.wake();
     }
 
     fn deliver_durable(&mut self) {
@@ -243,10 +290,11 @@ impl Client {
         };
         // What a binding matches and a filter does not (4.7.2-1) may have another way to get here.
         let goes = !matched.own_only && (matched.queued || !last.topic.starts_with('$'));
+        let stays = self.held.as_ref().is_some_and(|held| held.expiry_s() > 0);
         let qos = outgoing.qos.min(matched.qos.unwrap_or(QoS::ExactlyOnce));
         if goes
             && qos == QoS::ExactlyOnce
-            && is_own_queue
+            && (is_own_queue || stays)
             && waited == Waited::No
             && let Some(ticket) = self.awaited(&delivery, &message)
         {
@@ -276,8 +324,10 @@ impl Client {
         let sent = goes && self.send_message(&message, &outgoing, sending) == Encoded::Sent;
         if sent && qos > QoS::AtMostOnce {
             let exactly_once = qos == QoS::ExactlyOnce;
-            let published =
-                Published { queue: delivery.queue, lease, seq: delivery.seq, own: is_own_queue, exactly_once };
+            let again = (exactly_once && !is_own_queue && stays)
+                .then(|| Again { message: Arc::clone(&message), expires_ms: delivery.expires_ms });
+            let Delivery { queue, seq, .. } = delivery;
+            let published = Published { queue, lease, seq, own: is_own_queue, exactly_once, again };
             self.in_flight.insert(packet_id, Sent::Publish(published));
         } else {
             self.accept(delivery.queue, lease);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gantry_broker::{Delivery, Lease, Queue, Ticket};
+use gantry_broker::{Delivery, Lease, Message, Outcome, Queue, Ticket, Wakes};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
@@ -40,6 +40,32 @@ pub(crate) struct Published {
     /// The own queue, and no shared one.
     pub(crate) own: bool,
     pub(crate) exactly_once: bool,
+    /// What this client alone is sent again; none where it comes from the queue again.
+    pub(crate) again: Option<Again>,
+}
+
+/// A message of a shared queue, with QoS 2, whose client may come back for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    pub(crate) message: Arc<Message>,
+    /// As it was when it was first sent; see [`Delivery::expires_ms`].
+    pub(crate) expires_ms: u64,
+}
+
+impl Published {
+    /// Sorts by queue, and by place in it.
+    pub(crate) fn order(&self) -> (usize, u64) {
+        (Arc::as_ptr(&self.queue) as usize, self.seq)
+    }
+}
+
+/// Gives back what was sent and not answered, to each queue in order.
+pub(crate) fn to_queues(mut sent: Vec<Published>, wakes: &mut Wakes) {
+    sent.sort_unstable_by_key(Published::order);
+    for of_queue in sent.chunk_by(|one, other| Arc::ptr_eq(&one.queue, &other.queue)) {
+        let leases: Vec<Lease> = of_queue.iter().map(|published| published.lease).collect();
+        of_queue[0].queue.settle(&leases, Outcome::Retry, wakes);
+    }
 }
 
 /// By packet id.
@@ -51,6 +77,8 @@ pub(crate) struct InFlight {
     /// Deliveries of QoS 2 that are not on stable storage yet, in order: after a crash nobody would know of them, and their packet
     /// ids would be those of others, which the client would take for the same messages.
     undurable: VecDeque<(Ticket, Delivery)>,
+    /// Packet ids of what was begun in an earlier connection and has not been sent in this one yet, in order.
+    again: VecDeque<u16>,
     /// Where the search for the next free id of a shared queue begins.
     next_shared: u16,
 }
@@ -64,10 +92,38 @@ impl InFlight {
             return (!self.sent.contains_key(&id)).then_some(id);
         }
         let first = OWN_IDS as u16 + 1;
+        // By place, as long as that is free: after a crash a client may remember an id that nobody else does, and take another
+        // message for the one that it has.
+        let by_place = first + (delivery.seq % (OWN_IDS + 1)) as u16;
+        if !self.sent.contains_key(&by_place) {
+            return Some(by_place);
+        }
         let start = self.next_shared.max(first);
         let id = (start..=u16::MAX).chain(first..start).find(|id| !self.sent.contains_key(id))?;
         self.next_shared = id.checked_add(1).unwrap_or(first);
         Some(id)
+    }
+
+    /// Notes what was begun in an earlier connection.
+    pub(crate) fn resume(&mut self, id: u16, published: Published) {
+        self.sent.insert(id, Sent::Publish(published));
+        self.again.push_back(id);
+    }
+
+    /// How many deliveries of earlier connections wait to be sent again.
+    pub(crate) fn again_len(&self) -> usize {
+        self.again.len()
+    }
+
+    /// The next of them.
+    pub(crate) fn next_again(&mut self) -> Option<(u16, Arc<Queue>, Again)> {
+        while let Some(id) = self.again.pop_front() {
+            // The client may have answered what it got then.
+            if let Some(Sent::Publish(Published { queue, again: Some(again), .. })) = self.sent.get(&id) {
+                return Some((id, Arc::clone(queue), again.clone()));
+            }
+        }
+        None
     }
 
     /// Notes what was sent.
@@ -141,13 +197,14 @@ impl InFlight {
     }
 
     /// Everything: what was sent, and what was not.
-    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Published> + use<>, Vec<Delivery>) {
-        let sent = std::mem::take(&mut self.sent).into_values().filter_map(|sent| match sent {
-            Sent::Publish(published) => Some(published),
+    pub(crate) fn take(&mut self) -> (Vec<(u16, Published)>, Vec<Delivery>) {
+        self.again.clear();
+        let sent = std::mem::take(&mut self.sent).into_iter().filter_map(|(id, sent)| match sent {
+            Sent::Publish(published) => Some((id, published)),
             Sent::Released { .. } => None,
         });
         let undurable = std::mem::take(&mut self.undurable).into_iter().map(|(_, delivery)| delivery);
-        (sent, std::mem::take(&mut self.waiting).into_iter().chain(undurable).collect())
+        (sent.collect(), std::mem::take(&mut self.waiting).into_iter().chain(undurable).collect())
     }
 
     /// Gives memory back; for when the connection is quiet.
@@ -157,6 +214,9 @@ impl InFlight {
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
+        }
+        if self.again.is_empty() && self.again.capacity() > 0 {
+            self.again = VecDeque::new();
         }
         if self.undurable.is_empty() && self.undurable.capacity() > 0 {
             self.undurable = VecDeque::new();

@@ -2,6 +2,7 @@
 //! a message matched.
 
 use gantry_broker::exchange::trie::{Syntax, Trie};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::codec::packet::{QoS, RetainHandling, SubscribeOptions};
@@ -84,6 +85,8 @@ pub(crate) struct Subscriptions {
     list: Vec<Subscription>,
     /// Places in the list by filter, of those that are not shared; made when it is asked for, and there are more than a few.
     trie: Option<Box<Trie<u32>>>,
+    /// Places in the list by consumer, of the shared ones that have one.
+    by_token: HashMap<u64, u32>,
     /// Rises with every change.
     version: u64,
 }
@@ -111,15 +114,20 @@ impl Subscriptions {
 
     /// The shared one that has this consumer.
     pub(crate) fn shared(&self, token: u64) -> Option<&Subscription> {
-        self.list.iter().find(|subscription| subscription.group.is_some() && subscription.token == token)
+        self.list.get(*self.by_token.get(&token)? as usize)
     }
 
     /// Puts one in; the one before it to the same filter, whose place it takes.
     pub(crate) fn insert(&mut self, subscription: Subscription) -> Option<Subscription> {
         self.version += 1;
         if let Some(place) = self.place(subscription.group.as_deref(), &subscription.filter) {
-            return Some(std::mem::replace(&mut self.list[place], subscription));
+            let token = subscription.token;
+            let replaced = std::mem::replace(&mut self.list[place], subscription);
+            self.forget_token(&replaced, place);
+            self.note_token(token, place);
+            return Some(replaced);
         }
+        self.note_token(subscription.token, self.list.len());
         if let (Some(trie), None) = (&mut self.trie, &subscription.group) {
             let place = self.list.len() as u32;
             *trie.get_or_insert_with(subscription.filter.as_bytes(), || place) = place;
@@ -133,6 +141,9 @@ impl Subscriptions {
         let place = self.place(group, filter)?;
         self.version += 1;
         let removed = self.list.swap_remove(place);
+        self.forget_token(&removed, place);
+        let moved = self.list.get(place).map_or(0, |moved| moved.token);
+        self.note_token(moved, place);
         if let Some(trie) = &mut self.trie {
             if removed.group.is_none() {
                 trie.remove(removed.filter.as_bytes());
@@ -147,9 +158,28 @@ impl Subscriptions {
         Some(removed)
     }
 
-    /// Gives back what can be made again.
+    /// Forgets the consumers, which go with a connection, and gives back what can be made again.
     pub(crate) fn forget(&mut self) {
         self.trie = None;
+        self.by_token = HashMap::new();
+        for subscription in &mut self.list {
+            subscription.token = 0;
+        }
+    }
+
+    /// A consumer belongs to the subscription at this place.
+    fn note_token(&mut self, token: u64, place: usize) {
+        // Plain subscriptions have none.
+        if token >= TOKEN_SHARED_FIRST {
+            self.by_token.insert(token, place as u32);
+        }
+    }
+
+    /// A subscription is not at this place any more, nor its consumer.
+    fn forget_token(&mut self, gone: &Subscription, place: usize) {
+        if self.by_token.get(&gone.token) == Some(&(place as u32)) {
+            self.by_token.remove(&gone.token);
+        }
     }
 
     fn place(&self, group: Option<&str>, filter: &str) -> Option<usize> {
@@ -282,13 +312,17 @@ mod tests {
             let before = plain.iter().position(is_same).map(|place| plain.remove(place));
             if random(3) > 0 {
                 let qos = [QoS::AtMostOnce, QoS::AtLeastOnce][random(2)];
-                let new = Subscription { group, ..subscription(filter, qos, step % 7 + 1) };
+                let token = if group.is_some() { TOKEN_SHARED_FIRST + u64::from(step) } else { 0 };
+                let new = Subscription { group, token, ..subscription(filter, qos, step % 7 + 1) };
                 assert_eq!(subscriptions.insert(new.clone()), before);
                 plain.push(new);
             } else {
                 assert_eq!(subscriptions.remove(group.as_deref(), filter), before);
             }
             assert_eq!(subscriptions.len(), plain.len());
+            let consumed = || plain.iter().filter(|one| one.group.is_some());
+            assert!(consumed().all(|one| subscriptions.shared(one.token) == Some(one)));
+            assert_eq!(subscriptions.by_token.len(), consumed().count());
             let topic = ["a", "b", "a/b", "$x", "$x/a", "/", "a/", "c"][random(8)];
             let matching = || plain.iter().filter(|one| one.group.is_none() && topics::matches(&one.filter, topic));
             let mut ids: Vec<u32> = matching().filter_map(|one| one.id).collect();

@@ -63,7 +63,8 @@ impl Client {
         }
         self.counted.acknowledged += 1;
         let Published { queue, lease, own, .. } = published;
-        let marks = if own { self.held.as_ref().map(|held| held.marks()) } else { None };
+        // Of a shared queue, where the session may be resumed.
+        let marks = self.held.as_ref().filter(|held| own || held.expiry_s() > 0).map(|held| held.marks());
         let Some(marks) = marks else {
             // What another member of the group could have got is done now, whatever becomes of this client.
             self.accept(queue, lease);

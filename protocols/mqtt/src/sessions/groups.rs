@@ -1,7 +1,8 @@
 //! Shared subscriptions (4.8.2): a queue for each group and filter, which goes with its last member.
 //!
 //! The queue balances by credit: each connected member consumes with its receive maximum. A member of QoS 0 is one while it is
-//! connected; the others are until their session ends, and the queue keeps messages for them.
+//! connected; the others are until their session ends, and messages wait for them in the queue. They are stored only while one of
+//! those has a session that outlives its connection: after a crash nobody else would be left to take them.
 
 use std::sync::Arc;
 
@@ -28,12 +29,32 @@ type Name = (Arc<str>, Box<str>);
 struct Group {
     queue: Arc<Queue>,
     /// Members by client id.
-    members: HashMap<Arc<str>, QoS>,
+    members: HashMap<Arc<str>, Member>,
+}
+
+/// What a member has its group do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) qos: QoS,
+    /// Its session outlives its connection.
+    pub(super) stays: bool,
+}
+
+impl Member {
+    /// A session of this expiry with this subscription.
+    pub(super) fn new(subscription: &Subscription, expiry_s: u32) -> Self {
+        Self { qos: member_qos(subscription), stays: expiry_s > 0 }
+    }
+
+    /// It would miss messages that are gone after a crash.
+    fn misses(self) -> bool {
+        self.stays && self.qos > QoS::AtMostOnce
+    }
 }
 
 impl Group {
     fn set_keeping(&self) {
-        self.queue.keep_messages(self.members.values().any(|qos| *qos > QoS::AtMostOnce));
+        self.queue.keep_messages(self.members.values().any(|member| member.misses()));
     }
 }
 
@@ -56,11 +77,11 @@ pub(super) struct Membership<'a> {
 }
 
 impl Groups {
-    /// Makes a client a member, or gives it another QoS. `exchange` and `pattern` are what the queue is bound by.
+    /// Makes a client a member, or another kind of one. `exchange` and `pattern` are what the queue is bound by.
     pub(super) fn join(
         &self,
         of: &Membership<'_>,
-        qos: QoS,
+        member: Member,
         (exchange, pattern): (&str, &[u8]),
     ) -> Result<(Arc<Queue>, [Pending; 2]), Error> {
         let Membership { vhost, name, client } = of;
@@ -70,7 +91,7 @@ impl Groups {
         let mut groups = self.0.lock();
         let key = (Arc::clone(vhost.name()), Box::from(*name));
         if let Some(group) = groups.get(&key)
-            && group.members.get(*client) == Some(&qos)
+            && group.members.get(*client) == Some(&member)
             && vhost.queue(name, 0).is_ok_and(|queue| Arc::ptr_eq(&queue, &group.queue))
         {
             // A member that comes back changes nothing, and writes nothing.
@@ -93,7 +114,7 @@ impl Groups {
             groups.entry(key).or_insert_with(|| Group { queue: Arc::clone(&queue), members: HashMap::default() });
         // It may have been deleted and made again by somebody else's hand.
         group.queue = Arc::clone(&queue);
-        group.members.insert(Arc::clone(client), qos);
+        group.members.insert(Arc::clone(client), member);
         group.set_keeping();
         Ok((queue, [declared, bound]))
     }

@@ -9,7 +9,7 @@ use gantry_broker::{
     Subscription as Consumer, VirtualHost, Wakes,
 };
 
-use super::groups::{Membership, member_qos, shared_queue_name};
+use super::groups::{Member, Membership, member_qos, shared_queue_name};
 use super::kept::Kept;
 use super::place::{Place, Signals};
 use super::queues::{Bound, define_own, direct_queue_name, end_queue, exchange_of, is_system, own_queue_name};
@@ -244,12 +244,18 @@ impl Held {
         Ok(())
     }
 
+    /// The consumer of a shared queue.
+    pub(super) fn shared_token(&self, queue: &Arc<Queue>) -> Option<u64> {
+        self.shared.iter().find(|(_, consumer)| Arc::ptr_eq(consumer.queue(), queue)).map(|(token, _)| *token)
+    }
+
     fn join(&self, subscription: &Subscription) -> Result<(Arc<Queue>, [Pending; 2]), Error> {
         let name = shared_queue_name(subscription.group.as_deref().unwrap_or_default(), &subscription.filter);
         let of = Membership { vhost: &self.vhost, name: &name, client: &self.place.id.client };
         let exchange = exchange_of(&self.sessions.settings, &subscription.filter);
         let pattern = crate::topics::key(&subscription.filter);
-        self.sessions.groups.join(&of, member_qos(subscription), (exchange, &pattern))
+        let member = Member::new(subscription, self.kept.expiry_s);
+        self.sessions.groups.join(&of, member, (exchange, &pattern))
     }
 
     /// Makes the session a member of a group, and consumes for it. The subscription is in the list from then on.
@@ -259,9 +265,8 @@ impl Held {
         wakes: &mut Wakes,
     ) -> Result<[Pending; 2], Error> {
         let (queue, pending) = self.join(&subscription)?;
-        let consuming = self.shared.iter().find(|(_, consumer)| Arc::ptr_eq(consumer.queue(), &queue));
-        subscription.token = match consuming {
-            Some((token, _)) => *token,
+        subscription.token = match self.shared_token(&queue) {
+            Some(token) => token,
             None => {
                 let token = self.next_token;
                 let options = consumer_options(SHARED_IDS);

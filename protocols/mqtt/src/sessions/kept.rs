@@ -7,6 +7,7 @@ use gantry_broker::rights::User;
 use gantry_broker::{Broker, Error, Marks, Pending, Queue};
 
 use super::EXPIRY_NEVER;
+use super::begun::Begun;
 use super::place::Id;
 use super::rows::{self, SessionRow};
 use super::wills::Will;
@@ -26,6 +27,8 @@ pub(super) struct Kept {
     pub(super) queue: Option<Arc<Queue>>,
     /// Packet ids that must not be forgotten.
     pub(super) marks: Arc<Marks>,
+    /// Deliveries of shared queues that wait for the client, while it is away.
+    pub(super) begun: Vec<Begun>,
     /// What is published if its client is lost, or is to be published because it was.
     pub(super) will: Option<Box<Will>>,
     /// When it lost its connection, in milliseconds since the epoch of Unix; none while it has one.
@@ -65,6 +68,7 @@ impl Kept {
             subscriptions: Subscriptions::default(),
             queue: None,
             marks: Marks::in_memory(),
+            begun: Vec::new(),
             will: None,
             disconnected_ms: None,
             written: 0,

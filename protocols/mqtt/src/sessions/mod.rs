@@ -3,7 +3,8 @@
 //! * `registry`: sessions by virtual host and client id; opening and taking over. `place`: where one of them is when nobody
 //!   holds it, and who waits for it.
 //! * `kept`: the state of a session; `held`: the session in the hands of a connection, and what becomes of it afterwards.
-//! * `subscribe`: subscribing and unsubscribing; `queues`: the queues and bindings behind it; `groups`: shared subscriptions.
+//! * `subscribe`: subscribing and unsubscribing; `queues`: the queues and bindings behind it; `groups`: shared subscriptions;
+//!   `begun`: what of theirs waits for a client that is away.
 //! * `wills`: what is published when a client is lost; `agenda`: what is due when, of all sessions.
 //! * `rows`: what is kept of a session in the table; `restore`: what is there after a restart.
 //!
@@ -12,6 +13,7 @@
 //! that an end is carried through whenever the process dies.
 
 mod agenda;
+mod begun;
 mod groups;
 mod held;
 mod kept;

@@ -341,6 +341,7 @@ impl Sessions {
         if let Some(Ok((key, value))) = &rows {
             self.unawaited(self.broker.keep_row(rows::SESSIONS, key.clone(), Some(value.clone())));
         }
+        kept.release_begun();
         queues::end_all(self, vhost, id, &kept);
         if kept.survives {
             for subscription in kept.subscriptions.iter() {

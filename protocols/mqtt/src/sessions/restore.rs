@@ -9,7 +9,7 @@ use gantry_broker::message::now_ms;
 use gantry_broker::{Error, VirtualHost};
 use hashbrown::{HashMap, HashSet};
 
-use super::groups::{Membership, SHARED_QUEUE, member_qos, shared_queue_name};
+use super::groups::{Member, Membership, SHARED_QUEUE, shared_queue_name};
 use super::kept::{Kept, Owner};
 use super::place::Id;
 use super::queues::{Bound, SESSION_QUEUE, end_queue, exchange_of, own_queue_name};
@@ -96,13 +96,13 @@ impl Sessions {
         let all: Vec<Subscription> = kept.subscriptions.iter().cloned().collect();
         for subscription in all {
             if let Some(group) = &subscription.group {
-                let qos = member_qos(&subscription);
-                if qos > QoS::AtMostOnce {
+                let member = Member::new(&subscription, kept.expiry_s);
+                if member.qos > QoS::AtMostOnce {
                     let name = shared_queue_name(group, &subscription.filter);
                     let of = Membership { vhost, name: &name, client: &id.client };
                     let exchange = exchange_of(&self.settings, &subscription.filter);
                     let pattern = topics::key(&subscription.filter);
-                    drop(self.groups.join(&of, qos, (exchange, &pattern))?);
+                    drop(self.groups.join(&of, member, (exchange, &pattern))?);
                 }
                 continue;
             }

@@ -236,6 +236,9 @@ impl Held {
                 }
             }
         }
+        if any_gone {
+            self.kept.release_strange(&mut Wakes::new());
+        }
         // Nobody knows which of the messages that wait came by those.
         if any_gone && let Some(queue) = &self.kept.queue {
             queue.purge();

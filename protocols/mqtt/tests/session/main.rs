@@ -7,5 +7,6 @@ mod connecting;
 mod delivering;
 mod publishing;
 mod retaining;
+mod sharing;
 mod subscribing;
 mod taking_over;

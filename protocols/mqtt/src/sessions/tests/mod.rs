@@ -102,7 +102,17 @@ impl Rig {
         Ok(Fake { held, session, inbox, credit, present, expiry_s })
     }
 
+    /// How many queues it went to.
     fn publish(&self, topic: &str, qos: QoS, body: &str) -> usize {
+        self.published(topic, qos, body).routed
+    }
+
+    /// Whether its publisher waits for the disk.
+    fn publish_stored(&self, topic: &str, qos: QoS, body: &str) -> bool {
+        self.published(topic, qos, body).durable.is_some()
+    }
+
+    fn published(&self, topic: &str, qos: QoS, body: &str) -> gantry_broker::Published {
         let route = self.vhost.route(&mut RouteCache::default(), "amq.topic", &topics::key(topic)).unwrap();
         let published = Published {
             version: Version::V5,
@@ -115,7 +125,7 @@ impl Rig {
             payload: body.as_bytes(),
         };
         let message = convert::message(Arc::clone(route.address()), &published);
-        self.vhost.publish(&route, &message, now_ms(), &mut Wakes::new()).unwrap().routed
+        self.vhost.publish(&route, &message, now_ms(), &mut Wakes::new()).unwrap()
     }
 
     fn place(&self, client: &str) -> Arc<place::Place> {

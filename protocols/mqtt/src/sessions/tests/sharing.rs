@@ -1,6 +1,6 @@
 use super::*;
 
-/// [MQTT-4.8.2-3], [MQTT-4.8.2-4], [MQTT-4.8.2-5]
+/// [MQTT-4.8.2-3]
 #[tokio::test]
 async fn members_share_by_credit_and_others_have_their_own() {
     let rig = Rig::new();
@@ -20,7 +20,7 @@ async fn members_share_by_credit_and_others_have_their_own() {
     assert_eq!(rig.sessions.counts().groups, 2);
 }
 
-/// [MQTT-4.8.2-5], and what 4.8.2 says of a member that is lost.
+/// What 4.8.2 says of a member that is lost.
 #[tokio::test]
 async fn what_a_lost_member_had_goes_to_another_one() {
     let rig = Rig::new();
@@ -80,4 +80,50 @@ async fn a_member_that_subscribes_once_more_is_one_member_with_one_consumer() {
     let queue = rig.vhost.queue_of_anyone("mqtt-shared-subscription-g/a").unwrap();
     assert_eq!(queue.status().consumers, 1);
     assert_eq!((rig.sessions.counts().shared_subscriptions, rig.rows()), (1, (1, 1)));
+}
+
+/// Only who comes back after a crash could miss something.
+#[tokio::test]
+async fn a_group_is_stored_while_a_member_with_qos_has_a_session_that_stays() {
+    let rig = Rig::new();
+    let stored = || rig.publish_stored("a", QoS::AtLeastOnce, "x");
+    let mut passes = rig.open("passes", passing()).await;
+    passes.subscribe_one("$share/g/a", QoS::ExactlyOnce).await;
+    assert!(!stored(), "a session that ends with its connection");
+    let mut stays = rig.open("stays", Ask::default()).await;
+    for (qos, expected) in [(QoS::AtMostOnce, false), (QoS::AtLeastOnce, true), (QoS::ExactlyOnce, true)] {
+        stays.subscribe_one("$share/g/a", qos).await;
+        assert_eq!(stored(), expected, "{qos:?}");
+    }
+    stays.close(End::Lost);
+    assert!(stored(), "it may come back");
+    let stays = rig.open("stays", Ask { expiry_s: 0, ..Ask::default() }).await;
+    assert!(!stored(), "it comes back, and does not stay any more");
+    stays.close(End::Lost);
+    let mut stays = rig.open("stays", Ask::default()).await;
+    stays.subscribe_one("$share/g/a", QoS::AtLeastOnce).await;
+    assert!(stored());
+    stays.unsubscribe("$share/g/a").await;
+    assert!(!stored());
+    stays.subscribe_one("$share/g/a", QoS::AtLeastOnce).await;
+    assert!(stored());
+    // As DISCONNECT says it.
+    stays.held.set_expiry(0);
+    stays.close(End::Normal);
+    assert!(!stored());
+}
+
+#[tokio::test]
+async fn what_a_group_stores_is_there_after_a_crash_and_so_is_what_comes_then() {
+    let rig = Rig::new();
+    let mut stays = rig.open("stays", Ask { receive_max: 0, ..Ask::default() }).await;
+    stays.subscribe_one("$share/g/a", QoS::AtLeastOnce).await;
+    let mut passes = rig.open("passes", Ask { receive_max: 0, ..passing() }).await;
+    passes.subscribe_one("$share/lost/a", QoS::AtLeastOnce).await;
+    assert!(rig.publish_stored("a", QoS::AtLeastOnce, "before"));
+    let rig = rig.crash();
+    assert!(rig.publish_stored("a", QoS::AtLeastOnce, "after"));
+    assert_eq!(rig.sessions.counts().groups, 1);
+    let stays = rig.open("stays", Ask::default()).await;
+    assert_eq!(stays.next_bodies().await, ["before", "after"]);
 }

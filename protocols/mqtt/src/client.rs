@@ -38,6 +38,8 @@ pub(crate) struct Agreed {
     pub(crate) aliases_out_max: u16,
     /// What it logged in with.
     pub(crate) authentication: Option<Box<Authentication>>,
+    /// When what it logged in with ends to be valid, in milliseconds since the epoch of Unix; None for ever.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// A message that could not be taken because the disk is full, with what to do once it can.

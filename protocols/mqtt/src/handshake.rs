@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::protocol::{Connection, Stream, poll_read};
-use gantry_broker::rights::User;
+use gantry_broker::rights::{Authenticated, User};
 use gantry_broker::{Broker, Inbox, SharedCredit};
 use tokio::io::AsyncWriteExt;
 
@@ -86,19 +86,19 @@ pub(crate) async fn shake_hands(
     let mut last_word = None;
     let mut authentication = None;
     let logged_in = match connect.properties.authentication_method {
-        None => log_in(&mqtt.broker, &connect, origin).map(|(user, vhost)| (user, vhost.to_owned())),
+        None => log_in(&mqtt.broker, &connect, origin).map(|(who, vhost)| (who, vhost.to_owned())),
         Some(method) => {
             let by_auth = authenticate(&mqtt.broker, method, &connect, origin, stream, input).await?;
             by_auth.map(|(authenticated, user, vhost, last)| {
                 authentication = Some(Box::new(authenticated));
                 last_word = Some(last);
-                (user, vhost)
+                (Authenticated { user, expires_ms: None }, vhost)
             })
         }
     };
     let why = logged_in.as_ref().err().map(|failure| &*failure.what);
     tell_login(&mqtt.broker, ends, version, claimed(&connect, origin), connection.tls.is_some(), why);
-    let (user, vhost) = logged_in.map_err(refused)?;
+    let (Authenticated { user, expires_ms }, vhost) = logged_in.map_err(refused)?;
     let opened = mqtt.broker.open_session(user, &vhost);
     let mut session = opened.map_err(|error| HandshakeError::Refused(error.into(), version))?;
 
@@ -170,6 +170,7 @@ pub(crate) async fn shake_hands(
         packet_bytes_max: asked.packet_bytes_max.unwrap_or(u32::MAX),
         aliases_out_max: asked.topic_alias_max.unwrap_or(0).min(mqtt.settings.topic_alias_max),
         authentication,
+        expires_ms,
         session,
     })
 }

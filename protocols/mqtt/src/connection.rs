@@ -360,7 +360,7 @@ impl Running {
             self.burst_end = moved + BURST_BYTES;
             tokio::task::yield_now().await;
         }
-        if self.client.stalled.is_some() && self.retry.as_ref().is_none_or(is_past) {
+        if self.client.is_stalled() && self.retry.as_ref().is_none_or(is_past) {
             self.retry = None;
             self.client.retry_stalled().map_err(End::Failed)?;
         }
@@ -385,7 +385,7 @@ impl Running {
 
         let alarm = self.alarm();
         let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
-        let stalled = self.client.stalled.is_some();
+        let stalled = self.client.is_stalled();
         let held_back = stalled || alarm || backlog || self.client.answers.len() >= ANSWERS_MAX;
         let reading = !held_back && self.client.out.len() < OUTPUT_BYTES_MAX;
         let delivering = self.client.out.len() <= OUTPUT_BYTES_HIGH;
@@ -485,7 +485,7 @@ impl Running {
         let mut consumed = 0;
         let result = loop {
             let is_full = client.out.len() >= OUTPUT_BYTES_MAX || client.answers.len() >= ANSWERS_MAX;
-            if client.stalled.is_some() || is_full {
+            if client.is_stalled() || is_full {
                 break Ok(Asked::Nothing);
             }
             match decode(&self.input[consumed..], settings) {

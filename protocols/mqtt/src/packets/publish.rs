@@ -53,7 +53,7 @@ impl Client {
         let message = convert::message(Arc::clone(route.address()), &published);
         if publish.retain {
             match self.session.vhost().retain(&message, self.now_ms) {
-                Ok(pending) => self.settle_retained(pending, qos),
+                Ok(pending) => self.settle_retained(pending, &message, qos),
                 Err(error) => return self.refuse(qos, packet_id, &error),
             }
         }
@@ -151,8 +151,19 @@ impl Client {
         Ok(())
     }
 
+    /// Whether something of this client waits for room on the disk, and nothing is read from it meanwhile.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.is_some() || !self.unkept.is_empty()
+    }
+
     /// Tries again what the disk had no room for.
     pub(crate) fn retry_stalled(&mut self) -> Result<(), Failure> {
+        for message in std::mem::take(&mut self.unkept) {
+            let pending = self.session.vhost().retained_stored(&message.address().routing_key);
+            if !pending.is_nothing() {
+                self.settling.push((pending, message));
+            }
+        }
         match self.stalled.take() {
             Some(publish) => self.put(*publish),
             None => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) faults: Faults,
     pub(crate) stop: ShutdownTrigger,
     pub(crate) stats: Arc<Stats>,
-    table: Arc<MemoryTable>,
+    pub(crate) table: Arc<MemoryTable>,
     protocol: Arc<Mqtt>,
     settings: Settings,
     shutdown: Shutdown,

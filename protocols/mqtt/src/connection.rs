@@ -18,7 +18,7 @@ use crate::Mqtt;
 use crate::client::{Client, Next};
 use crate::codec::packet::{Disconnect, Packet, Version};
 use crate::codec::reason::Reason;
-use crate::codec::{Settings, decode, encode};
+use crate::codec::{Settings, decode, encode_within};
 use crate::error::Failure;
 use crate::handshake::{HandshakeError, refuse, shake_hands};
 use crate::limits::{ANSWERS_MAX, CLOSE_TIMEOUT, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
@@ -110,11 +110,11 @@ async fn begin(mqtt: &Mqtt, mut connection: Connection) -> Option<Box<Running>> 
     };
     let agreed = match agreed {
         Ok(Ok(agreed)) => agreed,
-        Ok(Err(HandshakeError::Refused(failure, version))) => {
+        Ok(Err(HandshakeError::Refused(failure, version, packet_bytes_max))) => {
             tracing::info!(%peer, reason = failure.reason.0, what = &*failure.what, "connection refused");
             let mut stream = connection.stream;
             let farewell = async {
-                refuse(&failure, version, &mut stream).await?;
+                refuse(&failure, version, packet_bytes_max, &mut stream).await?;
                 linger(&mut stream).await
             };
             // Whether it listens or not, it is gone afterwards.
@@ -190,8 +190,11 @@ async fn take_leave(mut running: Box<Running>, end: End) {
     let Some((reason, what)) = end.told() else { return };
     if version == Version::V5 {
         let reason_string = Some(what).filter(|what| !what.is_empty());
-        let disconnect = Disconnect { reason_string, ..Disconnect::new(reason) };
-        encode(&Packet::Disconnect(disconnect), version, client.out.tail());
+        let disconnect = Packet::Disconnect(Disconnect { reason_string, ..Disconnect::new(reason) });
+        let (without_words, max) = (Packet::Disconnect(Disconnect::new(reason)), client.packet_bytes_max);
+        // 3.14.2-3; what does not fit without the words either is not sent (3.1.2-24).
+        let _ = encode_within(&disconnect, version, max, client.out.tail())
+            || encode_within(&without_words, version, max, client.out.tail());
     }
     let farewell = async {
         flush(stream, &mut client.out).await?;

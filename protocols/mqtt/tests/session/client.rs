@@ -170,7 +170,7 @@ pub(crate) struct Welcome {
 /// A packet as it came.
 #[derive(Debug)]
 pub(crate) struct Received {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     version: Version,
 }
 

@@ -104,16 +104,22 @@ impl Client {
             _ => None,
         };
         let vhost = self.session.vhost();
-        let published = match marks {
-            Some(marks) => {
-                vhost.publish_marked(route, message, self.now_ms, marks, u64::from(*packet_id), &mut self.wakes)
+        let number = u64::from(*packet_id);
+        let published = if vhost.is_traced() {
+            let connection = self.ends.name();
+            let by = TracedBy { connection: &connection, channel: 0, user: &self.session.user().name };
+            match marks {
+                Some(marks) => {
+                    let mark = (marks, number);
+                    vhost.publish_marked_traced(route, message, self.now_ms, mark, &mut self.wakes, by)
+                }
+                None => vhost.publish_traced(route, message, self.now_ms, &mut self.wakes, by),
             }
-            None if vhost.is_traced() => {
-                let connection = self.ends.name();
-                let by = TracedBy { connection: &connection, channel: 0, user: &self.session.user().name };
-                vhost.publish_traced(route, message, self.now_ms, &mut self.wakes, by)
+        } else {
+            match marks {
+                Some(marks) => vhost.publish_marked(route, message, self.now_ms, marks, number, &mut self.wakes),
+                None => vhost.publish(route, message, self.now_ms, &mut self.wakes),
             }
-            None => vhost.publish(route, message, self.now_ms, &mut self.wakes),
         };
         let published = match published {
             Ok(published) => published,

@@ -201,6 +201,28 @@ async fn what_may_not_be_published_is_refused() {
     assert_eq!(client.closed().await, None);
 }
 
+#[tokio::test]
+async fn whoever_traces_gets_a_copy_of_each_publish_and_not_of_what_is_sent_again() {
+    let server = Server::new();
+    let vhost = server.vhost();
+    vhost.declare_queue(QueueName::Given("all"), QueueOptions::default(), 0).await.expect("is declared");
+    let bound = vhost.bind("amq.rabbitmq.trace", (Of::Queue, "all"), b"publish.#", &Table::new(), 0).await;
+    bound.expect("is bound");
+    let mut client = server.client("c").await;
+    client.publish("before", b"", QOS_2, 9).await;
+    client.expect_ack(Kind::Rec, 9).await;
+    vhost.set_tracing(true).await.expect("is set");
+    for (qos, id, kind) in [(QOS_0, 0, None), (QOS_1, 1, Some(Kind::Ack)), (QOS_2, 2, Some(Kind::Rec))] {
+        client.publish("t", b"", qos, id).await;
+        if let Some(kind) = kind {
+            client.expect_ack(kind, id).await;
+        }
+    }
+    client.publish("t", b"", QOS_2, 2).await;
+    client.expect_ack(Kind::Rec, 2).await;
+    assert_eq!(waiting(&server), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_publisher_waits_while_the_disk_is_full() {
     let server = Server::new();

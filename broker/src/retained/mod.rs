@@ -227,6 +227,17 @@ impl RetainedMessages {
         Ok(pending)
     }
 
+    fn stored(self: &Arc<Self>, key: &[u8]) -> Pending {
+        let mut state = self.state.write();
+        if !state.writer.is_busy() {
+            return Pending::nothing();
+        }
+        // It may be in the commit that is under way: once more does no harm.
+        let pending = state.writer.note(Key::from(kept_key(key)));
+        self.write_next(state);
+        pending
+    }
+
     /// Takes one out. What is left is the key, until it is gone from the table.
     fn remove(&self, state: &mut State, key: &[u8]) -> Option<Key> {
         let (key, kept) = state.remove(key)?;
@@ -324,6 +335,12 @@ impl VirtualHost {
     /// one before stays. What takes no more than the one before always has room.
     pub fn retain(&self, message: &Arc<Message>, now_ms: u64) -> Result<Pending, Error> {
         self.retained_messages().retain(message, now_ms)
+    }
+
+    /// What is kept for this routing key is written, if it is not on stable storage yet: for whoever was told of
+    /// [`VirtualHost::retain`] that the disk is full. Another one that has come in its place meanwhile stands for it.
+    pub fn retained_stored(&self, routing_key: &[u8]) -> Pending {
+        self.retained_messages().stored(routing_key)
     }
 
     /// Some of the retained messages whose keys match a pattern (words between dots, of which `*` stands for one and `#` for

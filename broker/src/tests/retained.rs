@@ -184,6 +184,12 @@ async fn what_cannot_be_written_is_told_and_written_later() {
     assert!(rig.broker.totals().retained_bytes > 0, "a removed key counts until its row is gone");
     rig.vhost.retained_messages().sweep(now_ms());
     assert_eq!((rig.rows_retained(), rig.broker.totals().retained_bytes), (0, 0));
+    // Whoever cannot wait for that has it written, and hears when it is.
+    rig.table.rows.fail_commit(1, TableError::Full);
+    assert_eq!(rig.retain("a", "late").unwrap().wait().await, Err(Error::Full));
+    rig.vhost.retained_stored(b"a").wait().await.unwrap();
+    assert_eq!(rig.rows_retained(), 1);
+    assert!(rig.vhost.retained_stored(b"a").is_nothing(), "it is there");
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ impl VirtualHost {
     }
 
     #[inline]
-    fn deliver(
+    pub(super) fn deliver(
         &self,
         (queues, aside): (&[Arc<Queue>], Option<&mut Aside>),
         message: &Arc<Message>,
@@ -288,7 +288,7 @@ impl VirtualHost {
 
 impl VirtualHost {
     /// Hands a message to the requesters that it is for; how many took it.
-    fn reply(&self, route: &Route, message: &Arc<Message>, wakes: &mut Wakes) -> usize {
+    pub(super) fn reply(&self, route: &Route, message: &Arc<Message>, wakes: &mut Wakes) -> usize {
         let mut taken = 0;
         for address in &route.replies {
             taken += usize::from(self.shared.replies.deliver(&self.name, address, message, wakes));

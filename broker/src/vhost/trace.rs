@@ -12,6 +12,7 @@ use super::publish::Published;
 use super::route::{Reached, Route, RouteCache, further_keys};
 use crate::error::Error;
 use crate::inbox::Wakes;
+use crate::marks::Marks;
 use crate::message::{Essentials, Message, now_ms};
 use crate::native;
 use crate::value::{Table, Value};
@@ -79,12 +80,41 @@ impl VirtualHost {
         let mut reached = Reached::default();
         let (queues, aside) = self.queues_of(route, message, now_ms, &mut reached);
         let published = self.publish_to(route, (queues, aside), message, now_ms, wakes)?;
+        self.trace_publish(route, &reached, message, by, wakes);
+        Ok(published)
+    }
+
+    /// As [`VirtualHost::publish_marked`] with a number and its set, and a copy goes to whoever traces: not a second one where
+    /// the set has the number.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish_marked_traced(
+        &self,
+        route: &Route,
+        message: &Arc<Message>,
+        now_ms: u64,
+        (marks, number): (&Arc<Marks>, u64),
+        wakes: &mut Wakes,
+        by: TracedBy<'_>,
+    ) -> Result<Published, Error> {
+        if let Some(ticket) = marks.ticket(number) {
+            return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
+        }
+        let mut reached = Reached::default();
+        let to = self.queues_of(route, message, now_ms, &mut reached);
+        let mut published = self.deliver(to, message, now_ms, Some((marks, number)), wakes)?;
+        published.routed += self.reply(route, message, wakes);
+        self.trace_publish(route, &reached, message, by, wakes);
+        Ok(published)
+    }
+
+    fn trace_publish(&self, route: &Route, reached: &Reached, message: &Message, by: TracedBy<'_>, wakes: &mut Wakes) {
         let mut headers = by.headers(message, &route.copies, &self.name);
         let queues = route.queues.as_deref().unwrap_or(&reached.queues);
         headers.push("routed_queues", Value::Array(queues.iter().map(|queue| Value::from(&**queue.name())).collect()));
         let exchange = &message.address().exchange;
         self.send_copy(&["publish.", exchange], headers, message, wakes);
-        Ok(published)
     }
 
     /// A message has been delivered: a copy goes to whoever traces.

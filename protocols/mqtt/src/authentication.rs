@@ -1,10 +1,10 @@
-//! Who a client is: by name and password, by certificate, by what came before its first byte, or by SCRAM over AUTH (4.12).
+//! Who a client is: by name and password or token, by certificate, by what came before its first byte, or by SCRAM over AUTH (4.12).
 
 use std::sync::Arc;
 
 use gantry_broker::Broker;
 use gantry_broker::protocol::Credentials;
-use gantry_broker::rights::{Denied, User};
+use gantry_broker::rights::{Authenticated, Denied, User};
 
 use crate::codec::packet::Connect;
 use crate::codec::reason::Reason;
@@ -41,30 +41,31 @@ fn split<'a>(name: &'a str, vhost: &'a str) -> (&'a str, &'a str) {
     name.rsplit_once(':').unwrap_or((vhost, name))
 }
 
-/// Who the client is, and in which virtual host.
+/// Who the client is and until when, and in which virtual host.
 pub(crate) fn log_in<'a>(
     broker: &Broker,
     connect: &Connect<'a>,
     origin: Origin<'a>,
-) -> Result<(Arc<User>, &'a str), Failure> {
+) -> Result<(Authenticated, &'a str), Failure> {
     let here = origin.is_from_this_machine;
     let by_password = |name: &'a str, password: &[u8]| {
         let (vhost, name) = split(name, origin.vhost);
-        (name, broker.authenticate(name, password, here), vhost)
+        (name, broker.log_in(name, password, here), vhost)
     };
+    let admit = |name: &str| broker.admit(name, here).map(|user| Authenticated { user, expires_ms: None });
     let (name, result, vhost) = match (connect.user_name, connect.password) {
         (Some(name), password) => by_password(name, password.unwrap_or_default()),
         // A token says for itself whose it is.
         (None, Some(password)) => by_password("", password),
         (None, None) => match (origin.credentials, origin.certificate_login) {
             (Some(credentials), _) => by_password(&credentials.user, credentials.password.as_bytes()),
-            (None, Some(name)) => (name, broker.admit(name, here), origin.vhost),
-            (None, None) if here => (ANONYMOUS, broker.admit(ANONYMOUS, true), origin.vhost),
+            (None, Some(name)) => (name, admit(name), origin.vhost),
+            (None, None) if here => (ANONYMOUS, admit(ANONYMOUS), origin.vhost),
             (None, None) => return Err(Failure::new(Reason::NOT_AUTHORIZED, "a user name is needed")),
         },
     };
-    let user = result.map_err(|denied| refused(name, &denied))?;
-    Ok((user, vhost))
+    let authenticated = result.map_err(|denied| refused(name, &denied))?;
+    Ok((authenticated, vhost))
 }
 
 fn refused(name: &str, denied: &Denied) -> Failure {

@@ -38,6 +38,8 @@ pub(crate) struct Agreed {
     pub(crate) aliases_out_max: u16,
     /// What it logged in with.
     pub(crate) authentication: Option<Box<Authentication>>,
+    /// When what it logged in with ends to be valid, in milliseconds since the epoch of Unix; None for ever.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// A message that could not be taken because the disk is full, with what to do once it can.
@@ -76,7 +78,9 @@ pub(crate) struct Client {
     /// Acknowledgements of the packets being read, to be told to their queue in one go.
     accepted: Option<(Arc<Queue>, Vec<Lease>)>,
     /// What has to be on the disk before anything is acknowledged.
-    pub(crate) settling: Vec<Pending>,
+    pub(crate) settling: Vec<(Pending, Arc<Message>)>,
+    /// Retained messages that the disk had no room for, to be tried again.
+    pub(crate) unkept: Vec<Arc<Message>>,
     /// A queue of the session was deleted by somebody else.
     pub(crate) lost_queue: bool,
     pub(crate) aliases_in: Vec<Box<str>>,
@@ -147,6 +151,7 @@ impl Client {
             in_flight: InFlight::default(),
             accepted: None,
             settling: Vec::new(),
+            unkept: Vec::new(),
             lost_queue: false,
             aliases_in: Vec::new(),
             aliases_out: AliasesOut::new(agreed.aliases_out_max),
@@ -258,7 +263,7 @@ impl Client {
 
     /// Writes the acknowledgements that are due.
     pub(crate) fn send_answers(&mut self) {
-        if self.answers.is_empty() {
+        if self.answers.is_empty() || !self.unkept.is_empty() {
             return;
         }
         let durable: Ticket = self.session.broker().durable();
@@ -339,6 +344,9 @@ impl Client {
         }
         if self.settling.capacity() > 0 && self.settling.is_empty() {
             self.settling = Vec::new();
+        }
+        if self.unkept.is_empty() {
+            self.unkept = Vec::new();
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
 use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
-use gantry_broker::{Alarms, Ticket};
+use gantry_broker::{Alarms, Ticket, UserDeletion};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -18,7 +18,7 @@ use crate::Mqtt;
 use crate::client::{Client, Next};
 use crate::codec::packet::{Disconnect, Packet, Version};
 use crate::codec::reason::Reason;
-use crate::codec::{Settings, decode, encode};
+use crate::codec::{Settings, decode, encode_within};
 use crate::error::Failure;
 use crate::handshake::{HandshakeError, refuse, shake_hands};
 use crate::limits::{ANSWERS_MAX, CLOSE_TIMEOUT, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
@@ -110,11 +110,11 @@ async fn begin(mqtt: &Mqtt, mut connection: Connection) -> Option<Box<Running>> 
     };
     let agreed = match agreed {
         Ok(Ok(agreed)) => agreed,
-        Ok(Err(HandshakeError::Refused(failure, version))) => {
+        Ok(Err(HandshakeError::Refused(failure, version, packet_bytes_max))) => {
             tracing::info!(%peer, reason = failure.reason.0, what = &*failure.what, "connection refused");
             let mut stream = connection.stream;
             let farewell = async {
-                refuse(&failure, version, &mut stream).await?;
+                refuse(&failure, version, packet_bytes_max, &mut stream).await?;
                 linger(&mut stream).await
             };
             // Whether it listens or not, it is gone afterwards.
@@ -146,6 +146,8 @@ async fn begin(mqtt: &Mqtt, mut connection: Connection) -> Option<Box<Running>> 
     let keep_alive_s = agreed.keep_alive_s;
     let signals = Arc::clone(agreed.held.signals());
     let broker = Arc::clone(agreed.session.broker());
+    let expiry = agreed.expires_ms.map(|at_ms| Box::new(Expiry::new(at_ms)));
+    let user_deletion = agreed.session.user_deletion();
     let mut client = Client::new(agreed, Arc::clone(&mqtt.settings), Arc::clone(&mqtt.stats));
     client.tell_connected(tls.is_some(), keep_alive_s);
     client.begin();
@@ -157,7 +159,9 @@ async fn begin(mqtt: &Mqtt, mut connection: Connection) -> Option<Box<Running>> 
         alarms: broker.alarms(),
         shutdown,
         signals,
+        user_deletion,
         keep_alive: KeepAlive::new(keep_alive_s),
+        expiry,
         retry: None,
         read_bytes: 0,
         burst_end: BURST_BYTES,
@@ -186,8 +190,11 @@ async fn take_leave(mut running: Box<Running>, end: End) {
     let Some((reason, what)) = end.told() else { return };
     if version == Version::V5 {
         let reason_string = Some(what).filter(|what| !what.is_empty());
-        let disconnect = Disconnect { reason_string, ..Disconnect::new(reason) };
-        encode(&Packet::Disconnect(disconnect), version, client.out.tail());
+        let disconnect = Packet::Disconnect(Disconnect { reason_string, ..Disconnect::new(reason) });
+        let (without_words, max) = (Packet::Disconnect(Disconnect::new(reason)), client.packet_bytes_max);
+        // 3.14.2-3; what does not fit without the words either is not sent (3.1.2-24).
+        let _ = encode_within(&disconnect, version, max, client.out.tail())
+            || encode_within(&without_words, version, max, client.out.tail());
     }
     let farewell = async {
         flush(stream, &mut client.out).await?;
@@ -264,6 +271,47 @@ impl KeepAlive {
     }
 }
 
+/// How long a connection sleeps at most until it looks at when its token ends: the clock may have been set meanwhile.
+const EXPIRY_SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// The end of the token that a client has logged in with.
+struct Expiry {
+    /// In milliseconds since the epoch of Unix.
+    at_ms: u64,
+    /// When it is looked at again.
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Expiry {
+    fn new(at_ms: u64) -> Self {
+        Self { at_ms, timer: Box::pin(sleep(Duration::ZERO)) }
+    }
+
+    /// Looks at the clock; an error when the token has ended.
+    fn tick(&mut self) -> Result<(), End> {
+        let left_ms = self.at_ms.saturating_sub(now_ms());
+        if left_ms == 0 {
+            return Err(End::Failed(Failure::new(Reason::NOT_AUTHORIZED, "credential expired")));
+        }
+        if is_past(&self.timer) {
+            self.timer.as_mut().reset(Instant::now() + Duration::from_millis(left_ms).min(EXPIRY_SLEEP_MAX));
+        }
+        Ok(())
+    }
+}
+
+/// Never, where nothing expires.
+async fn expired(expiry: &mut Option<Box<Expiry>>) {
+    match expiry {
+        Some(expiry) => expiry.timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn user_deleted() -> End {
+    End::Failed(Failure::new(Reason::ADMINISTRATIVE_ACTION, "the user is deleted"))
+}
+
 struct Running {
     client: Client,
     stream: Box<dyn Stream>,
@@ -272,7 +320,10 @@ struct Running {
     alarms: watch::Receiver<Alarms>,
     shutdown: Shutdown,
     signals: Arc<Signals>,
+    user_deletion: UserDeletion,
     keep_alive: KeepAlive,
+    /// Most log in with what does not end.
+    expiry: Option<Box<Expiry>>,
     /// When it is looked at again, while it is held back.
     retry: Option<Pin<Box<Sleep>>>,
     /// Bytes of packets handled so far.
@@ -312,7 +363,7 @@ impl Running {
             self.burst_end = moved + BURST_BYTES;
             tokio::task::yield_now().await;
         }
-        if self.client.stalled.is_some() && self.retry.as_ref().is_none_or(is_past) {
+        if self.client.is_stalled() && self.retry.as_ref().is_none_or(is_past) {
             self.retry = None;
             self.client.retry_stalled().map_err(End::Failed)?;
         }
@@ -337,7 +388,7 @@ impl Running {
 
         let alarm = self.alarm();
         let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
-        let stalled = self.client.stalled.is_some();
+        let stalled = self.client.is_stalled();
         let held_back = stalled || alarm || backlog || self.client.answers.len() >= ANSWERS_MAX;
         let reading = !held_back && self.client.out.len() < OUTPUT_BYTES_MAX;
         let delivering = self.client.out.len() <= OUTPUT_BYTES_HIGH;
@@ -356,13 +407,32 @@ impl Running {
         if self.signals.is_wanted() {
             return Err(End::TakenOver);
         }
+        if self.user_deletion.has_happened() {
+            return Err(user_deleted());
+        }
+        if let Some(expiry) = &mut self.expiry {
+            expiry.tick()?;
+        }
         self.keep_alive.tick(reading)?;
         if delivering && self.client.has_more_retained() {
             // More of them than fit at once: what else there is has its turn in between.
             return self.io_now(reading).await;
         }
         let publishes = self.client.publishes;
-        let Self { client, stream, input, durable, alarms, shutdown, signals, keep_alive, retry, .. } = self;
+        let Self {
+            client,
+            stream,
+            input,
+            durable,
+            alarms,
+            shutdown,
+            signals,
+            user_deletion,
+            keep_alive,
+            expiry,
+            retry,
+            ..
+        } = self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
         tokio::select! {
@@ -386,6 +456,8 @@ impl Running {
             () = keep_alive.due() => {}
             () = signals.wanted() => return Err(End::TakenOver),
             () = shutdown.requested() => return Err(End::Stopping),
+            () = expired(expiry) => {}
+            () = user_deletion.happened() => return Err(user_deleted()),
         }
         Ok(())
     }
@@ -416,7 +488,7 @@ impl Running {
         let mut consumed = 0;
         let result = loop {
             let is_full = client.out.len() >= OUTPUT_BYTES_MAX || client.answers.len() >= ANSWERS_MAX;
-            if client.stalled.is_some() || is_full {
+            if client.is_stalled() || is_full {
                 break Ok(Asked::Nothing);
             }
             match decode(&self.input[consumed..], settings) {

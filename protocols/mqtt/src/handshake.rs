@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::protocol::{Connection, Stream, poll_read};
-use gantry_broker::rights::User;
+use gantry_broker::rights::{Authenticated, User};
 use gantry_broker::{Broker, Inbox, SharedCredit};
 use tokio::io::AsyncWriteExt;
 
@@ -16,7 +16,7 @@ use crate::authentication::{Authentication, Origin, claimed, log_in};
 use crate::client::Agreed;
 use crate::codec::packet::{Auth, ConnAck, ConnAckProperties, Connect, NO_PROPERTIES, Packet, Version};
 use crate::codec::reason::Reason;
-use crate::codec::{Settings, decode, decode_connect, encode};
+use crate::codec::{Settings, decode, decode_connect, encode, encode_within};
 use crate::error::{Failure, connect_return};
 use crate::limits::{CLIENT_ID_BYTES_MAX, INBOX_BYTES_MAX, LOGIN_BYTES_MAX};
 use crate::sessions::{EXPIRY_NEVER, OpenError, OpenRequest, Opened, Will};
@@ -29,8 +29,8 @@ pub(crate) enum HandshakeError {
     Io(io::Error),
     /// The client is told nothing.
     Gone(&'static str),
-    /// The client is told by a CONNACK of its version.
-    Refused(Failure, Version),
+    /// The client is told by a CONNACK of its version, which has at most so many bytes.
+    Refused(Failure, Version, u32),
 }
 
 impl From<io::Error> for HandshakeError {
@@ -57,7 +57,7 @@ pub(crate) async fn shake_hands(
                 let has_code = [Reason::UNSUPPORTED_PROTOCOL_VERSION, Reason::CLIENT_IDENTIFIER_NOT_VALID];
                 let is_told = |version: &Version| *version == Version::V5 || has_code.contains(&error.reason);
                 let version = error.version.filter(is_told).ok_or(HandshakeError::Gone(what))?;
-                return Err(HandshakeError::Refused(error.into(), version));
+                return Err(HandshakeError::Refused(error.into(), version, u32::MAX));
             }
         }
     };
@@ -68,7 +68,8 @@ pub(crate) async fn shake_hands(
         _ => return Err(HandshakeError::Gone("CONNECT cannot be read twice")),
     };
     let version = connect.version;
-    let refused = |failure: Failure| HandshakeError::Refused(failure, version);
+    let packet_bytes_max = connect.properties.packet_bytes_max.unwrap_or(u32::MAX);
+    let refused = |failure: Failure| HandshakeError::Refused(failure, version, packet_bytes_max);
     let certificate_login = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref()?.login.as_deref());
     let origin = Origin {
         certificate_login,
@@ -86,21 +87,21 @@ pub(crate) async fn shake_hands(
     let mut last_word = None;
     let mut authentication = None;
     let logged_in = match connect.properties.authentication_method {
-        None => log_in(&mqtt.broker, &connect, origin).map(|(user, vhost)| (user, vhost.to_owned())),
+        None => log_in(&mqtt.broker, &connect, origin).map(|(who, vhost)| (who, vhost.to_owned())),
         Some(method) => {
             let by_auth = authenticate(&mqtt.broker, method, &connect, origin, stream, input).await?;
             by_auth.map(|(authenticated, user, vhost, last)| {
                 authentication = Some(Box::new(authenticated));
                 last_word = Some(last);
-                (user, vhost)
+                (Authenticated { user, expires_ms: None }, vhost)
             })
         }
     };
     let why = logged_in.as_ref().err().map(|failure| &*failure.what);
     tell_login(&mqtt.broker, ends, version, claimed(&connect, origin), connection.tls.is_some(), why);
-    let (user, vhost) = logged_in.map_err(refused)?;
+    let (Authenticated { user, expires_ms }, vhost) = logged_in.map_err(refused)?;
     let opened = mqtt.broker.open_session(user, &vhost);
-    let mut session = opened.map_err(|error| HandshakeError::Refused(error.into(), version))?;
+    let mut session = opened.map_err(|error| refused(error.into()))?;
 
     let asked = &connect.properties;
     let receive_max = asked.receive_max.unwrap_or(NonZeroU16::MAX).min(mqtt.settings.receive_max);
@@ -150,14 +151,21 @@ pub(crate) async fn shake_hands(
             ..properties
         };
     }
-    let answer = ConnAck {
+    let mut answer = ConnAck {
         session_present: present,
         reason: Reason::SUCCESS,
         return_code: connect_return(Reason::SUCCESS),
         properties,
     };
     let mut out = BytesMut::new();
-    encode(&Packet::ConnAck(Box::new(answer)), version, &mut out);
+    let fits = encode_within(&Packet::ConnAck(Box::new(answer.clone())), version, packet_bytes_max, &mut out) || {
+        // The only part that the client can do without.
+        answer.properties.response_information = None;
+        encode_within(&Packet::ConnAck(Box::new(answer)), version, packet_bytes_max, &mut out)
+    };
+    if !fits {
+        return Err(HandshakeError::Gone("CONNACK is larger than the client takes"));
+    }
     write(&mut connection.stream, &out).await?;
     Ok(Agreed {
         held,
@@ -167,9 +175,10 @@ pub(crate) async fn shake_hands(
         client_id,
         ends,
         keep_alive_s,
-        packet_bytes_max: asked.packet_bytes_max.unwrap_or(u32::MAX),
+        packet_bytes_max,
         aliases_out_max: asked.topic_alias_max.unwrap_or(0).min(mqtt.settings.topic_alias_max),
         authentication,
+        expires_ms,
         session,
     })
 }
@@ -236,16 +245,25 @@ async fn write(stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Tells a client why it is refused, in the form that it can read.
-pub(crate) async fn refuse(failure: &Failure, version: Version, stream: &mut Box<dyn Stream>) -> io::Result<()> {
-    let reason_string = Some(&*failure.what).filter(|what| !what.is_empty() && version == Version::V5);
-    let answer = ConnAck {
-        session_present: false,
-        reason: failure.reason,
-        return_code: connect_return(failure.reason),
-        properties: ConnAckProperties { reason_string, ..ConnAckProperties::default() },
+pub(crate) async fn refuse(
+    failure: &Failure,
+    version: Version,
+    packet_bytes_max: u32,
+    stream: &mut Box<dyn Stream>,
+) -> io::Result<()> {
+    let answer = |reason_string| {
+        Packet::ConnAck(Box::new(ConnAck {
+            session_present: false,
+            reason: failure.reason,
+            return_code: connect_return(failure.reason),
+            properties: ConnAckProperties { reason_string, ..ConnAckProperties::default() },
+        }))
     };
+    let reason_string = Some(&*failure.what).filter(|what| !what.is_empty() && version == Version::V5);
     let mut out = BytesMut::new();
-    encode(&Packet::ConnAck(Box::new(answer)), version, &mut out);
+    // 3.2.2-19; what does not fit without the words either is not sent (3.1.2-24).
+    let _ = encode_within(&answer(reason_string), version, packet_bytes_max, &mut out)
+        || encode_within(&answer(None), version, packet_bytes_max, &mut out);
     write(stream, &out).await
 }
 

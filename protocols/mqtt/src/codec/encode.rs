@@ -39,6 +39,16 @@ pub fn encode(packet: &Packet<'_>, version: Version, out: &mut BytesMut) {
     }
 }
 
+/// As [`encode`], if the packet has no more than so many bytes; whether it was written.
+#[must_use]
+pub fn encode_within(packet: &Packet<'_>, version: Version, bytes_max: u32, out: &mut BytesMut) -> bool {
+    let fits = encoded_bytes(packet, version) as u64 <= u64::from(bytes_max);
+    if fits {
+        encode(packet, version, out);
+    }
+    fits
+}
+
 /// Bytes that [`encode`] writes for it.
 pub fn encoded_bytes(packet: &Packet<'_>, version: Version) -> usize {
     match packet {

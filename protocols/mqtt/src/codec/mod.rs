@@ -29,7 +29,7 @@ mod wire;
 mod tests;
 
 pub use decode::{FILTERS_MAX, Settings, decode, decode_connect, decode_from_server};
-pub use encode::{encode, encode_publish_head, encoded_bytes, publish_bytes};
+pub use encode::{encode, encode_publish_head, encode_within, encoded_bytes, publish_bytes};
 pub use error::DecodeError;
 pub use header::{PACKET_BYTES_MAX, packet_bytes};
 pub use wire::{Output, VARIABLE_MAX};

@@ -53,7 +53,7 @@ impl Client {
         let message = convert::message(Arc::clone(route.address()), &published);
         if publish.retain {
             match self.session.vhost().retain(&message, self.now_ms) {
-                Ok(pending) => self.settle_retained(pending, qos),
+                Ok(pending) => self.settle_retained(pending, &message, qos),
                 Err(error) => return self.refuse(qos, packet_id, &error),
             }
         }
@@ -104,16 +104,22 @@ impl Client {
             _ => None,
         };
         let vhost = self.session.vhost();
-        let published = match marks {
-            Some(marks) => {
-                vhost.publish_marked(route, message, self.now_ms, marks, u64::from(*packet_id), &mut self.wakes)
+        let number = u64::from(*packet_id);
+        let published = if vhost.is_traced() {
+            let connection = self.ends.name();
+            let by = TracedBy { connection: &connection, channel: 0, user: &self.session.user().name };
+            match marks {
+                Some(marks) => {
+                    let mark = (marks, number);
+                    vhost.publish_marked_traced(route, message, self.now_ms, mark, &mut self.wakes, by)
+                }
+                None => vhost.publish_traced(route, message, self.now_ms, &mut self.wakes, by),
             }
-            None if vhost.is_traced() => {
-                let connection = self.ends.name();
-                let by = TracedBy { connection: &connection, channel: 0, user: &self.session.user().name };
-                vhost.publish_traced(route, message, self.now_ms, &mut self.wakes, by)
+        } else {
+            match marks {
+                Some(marks) => vhost.publish_marked(route, message, self.now_ms, marks, number, &mut self.wakes),
+                None => vhost.publish(route, message, self.now_ms, &mut self.wakes),
             }
-            None => vhost.publish(route, message, self.now_ms, &mut self.wakes),
         };
         let published = match published {
             Ok(published) => published,
@@ -151,8 +157,19 @@ impl Client {
         Ok(())
     }
 
+    /// Whether something of this client waits for room on the disk, and nothing is read from it meanwhile.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.is_some() || !self.unkept.is_empty()
+    }
+
     /// Tries again what the disk had no room for.
     pub(crate) fn retry_stalled(&mut self) -> Result<(), Failure> {
+        for message in std::mem::take(&mut self.unkept) {
+            let pending = self.session.vhost().retained_stored(&message.address().routing_key);
+            if !pending.is_nothing() {
+                self.settling.push((pending, message));
+            }
+        }
         match self.stalled.take() {
             Some(publish) => self.put(*publish),
             None => Ok(()),

@@ -1,6 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10), and what a new subscriber is sent.
 
-use gantry_broker::Pending;
+use std::sync::Arc;
+
+use gantry_broker::{Error, Message, Pending};
 
 use crate::client::Client;
 use crate::codec::packet::{Packet, QoS, SubAck, Subscribe, Unsubscribe, Version};
@@ -42,17 +44,21 @@ impl Client {
     }
 
     /// A retained message is on its way to the disk. Who published it with QoS 1 or 2 is told when it is there.
-    pub(crate) fn settle_retained(&mut self, pending: Pending, qos: QoS) {
+    pub(crate) fn settle_retained(&mut self, pending: Pending, message: &Arc<Message>, qos: QoS) {
         if qos > QoS::AtMostOnce && !pending.is_nothing() {
-            self.settling.push(pending);
+            self.settling.push((pending, Arc::clone(message)));
         }
     }
 
-    /// Waits for what has to be on the disk before anything is acknowledged.
+    /// Waits for what has to be on the disk before anything is acknowledged. What the disk has no room for is tried again later,
+    /// and nothing is acknowledged until there is.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
         self.before_waiting();
-        for pending in std::mem::take(&mut self.settling) {
-            pending.wait().await?;
+        for (pending, message) in std::mem::take(&mut self.settling) {
+            match pending.wait().await {
+                Err(Error::Full) => self.unkept.push(message),
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -1,13 +1,16 @@
-//! AUTH: SCRAM-SHA-256, and once more in the session.
+//! AUTH: SCRAM-SHA-256, and once more in the session. Tokens in place of passwords, and what ends with the right to be there.
+
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use gantry_mqtt::codec::packet::{Auth, Connect, ConnectProperties, Packet};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use gantry_broker::rights::{TokenAlgorithm, TokenKey, Tokens};
+use gantry_mqtt::codec::packet::{Auth, Connect, ConnectProperties, Packet, QoS};
 use gantry_mqtt::codec::reason::Reason;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::client::{Client, Server, hello};
+use crate::client::{Client, Server, hello, old};
 
 fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key will do");
@@ -146,4 +149,80 @@ async fn who_came_without_a_method_does_not_begin_with_one() {
         client.send(&auth(reason)).await;
         assert_eq!(client.closed().await, Some(Reason::PROTOCOL_ERROR));
     }
+}
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
+
+/// A token for the user guest that ends in so many seconds.
+fn token(seconds: f64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let claims = format!(r#"{{"sub":"guest","exp":{}}}"#, now.as_secs_f64() + seconds);
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let tag = hmac(SECRET, message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+fn with_tokens() -> Server {
+    Server::with_tokens(Tokens {
+        keys: vec![TokenKey::Secret(SECRET.to_vec())],
+        algorithms: vec![TokenAlgorithm::Hs256],
+        issuer: None,
+        audience: None,
+        user_claim: "sub".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn a_token_lets_in_like_a_password_and_its_end_is_that_of_the_connection() {
+    let server = with_tokens();
+    let token = token(1.5);
+    let begun = SystemTime::now();
+    let mut clients = Vec::new();
+    // 5.0 lets a password come without a name.
+    for (id, connect, told) in [
+        ("named", hello("named"), Some(Reason::NOT_AUTHORIZED)),
+        ("nameless", hello("nameless"), Some(Reason::NOT_AUTHORIZED)),
+        ("old", old("old", true), None),
+    ] {
+        let user_name = (id != "nameless").then_some("/:guest");
+        let connect = Connect { user_name, password: Some(token.as_bytes()), ..connect };
+        clients.push((server.connect(&connect).await, told));
+    }
+    for (client, _) in &mut clients {
+        client.subscribe("t", QoS::AtMostOnce).await;
+    }
+    // Whoever came with a password stays.
+    let mut stays =
+        server.connect(&Connect { user_name: Some("guest"), password: Some(b"guest"), ..hello("stays") }).await;
+    for (mut client, told) in clients {
+        assert_eq!(client.closed().await, told);
+    }
+    assert!(begun.elapsed().expect("time goes on") >= Duration::from_millis(1_400));
+    stays.settle().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_over_or_of_somebody_else_does_not_let_in() {
+    let server = with_tokens();
+    for (name, token) in [("guest", token(-5.0)), ("ann", token(600.0)), ("guest", token(600.0) + "AAAA")] {
+        let mut client = server.open();
+        let connect = Connect { user_name: Some(name), password: Some(token.as_bytes()), ..hello("c") };
+        assert_eq!(client.connect(&connect).await.reason, Reason::BAD_USER_NAME_OR_PASSWORD);
+        assert_eq!(client.closed().await, None);
+    }
+}
+
+#[tokio::test]
+async fn the_connections_of_a_user_that_is_deleted_are_closed() {
+    let server = Server::new();
+    let mut idle = server.client("idle").await;
+    let mut busy = server.client("busy").await;
+    let mut of_old = server.connect(&old("old", true)).await;
+    server.broker.delete_user("guest").await.expect("is deleted");
+    // Whether it waits for something to happen or has just sent something.
+    busy.publish("t", b"too late", QoS::AtMostOnce, 0).await;
+    assert_eq!(idle.closed().await, Some(Reason::ADMINISTRATIVE_ACTION));
+    assert_eq!(of_old.closed().await, None);
+    let told = busy.closed().await;
+    assert!([Some(Reason::ADMINISTRATIVE_ACTION), Some(Reason::NOT_AUTHORIZED)].contains(&told), "{told:?}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
-use gantry_broker::rights::Permission;
+use gantry_broker::rights::{Permission, Tokens};
 use gantry_broker::{Broker, BrokerOptions, Found, Sources, VirtualHost};
 use gantry_mqtt::codec::packet::{
     Ack, ConnAck, Connect, ConnectProperties, Disconnect, Filter, Packet, Publish, QoS, SubAck, Subscribe,
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) faults: Faults,
     pub(crate) stop: ShutdownTrigger,
     pub(crate) stats: Arc<Stats>,
-    table: Arc<MemoryTable>,
+    pub(crate) table: Arc<MemoryTable>,
     protocol: Arc<Mqtt>,
     settings: Settings,
     shutdown: Shutdown,
@@ -47,12 +47,26 @@ impl Server {
     pub(crate) fn with(settings: Settings) -> Self {
         let faults = Faults::default();
         let journal = MemoryJournal::new(faults.clone());
-        Self::on(settings, journal, MemoryTable::new(), Found::default(), faults)
+        Self::on(settings, journal, MemoryTable::new(), Found::default(), faults, None)
     }
 
-    fn on(settings: Settings, journal: MemoryJournal, table: MemoryTable, found: Found, faults: Faults) -> Self {
+    /// A server that believes these tokens.
+    pub(crate) fn with_tokens(tokens: Tokens) -> Self {
+        let faults = Faults::default();
+        let journal = MemoryJournal::new(faults.clone());
+        Self::on(Settings::default(), journal, MemoryTable::new(), Found::default(), faults, Some(tokens))
+    }
+
+    fn on(
+        settings: Settings,
+        journal: MemoryJournal,
+        table: MemoryTable,
+        found: Found,
+        faults: Faults,
+        tokens: Option<Tokens>,
+    ) -> Self {
         let (journal, table) = (Arc::new(journal), Arc::new(table));
-        let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), ..BrokerOptions::default() };
+        let options = BrokerOptions { sources: Sources::new(vec![&SOURCE]), tokens, ..BrokerOptions::default() };
         let broker = Broker::open(options, journal.clone(), table.clone(), found).expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
         let stats = Arc::new(Stats::default());
@@ -64,7 +78,7 @@ impl Server {
     pub(crate) fn crash(self) -> Self {
         let mut found = Found::default();
         let journal = self.journal.reopen(&mut found);
-        Self::on(self.settings, journal, self.table.reopen(), found, self.faults)
+        Self::on(self.settings, journal, self.table.reopen(), found, self.faults, None)
     }
 
     pub(crate) fn vhost(&self) -> Arc<VirtualHost> {
@@ -156,7 +170,7 @@ pub(crate) struct Welcome {
 /// A packet as it came.
 #[derive(Debug)]
 pub(crate) struct Received {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     version: Version,
 }
 

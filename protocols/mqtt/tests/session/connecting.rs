@@ -287,3 +287,58 @@ async fn packets_may_follow_connect_without_waiting() {
     assert_eq!(watcher.next().await.publish().payload, b"early");
     assert_eq!(client.welcome().await.reason, Reason::SUCCESS);
 }
+
+// [MQTT-3.1.2-24], [MQTT-3.2.2-19], [MQTT-3.2.2-20], [MQTT-3.14.2-3], [MQTT-3.14.2-4]
+#[tokio::test]
+async fn words_are_left_out_where_the_packet_would_be_larger_than_the_client_takes() {
+    let server = Server::new();
+    let limited = |id, packet_bytes_max| {
+        let properties = ConnectProperties {
+            packet_bytes_max: Some(packet_bytes_max),
+            request_response_information: Some(true),
+            ..ConnectProperties::default()
+        };
+        Connect { properties, ..hello(id) }
+    };
+    let wrong = |packet_bytes_max| Connect {
+        user_name: Some("nobody"),
+        password: Some(b"wrong"),
+        ..limited("refused", packet_bytes_max)
+    };
+    // How large they are with all their words.
+    let mut client = server.open();
+    client.send(&Packet::Connect(Box::new(wrong(1000)))).await;
+    let refused_bytes = client.next().await.bytes.len() as u32;
+    let mut client = server.open();
+    client.send(&Packet::Connect(Box::new(limited("welcome", 1000)))).await;
+    let welcome_bytes = client.next().await.bytes.len() as u32;
+    client.send(&Packet::Connect(Box::new(hello("again")))).await;
+    let disconnect_bytes = client.next().await.bytes.len() as u32;
+
+    for (max, has_words) in [(refused_bytes, true), (refused_bytes - 1, false)] {
+        let mut client = server.open();
+        client.send(&Packet::Connect(Box::new(wrong(max)))).await;
+        let received = client.next().await;
+        let Packet::ConnAck(answer) = received.packet() else { panic!("{received:?}") };
+        assert_eq!(answer.reason, Reason::BAD_USER_NAME_OR_PASSWORD);
+        assert_eq!(answer.properties.reason_string.is_some(), has_words);
+    }
+    for (max, has_words) in [(welcome_bytes, true), (welcome_bytes - 1, false)] {
+        let mut client = server.open();
+        assert_eq!(client.connect(&limited("welcome", max)).await.response_information.is_some(), has_words);
+    }
+    for (max, has_words) in [(disconnect_bytes, true), (disconnect_bytes - 1, false)] {
+        let mut client = server.connect(&limited("d", max)).await;
+        client.send(&Packet::Connect(Box::new(hello("again")))).await;
+        let received = client.next().await;
+        let Packet::Disconnect(disconnect) = received.packet() else { panic!("{received:?}") };
+        assert_eq!(disconnect.reason, Reason::PROTOCOL_ERROR);
+        assert_eq!(disconnect.reason_string.is_some(), has_words);
+    }
+    // Nothing that is larger is sent at all.
+    for connect in [wrong(2), limited("welcome", 2)] {
+        let mut client = server.open();
+        client.send(&Packet::Connect(Box::new(connect))).await;
+        assert!(client.read().await.is_none());
+    }
+}

@@ -7,6 +7,7 @@ use gantry_broker::{Kind as Of, QueueName, QueueOptions};
 use gantry_mqtt::Settings;
 use gantry_mqtt::codec::packet::{Packet, Publish, QoS, Version};
 use gantry_mqtt::codec::reason::Reason;
+use gantry_storage::TableError;
 
 use crate::client::{Kind, Server, old};
 
@@ -200,6 +201,28 @@ async fn what_may_not_be_published_is_refused() {
     assert_eq!(client.closed().await, None);
 }
 
+#[tokio::test]
+async fn whoever_traces_gets_a_copy_of_each_publish_and_not_of_what_is_sent_again() {
+    let server = Server::new();
+    let vhost = server.vhost();
+    vhost.declare_queue(QueueName::Given("all"), QueueOptions::default(), 0).await.expect("is declared");
+    let bound = vhost.bind("amq.rabbitmq.trace", (Of::Queue, "all"), b"publish.#", &Table::new(), 0).await;
+    bound.expect("is bound");
+    let mut client = server.client("c").await;
+    client.publish("before", b"", QOS_2, 9).await;
+    client.expect_ack(Kind::Rec, 9).await;
+    vhost.set_tracing(true).await.expect("is set");
+    for (qos, id, kind) in [(QOS_0, 0, None), (QOS_1, 1, Some(Kind::Ack)), (QOS_2, 2, Some(Kind::Rec))] {
+        client.publish("t", b"", qos, id).await;
+        if let Some(kind) = kind {
+            client.expect_ack(kind, id).await;
+        }
+    }
+    client.publish("t", b"", QOS_2, 2).await;
+    client.expect_ack(Kind::Rec, 2).await;
+    assert_eq!(waiting(&server), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_publisher_waits_while_the_disk_is_full() {
     let server = Server::new();
@@ -214,6 +237,23 @@ async fn a_publisher_waits_while_the_disk_is_full() {
     client.expect_ack(Kind::Ack, 1).await;
     client.expect_ack(Kind::Rec, 2).await;
     assert_eq!(waiting(&server), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_one_of_retained_messages() {
+    for (qos, kind) in [(QOS_1, Kind::Ack), (QOS_2, Kind::Rec)] {
+        let server = Server::new();
+        let mut client = server.client("c").await;
+        server.table.fail_commit(1, TableError::Full);
+        let publish = Publish { retain: true, qos, packet_id: 1, ..Publish::new("kept", b"all the same") };
+        client.send(&Packet::Publish(publish)).await;
+        client.publish("behind", b"it", QOS_1, 2).await;
+        // It is tried again every 100 ms.
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), client.read()).await.is_err());
+        client.expect_ack(kind, 1).await;
+        client.expect_ack(Kind::Ack, 2).await;
+        assert_eq!(server.crash().vhost().retained_count(), 1);
+    }
 }
 
 // [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7], [MQTT-3.3.1-8], [MQTT-3.3.1-9]

@@ -70,7 +70,7 @@ impl Answers {
                 Kind::Rel => false,
             };
             told.packets += 1;
-            told.done += u16::from(ends);
+            told.done = told.done.saturating_add(u16::from(ends));
             told.confirmed += u64::from(matches!(kind, Kind::Ack | Kind::Rec) && !reason.is_error());
             put(kind, packet_id, reason, version, out);
         }

@@ -62,19 +62,25 @@ impl Client {
             return Ok(());
         }
         self.counted.acknowledged += 1;
-        let Published { queue, lease, own, .. } = published;
         // Of a shared queue, where the session may be resumed.
-        let marks = self.held.as_ref().filter(|held| own || held.expiry_s() > 0).map(|held| held.marks());
+        let marks = self.held.as_ref().filter(|held| published.own || held.expiry_s() > 0).map(|held| held.marks());
         let Some(marks) = marks else {
             // What another member of the group could have got is done now, whatever becomes of this client.
-            self.accept(queue, lease);
+            self.accept(published.queue, published.lease);
             self.answers.add(Answer::Rel, id, Reason::SUCCESS, None);
             self.in_flight.insert(id, Sent::Released { marked: false, took_credit: true });
             return Ok(());
         };
-        let marked = queue.accept_marked(lease, marks, MARK_PUBREL + u64::from(id), &mut self.wakes);
-        // None: the queue is gone, and the message with it; the client is led to the end all the same.
-        let ticket = marked.map_err(Failure::from)?;
+        let number = MARK_PUBREL + u64::from(id);
+        let ticket = match published.queue.accept_marked(published.lease, marks, number, &mut self.wakes) {
+            // None: the queue is gone, and the message with it; the client is led to the end all the same.
+            Ok(ticket) => ticket,
+            Err(error) => {
+                // The connection ends, and the message goes back like all that are under way.
+                self.in_flight.insert(id, Sent::Publish(published));
+                return Err(error.into());
+            }
+        };
         self.answers.add(Answer::Rel, id, Reason::SUCCESS, ticket);
         self.in_flight.insert(id, Sent::Released { marked: ticket.is_some(), took_credit: true });
         Ok(())

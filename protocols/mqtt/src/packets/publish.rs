@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gantry_broker::rights::{Access, TopicAccess};
-use gantry_broker::{Error, Kind, Route, TracedBy};
+use gantry_broker::{Error, Kind, Route, Ticket, TracedBy};
 
 use crate::answers::Kind as Answer;
 use crate::client::{Client, Stalled};
@@ -26,6 +26,9 @@ impl Client {
             && let Some(ticket) = held.marks().ticket(u64::from(packet_id))
         {
             // 4.3.3-10: it is known, and was published then.
+            if publish.retain {
+                self.retain_again(publish, &key, ticket)?;
+            }
             self.answers.add(Answer::Rec, packet_id, Reason::SUCCESS, Some(ticket));
             return Ok(());
         }
@@ -40,17 +43,7 @@ impl Client {
             Ok(route) => route,
             Err(error) => return self.refuse(qos, packet_id, &error),
         };
-        let published = Published {
-            version: self.version,
-            qos,
-            retain: publish.retain,
-            dup: publish.dup,
-            publisher: self.publisher,
-            expiry_s: publish.message_expiry_s,
-            application: &publish.application,
-            payload: publish.payload,
-        };
-        let message = convert::message(Arc::clone(route.address()), &published);
+        let message = convert::message(Arc::clone(route.address()), &self.published(publish));
         if publish.retain {
             match self.session.vhost().retain(&message, self.now_ms) {
                 Ok(pending) => self.settle_retained(pending, &message, qos),
@@ -58,6 +51,35 @@ impl Client {
             }
         }
         self.put(Stalled { route, message, qos, packet_id })
+    }
+
+    /// A retained PUBLISH of QoS 2 comes again: what is retained has to be on stable storage like its packet id, and is no part
+    /// of the same record.
+    fn retain_again(&mut self, publish: &Publish<'_>, key: &Key, ticket: Ticket) -> Result<(), Failure> {
+        let route = self.route_for(key).map_err(Failure::from)?;
+        let message = convert::message(Arc::clone(route.address()), &self.published(publish));
+        let pending = if ticket == Ticket::default() {
+            // Known from before a restart, which may have come between the two.
+            self.session.vhost().retain(&message, self.now_ms).map_err(Failure::from)?
+        } else {
+            self.session.vhost().retained_stored(key)
+        };
+        self.settle_retained(pending, &message, publish.qos);
+        Ok(())
+    }
+
+    /// What the container has to know of a PUBLISH.
+    fn published<'p>(&self, publish: &'p Publish<'_>) -> Published<'p> {
+        Published {
+            version: self.version,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            publisher: self.publisher,
+            expiry_s: publish.message_expiry_s,
+            application: &publish.application,
+            payload: publish.payload,
+        }
     }
 
     /// The routing key of a PUBLISH, whose topic may be said by an alias (3.3.2.3.4).

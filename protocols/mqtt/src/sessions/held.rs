@@ -187,13 +187,13 @@ impl Held {
     /// Starts to consume from all queues of the session. What was under way when it was last held comes again first.
     pub(crate) fn start(&mut self, wakes: &mut Wakes) {
         if let Err(error) = self.consume_own(wakes) {
-            tracing::warn!(client = %self.place.id.client, %error, "the queue of a session cannot be consumed");
+            tracing::warn!(client = &*self.place.id.client, %error, "the queue of a session cannot be consumed");
         }
         let shared: Vec<_> = self.kept.subscriptions.iter().filter(|one| one.group.is_some()).cloned().collect();
         for subscription in shared {
             let filter = subscription.filter.clone();
             if let Err(error) = self.consume_shared(subscription, wakes) {
-                tracing::warn!(client = %self.place.id.client, filter = &*filter, %error, "a shared queue cannot be consumed");
+                tracing::warn!(client = &*self.place.id.client, filter = &*filter, %error, "a shared queue cannot be consumed");
             }
         }
     }

@@ -177,6 +177,15 @@ impl Sessions {
         Ok(place)
     }
 
+    /// The place of a session that was there before a restart, however many there may be now.
+    pub(super) fn place_restored(&self, id: &Id) -> Arc<Place> {
+        let mut shard = self.shard(id).lock();
+        Arc::clone(shard.entry(id.clone()).or_insert_with(|| {
+            self.places.fetch_add(1, Ordering::Relaxed);
+            Place::new(id.clone())
+        }))
+    }
+
     /// Takes a place out of the registry if nobody needs it any more.
     pub(super) fn tidy(&self, place: &Arc<Place>) {
         let mut shard = self.shard(&place.id).lock();
@@ -204,8 +213,11 @@ impl Sessions {
         let id = Id { vhost: Arc::clone(vhost.name()), client: Arc::from(request.client_id) };
         let (place, signals, previous) = self.take(&id).await?;
         let now_ms = now_ms();
+        let user = Owner::Known(Arc::clone(request.session.user()));
+        let is_over = |kept: &Kept| kept.over_ms().is_some_and(|over_ms| over_ms <= now_ms);
         let previous = match previous {
-            Some(kept) if request.clean_start || kept.over_ms().is_some_and(|over_ms| over_ms <= now_ms) => {
+            // What waits in the session of another user came by rights that this one need not have.
+            Some(kept) if request.clean_start || is_over(&kept) || kept.user.name() != user.name() => {
                 self.end(vhost, &id, *kept);
                 None
             }
@@ -213,18 +225,13 @@ impl Sessions {
         };
         let present = previous.is_some();
         let expiry_s = request.expiry_s.min(self.settings.expiry_s_max);
-        let user = Owner::Known(Arc::clone(request.session.user()));
         let mut kept = previous.unwrap_or_else(|| Box::new(Kept::new(user.clone(), expiry_s)));
-        let same_user = kept.user.name() == user.name();
         kept.user = user;
         kept.expiry_s = expiry_s;
         kept.disconnected_ms = None;
         kept.will = request.will.clone().map(Box::new);
         // From here on whatever ends this gives the session back.
         let mut held = Held::new(self, place, signals, vhost, &request, kept);
-        if !same_user {
-            held.check_again(request.session);
-        }
         let written = held.write_row()?;
         held.prepare().await?;
         if let Err(error) = written.wait().await {
@@ -361,7 +368,7 @@ impl Sessions {
     pub(super) fn write_unawaited(&self, id: &Id, kept: &mut Kept) {
         match kept.write(&self.broker, id) {
             Ok(pending) => self.unawaited(pending),
-            Err(error) => tracing::error!(client = %id.client, %error, "the row of a session could not be written"),
+            Err(error) => tracing::error!(client = &*id.client, %error, "the row of a session could not be written"),
         }
     }
 

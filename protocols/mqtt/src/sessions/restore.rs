@@ -48,12 +48,15 @@ impl Sessions {
                 self.end(&vhost, &id, kept);
                 continue;
             }
-            self.mend(&vhost, &id, &mut kept)?;
+            if let Err(error) = self.mend(&vhost, &id, &mut kept) {
+                // Somebody has made or deleted what it needs; its client is told when it comes.
+                tracing::warn!(client = &*id.client, %error, "a session has not all that it had");
+            }
             owned.insert((Arc::clone(&id.vhost), own_queue_name(&id.client)));
             // What was connected when the process ended was not noted: it is as if it had been lost now.
             kept.disconnected_ms = Some(kept.disconnected_ms.unwrap_or(now_ms));
             restored += 1;
-            let place = self.place(&id)?;
+            let place = self.place_restored(&id);
             self.give_back(&place, Some(Box::new(kept)));
         }
         // Rows of subscriptions without a session.

@@ -223,28 +223,6 @@ impl Held {
         session.check_topic(TopicAccess::Read, exchange, &topics::key(filter), Some(client))
     }
 
-    /// Another user has the session now: what they may not read goes.
-    pub(super) fn check_again(&mut self, session: &mut Session) {
-        let all: Vec<Subscription> = self.kept.subscriptions.iter().cloned().collect();
-        let mut any_gone = false;
-        for one in all {
-            if self.check(session, one.group.as_deref(), &one.filter).is_err() {
-                any_gone = true;
-                self.kept.subscriptions.remove(one.group.as_deref(), &one.filter);
-                if let Err(error) = self.unmake(&one) {
-                    tracing::warn!(filter = &*one.filter, %error, "a subscription could not be removed");
-                }
-            }
-        }
-        if any_gone {
-            self.kept.release_strange(&mut Wakes::new());
-        }
-        // Nobody knows which of the messages that wait came by those.
-        if any_gone && let Some(queue) = &self.kept.queue {
-            queue.purge();
-        }
-    }
-
     /// Makes what leads messages of a filter here: row, queue, binding, in this order. Where they come by another queue than
     /// before, the old way stays open until the new one is.
     fn make(

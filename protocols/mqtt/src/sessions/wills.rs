@@ -80,7 +80,7 @@ impl Sessions {
     /// Publishes a will, if its client still may. What it is refused for is logged: there is nobody to tell.
     pub(super) fn publish_will(&self, vhost: &Arc<VirtualHost>, id: &Id, user: &Owner, will: &Will) {
         if let Err(error) = self.try_publish_will(vhost, id, user, will) {
-            tracing::warn!(client = %id.client, vhost = %id.vhost, %error, "a will was not published");
+            tracing::warn!(client = &*id.client, vhost = &*id.vhost, %error, "a will was not published");
         }
     }
 

@@ -147,14 +147,15 @@ async fn who_may_not_read_is_refused_filter_by_filter() {
 }
 
 #[tokio::test]
-async fn a_session_that_another_user_resumes_keeps_only_what_that_user_may_read() {
+async fn another_user_gets_a_session_of_their_own_and_nothing_of_what_waited() {
     let rig = Rig::new();
-    rig.add_user("other", Permission::new("", "", "").unwrap()).await;
+    rig.add_user("other", Permission::new(".*", ".*", ".*").unwrap()).await;
     let mut fake = rig.open("c", Ask::default()).await;
     fake.subscribe_one("secret", QoS::AtLeastOnce).await;
     fake.close(End::Lost);
     rig.publish("secret", QoS::AtLeastOnce, "waits");
     let fake = rig.open("c", Ask { user: "other", ..Ask::default() }).await;
+    assert!(!fake.present);
     assert_eq!(rig.publish("secret", QoS::AtLeastOnce, "now"), 0);
     assert_eq!(fake.bodies(), [""; 0]);
     assert_eq!(rig.rows(), (1, 0));

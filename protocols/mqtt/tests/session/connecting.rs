@@ -342,3 +342,29 @@ async fn words_are_left_out_where_the_packet_would_be_larger_than_the_client_tak
         assert!(client.read().await.is_none());
     }
 }
+
+// [MQTT-3.1.4-1] of 3.1.1; of 5.0 it may be told.
+#[tokio::test]
+async fn a_malformed_connect_is_closed_without_a_word_before_5_0() {
+    let server = Server::new();
+    let head = [&[0, 4][..], b"MQTT", &[4]].concat();
+    let rest = [0, 60, 0, 1, b'c'];
+    let will = [0, 1, b'w', 0, 1, b'x'];
+    for (flags, more, what) in [
+        (0b11, &[][..], "the reserved flag"),
+        (0b1_1110, &will[..], "a will of QoS 3"),
+        (0b1010, &[], "the QoS of no will"),
+        (0b10_0010, &[], "retain of no will"),
+        (0b10, &[0], "a byte behind the end"),
+    ] {
+        let body = [&head[..], &[flags], &rest, more].concat();
+        let mut client = server.open();
+        client.write(&[&[0x10, body.len() as u8][..], &body].concat()).await;
+        assert!(client.read().await.is_none(), "{what}");
+    }
+    let body = [&head[..], &[0b10], &rest].concat();
+    let mut client = server.open();
+    client.version = Version::V311;
+    client.write(&[&[0x10, body.len() as u8][..], &body].concat()).await;
+    assert_eq!(client.welcome().await.reason, Reason::SUCCESS, "nothing is wrong with the rest of it");
+}

@@ -184,7 +184,8 @@ impl Marks {
         Ok(MarkPut::New { first: Some(position), ticket })
     }
 
-    /// Puts a number in and settles a message, as one record. `position` is where the message is stored, if it is.
+    /// Puts a number in and settles a message, as one record; on a full disk the message is settled and the number is in memory
+    /// only. `position` is where the message is stored, if it is.
     pub(crate) fn put_and_settle(
         &self,
         shared: &Shared,
@@ -209,9 +210,19 @@ impl Marks {
         let (refs, meta) = ([Ref { lane: self.lane, seq: number }], mark_meta());
         let append = Append { refs: &refs, meta: &meta, payload: &[] };
         let record = Transaction { appends: vec![append], settles: position.into_iter().collect() };
-        let (appended, ticket) = shared.journal.transact(&record)?;
-        let place = appended.first().map_or(Place::NONE, |appended| Place::from(appended.position));
-        Ok(held.insert(number, place, ticket))
+        match shared.journal.transact(&record) {
+            Ok((appended, ticket)) => {
+                let place = appended.first().map_or(Place::NONE, |appended| Place::from(appended.position));
+                Ok(held.insert(number, place, ticket))
+            }
+            // What takes messages away is what makes room again, and must not wait for room. The number is in memory only: lost
+            // in a crash, its client is not told of the end of a message that it has had.
+            Err(JournalError::Full) => {
+                let settled = position.map(|position| shared.journal.settle(&[position])).transpose()?;
+                Ok(held.insert(number, Place::NONE, settled.unwrap_or_default()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn stores(&self, held: &Held) -> bool {

@@ -86,10 +86,11 @@ impl Queue {
 
     /// Accepts a delivery and puts a mark, as one record of the journal: after a crash the message is in the queue, or the number
     /// in its set. What to wait for until that is certain; none where the lease is over already, and then the mark is not put.
-    /// Where the set has the number, the delivery is accepted.
+    /// Where the set has the number, the delivery is accepted. On a full disk it is accepted, too, and the number does not survive
+    /// a crash.
     ///
     /// # Errors
-    /// The disk is full, the journal has failed, or the set is full: then nothing has happened.
+    /// The journal has failed, or the set is full: then nothing has happened.
     pub fn accept_marked(
         self: &Arc<Self>,
         lease: Lease,

@@ -8,6 +8,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
@@ -273,8 +274,11 @@ pub(crate) struct Joining<'a> {
     pub(crate) subscribes: Option<(FilterOf, u8)>,
 }
 
-/// Connections from one address of the loopback: it has some 28,000 ports.
-const MEMBERS_AN_ADDRESS: usize = 20_000;
+/// Connections from one address of the loopback: it has some 28,000 ports, of which those that were just closed are not free.
+const MEMBERS_AN_ADDRESS: usize = 4_000;
+
+/// Crowds that have connected so far: each has addresses of its own.
+static CROWDS: AtomicU8 = AtomicU8::new(0);
 
 impl Crowd {
     /// Connects the members with these numbers, so many at a time that the broker is busy: each step is asked of all before the
@@ -283,13 +287,14 @@ impl Crowd {
         const AT_A_TIME: usize = 64;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut crowd = Self { epoll, members: Vec::with_capacity(numbers.len()), scratch: vec![0; 64 * 1024] };
+        let network = CROWDS.fetch_add(1, Ordering::SeqCst) % 250 + 1;
         let mut next = numbers.start;
         while next < numbers.end {
             let batch = next..(next + AT_A_TIME).min(numbers.end);
             next = batch.end;
             let mut streams = Vec::new();
             for number in batch.clone() {
-                let mut stream = connect_from(number, address)?;
+                let mut stream = connect_from(network, number, address)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.write_all(&connect_packet(&format!("{}{number}", joining.prefix), joining.clean))?;
                 streams.push(stream);
@@ -406,10 +411,10 @@ fn cut(bytes: &[u8]) -> Fallible<Option<(Arrived<'_>, usize)>> {
 }
 
 /// Connects from an address of the loopback that has ports left.
-fn connect_from(number: usize, to: SocketAddr) -> Fallible<TcpStream> {
+fn connect_from(network: u8, number: usize, to: SocketAddr) -> Fallible<TcpStream> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
     let last = 1 + number / MEMBERS_AN_ADDRESS;
-    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 1, u8::try_from(last)?), 0));
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, network, u8::try_from(last)?), 0));
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, &from)?;
     connect(&socket, &to)?;

@@ -823,7 +823,6 @@ fn a_delivery_that_was_begun_is_completed_after_unsubscribe() {
 }
 
 #[test]
-#[ignore = "open: a message that was sent still expires when its connection is lost, as in Mosquitto 2.0"]
 fn a_delivery_that_was_begun_does_not_expire() {
     let broker = broker();
     let (topic, hello) = (unique("expiry"), Hello::new(&unique("expiry")).lasting());

@@ -144,6 +144,15 @@ impl Leases {
         }
     }
 
+    /// The message of a lease does not expire any more, whatever is said of it.
+    pub(super) fn hold(&mut self, lease: Lease) {
+        if let Some(Slot::Taken { number, leased }) = self.slots.get_mut(lease.index as usize)
+            && *number == lease.number
+        {
+            leased.entry.expires_ms = u64::MAX;
+        }
+    }
+
     /// Ends a lease, now that something has been said of it. None where there is none (any more).
     pub(super) fn remove(&mut self, lease: Lease) -> Option<Said> {
         let number = match self.slots.get(lease.index as usize)? {

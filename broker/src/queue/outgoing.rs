@@ -84,6 +84,15 @@ impl Queue {
         });
     }
 
+    /// What was handed over and not answered is to be handed over again, however long that takes: these messages do not expire
+    /// any more, until the process ends. In a stream nothing does.
+    pub fn hold(&self, leases: &[Lease]) {
+        if self.stream.is_none() {
+            let mut state = self.state.lock();
+            leases.iter().for_each(|lease| state.hold(*lease));
+        }
+    }
+
     /// Accepts a delivery and puts a mark, as one record of the journal: after a crash the message is in the queue, or the number
     /// in its set. What to wait for until that is certain; none where the lease is over already, and then the mark is not put.
     /// Where the set has the number, the delivery is accepted. On a full disk it is accepted, too, and the number does not survive

@@ -494,6 +494,11 @@ impl<O> State<O> {
         self.leases.get(lease).map(|leased| leased.entry.position)
     }
 
+    /// The message of a lease does not expire any more.
+    pub(crate) fn hold(&mut self, lease: Lease) {
+        self.leases.hold(lease);
+    }
+
     /// Adds a consumer. [`State::grant`] is due afterwards.
     pub(crate) fn subscribe(&mut self, outlet: O, options: ConsumerOptions) -> Result<ConsumerId, SubscribeError> {
         if self.closed {

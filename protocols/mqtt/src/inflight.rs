@@ -64,7 +64,11 @@ pub(crate) fn to_queues(mut sent: Vec<Published>, wakes: &mut Wakes) {
     sent.sort_unstable_by_key(Published::order);
     for of_queue in sent.chunk_by(|one, other| Arc::ptr_eq(&one.queue, &other.queue)) {
         let leases: Vec<Lease> = of_queue.iter().map(|published| published.lease).collect();
-        of_queue[0].queue.settle(&leases, Outcome::Retry, wakes);
+        let queue = &of_queue[0].queue;
+        // 4.3.3-7: an exchange that was begun is completed.
+        let begun: Vec<Lease> = of_queue.iter().filter(|one| one.exactly_once).map(|one| one.lease).collect();
+        queue.hold(&begun);
+        queue.settle(&leases, Outcome::Retry, wakes);
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 const GANTRY: &str = env!("CARGO_BIN_EXE_gantry");
 
-/// Only management listens, at a free port.
-const MANAGEMENT_ONLY: &str = "[listeners]\namqp = 'off'\nmanagement = '127.0.0.1:0'\nmetrics = 'off'\n";
+/// Only management listens, at a free port: other tests run at the same time, and default ports are there once.
+const MANAGEMENT_ONLY: &str =
+    "[listeners]\namqp = 'off'\nmqtt = 'off'\nweb_mqtt = 'off'\nmanagement = '127.0.0.1:0'\nmetrics = 'off'\n";
 
 /// A process that is ended by its id when a test ends in whatever way.
 struct Gantry {
@@ -127,8 +128,8 @@ fn it_becomes_ready_and_ends_at_a_signal_with_success() {
         let folder = tempfile::tempdir().unwrap();
         let format = if json { "[log]\nformat = 'json'\n" } else { "" };
         let mut gantry = Gantry::start(folder.path(), &format!("{MANAGEMENT_ONLY}{format}"), &[]);
-        let unbuilt = gantry.line("web_mqtt: ");
-        assert!(unbuilt.contains("web_mqtt: not built yet, not bound"), "{unbuilt}");
+        let unbuilt = gantry.line("openwire: ");
+        assert!(unbuilt.contains("openwire: not built yet, not bound"), "{unbuilt}");
         let listening = gantry.line("listening management 127.0.0.1:");
         assert_eq!(listening.starts_with('{'), json, "{listening}");
         assert!(!listening.contains('\u{1b}'), "no colours outside a terminal: {listening}");
@@ -171,7 +172,7 @@ fn an_address_that_is_taken_ends_the_start_with_its_name() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let config = format!("[listeners]\nmetrics = 'off'\nmanagement = '{address}'\n");
+    let config = MANAGEMENT_ONLY.replace("127.0.0.1:0", &address.to_string());
     let mut gantry = Gantry::start(folder.path(), &config, &[]);
     gantry.line(&format!("cannot listen for management at {address}: "));
     assert_eq!(gantry.exit_code(), Some(1));

@@ -148,13 +148,13 @@ async fn a_session_of_3_1_1_over_kills() {
     lasting.set_clean_session(false);
     let mut device = Old::new(lasting.clone());
     assert!(!device.connected().await, "session present at first");
-    device.subscribe(&topic, QoS::ExactlyOnce).await;
+    device.subscribe(&topic, QoS::AtLeastOnce).await;
     for round in 0..3 {
         broker.restart(Ending::Kill);
         assert!(device.connected().await, "session present");
         let payload = format!("after {round}");
-        device.client.publish(&topic, QoS::ExactlyOnce, false, payload.clone()).await.expect("asked for");
-        // The library forgets in a crash what it has received, and shows it again.
+        device.client.publish(&topic, QoS::AtLeastOnce, false, payload.clone()).await.expect("asked for");
+        // It may be shown again. QoS 2 over kills is for `crash_mqtt`: this library takes a PUBREL that comes again for an error.
         while device.message().await.payload.as_ref() != payload.as_bytes() {}
     }
     device.disconnect().await;
@@ -249,7 +249,7 @@ async fn a_session_of_5_over_kills() {
             ..v5::mqttbytes::v5::ConnectProperties::new()
         });
     });
-    device.subscribe(&topic, QoS::ExactlyOnce).await;
+    device.subscribe(&topic, QoS::AtLeastOnce).await;
     for round in 0..3 {
         broker.restart(Ending::Kill);
         let present = device
@@ -260,8 +260,8 @@ async fn a_session_of_5_over_kills() {
             .await;
         assert!(present, "session present");
         let payload = format!("after {round}");
-        device.client.publish(&topic, QoS::ExactlyOnce, false, payload.clone()).await.expect("asked for");
-        // The library forgets in a crash what it has received, and shows it again.
+        device.client.publish(&topic, QoS::AtLeastOnce, false, payload.clone()).await.expect("asked for");
+        // It may be shown again. QoS 2 over kills is for `crash_mqtt`: this library takes a PUBREL that comes again for an error.
         while device.message().await.payload.as_ref() != payload.as_bytes() {}
     }
     device.client.disconnect().await.expect("asked for");

@@ -272,14 +272,17 @@ async fn settled(rig: &Rig, stored: u64) {
     assert!(waited.is_ok(), "{} of {stored} references", rig.stored());
 }
 
-/// Waits until the queue has refused so many messages.
-async fn refused(queue: &Arc<Queue>, count: u64) {
-    let all = async {
-        while queue.status().counters.refused != count {
+/// Rejects the first message, and waits until the record that carries it on is written: that a queue has refused it is known
+/// before, and a crash in between leaves it where it was.
+async fn reject_and_carry(rig: &Rig, from: &Arc<Queue>) {
+    let before = rig.broker.appended();
+    reject(from);
+    let carried = async {
+        while rig.broker.appended() == before {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), carried).await.unwrap();
 }
 
 /// Takes the first message of a queue and carries it to others, as the outbox does. What comes of it does not go on before the
@@ -342,7 +345,6 @@ async fn killed_between_a_full_queue_and_where_it_sends_it_a_letter_is_not_lost(
 }
 
 #[tokio::test]
-#[ignore = "open: after a restart these letters are stored and not carried on"]
 async fn what_nobody_takes_from_a_full_queue_waits_across_crashes_and_stops() {
     for memory in [PLENTY, SCARCE] {
         let rig = Rig::new(memory);
@@ -351,13 +353,14 @@ async fn what_nobody_takes_from_a_full_queue_waits_across_crashes_and_stops() {
         let full = rig.queue("full", full(failing_through("later", None), &strategy)).await;
         for body in ["1", "2", "3"] {
             rig.publish("", "from", body).unwrap();
-            reject(&from);
+            reject_and_carry(&rig, &from).await;
         }
-        refused(&full, 3).await;
+        assert_eq!(full.status().counters.refused, 3);
         let mut rig = rig;
         for stops in [false, true, false] {
             rig = if stops { rig.restart() } else { rig.crash() };
             assert_eq!(rig.stored(), 3);
+            assert!(rig.broker.shared().outbox.bytes() > 0, "it counts while it waits");
             let status = rig.vhost.queue("full", CLIENT).unwrap().status();
             assert_eq!((status.ready, status.ready_bytes), (0, 0), "it is not in the queue");
         }
@@ -365,7 +368,10 @@ async fn what_nobody_takes_from_a_full_queue_waits_across_crashes_and_stops() {
         rig.exchange("later", fanout()).await;
         rig.bind("later", (Kind::Queue, "found"), "").await;
         arrived(&found, 3).await;
-        assert_eq!(rig.bodies(&found).await, ["1", "2", "3"]);
+        let mut bodies = rig.bodies(&found).await;
+        // One that was tried just before the binding was there is tried again behind the others.
+        bodies.sort_unstable();
+        assert_eq!(bodies, ["1", "2", "3"]);
         settled(&rig, 3).await;
         assert_eq!(rig.vhost.queue("full", CLIENT).unwrap().purge(), 0);
         while found.fetch(0, false).is_some() {}

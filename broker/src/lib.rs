@@ -59,7 +59,7 @@ pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredi
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
-pub use self::queue::{ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
+pub use self::queue::{Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
 pub use self::session::{Session, UserDeletion};

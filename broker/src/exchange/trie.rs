@@ -223,6 +223,7 @@ impl<V> Trie<V> {
         let child = match self.nodes_free.pop() {
             Some(id) => id,
             None => {
+                // A node takes some tens of bytes: memory is gone long before there are so many.
                 let id = NodeId::try_from(self.nodes.len()).expect("fewer nodes than u32::MAX");
                 self.nodes.push(Node::new());
                 id

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod input;
+mod io;
 mod output;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 pub use self::credentials::Credentials;
 pub use self::input::poll_read;
+pub use self::io::{Io, poll_io};
 pub use self::output::{Output, SHARED_BODY_BYTES_MIN};
 
 /// The longest time that a client may take before it has authenticated, in seconds: the TLS handshake and the protocol's own

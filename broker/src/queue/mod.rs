@@ -8,10 +8,11 @@
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * [`policy`]: the policies that it is under.
-//! * [`incoming`], [`outgoing`]: the way in and the way out; [`clock`]: what time brings; [`recovery`]: what is there after a
+//! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
 
+mod accepts;
 mod arguments;
 mod blocks;
 mod clock;
@@ -42,6 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use gantry_storage::{Note, Position};
 use parking_lot::Mutex;
 
+pub use self::accepts::Accepts;
 pub(crate) use self::arguments::Arguments;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 use self::direct::Direct;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
-use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
+use gantry_broker::protocol::{Connection, Io, Output, Shutdown, Stream, poll_io, poll_read};
 use gantry_broker::{Alarms, Broker, Ticket, UserDeletion};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -217,13 +217,6 @@ struct Running {
     burst_end: u64,
 }
 
-/// What the stream brought.
-enum Io {
-    Read,
-    /// What waited to be written has become little.
-    Written,
-}
-
 impl Running {
     async fn run(&mut self) -> End {
         loop {
@@ -277,7 +270,7 @@ impl Running {
         let written_before = client.out.written_bytes();
         tokio::select! {
             biased;
-            io = std::future::poll_fn(|cx| poll_io(stream, client, input, reading, &mut quiet, cx)) => match io? {
+            io = std::future::poll_fn(|cx| poll_client(stream, client, input, reading, &mut quiet, cx)) => match io? {
                 Io::Read => heartbeat.last_read = Instant::now(),
                 Io::Written => {}
             },
@@ -394,7 +387,7 @@ fn stopping() -> Failure {
 }
 
 /// Writes what waits, and reads what has come. Pending gives back the memory of a connection that has nothing to do.
-fn poll_io(
+fn poll_client(
     stream: &mut Box<dyn Stream>,
     client: &mut Client,
     input: &mut BytesMut,
@@ -402,29 +395,9 @@ fn poll_io(
     quiet: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Io>> {
-    let out = &mut client.out;
-    let waited = out.len();
-    if waited > 0 {
-        match out.poll_write(Pin::new(&mut **stream), cx) {
-            Poll::Ready(result) => {
-                result?;
-                if waited > OUTPUT_BYTES_HIGH {
-                    return Poll::Ready(Ok(Io::Written));
-                }
-            }
-            Poll::Pending if waited > OUTPUT_BYTES_HIGH && out.len() <= OUTPUT_BYTES_HIGH => {
-                return Poll::Ready(Ok(Io::Written));
-            }
-            Poll::Pending => {}
-        }
-    }
-    if reading {
-        match poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Io::Read)),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {}
-        }
+    let read_bytes_max = reading.then_some(READ_BYTES_MAX);
+    if let Poll::Ready(io) = poll_io(stream, &mut client.out, OUTPUT_BYTES_HIGH, input, read_bytes_max, cx) {
+        return Poll::Ready(io);
     }
     if *quiet {
         *quiet = false;

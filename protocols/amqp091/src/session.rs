@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gantry_broker::protocol::Output;
 use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::{
-    Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, TracedBy, Wakes,
+    Accepts, Error, Inbox, Item, Kind, Lease, Message, Outcome, Queue, RouteCache, Session, Ticket, TracedBy, Wakes,
 };
 use hashbrown::HashMap;
 
@@ -54,7 +54,7 @@ pub(crate) struct Client {
     /// Channels with publishes to confirm.
     unconfirmed: BTreeSet<u16>,
     /// Acknowledgements of the frames being read, to be told to their queue in one go.
-    accepted: Option<(Arc<Queue>, Vec<Lease>)>,
+    accepted: Accepts,
     /// The time, as of when the bytes being handled were read, in milliseconds since the epoch of Unix.
     pub(crate) now_ms: u64,
     /// It publishes, and is held back when there is an alarm.
@@ -94,7 +94,7 @@ impl Client {
             tokens: Tokens::default(),
             routes: RouteCache::default(),
             unconfirmed: BTreeSet::new(),
-            accepted: None,
+            accepted: Accepts::default(),
             now_ms: 0,
             publishes: false,
             stalled: None,
@@ -534,25 +534,12 @@ impl Client {
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.
     pub(crate) fn accept(&mut self, queue: Arc<Queue>, lease: Lease) {
-        match &mut self.accepted {
-            Some((current, leases)) if Arc::ptr_eq(current, &queue) => leases.push(lease),
-            _ => {
-                self.flush_accepted();
-                let mut leases = self.accepted.take().map(|(_, leases)| leases).unwrap_or_default();
-                leases.push(lease);
-                self.accepted = Some((queue, leases));
-            }
-        }
+        self.accepted.add(queue, lease, &mut self.wakes);
     }
 
     /// Tells the queue what was acknowledged. Due before anything else is done with queues, and after each read.
     pub(crate) fn flush_accepted(&mut self) {
-        if let Some((queue, leases)) = &mut self.accepted
-            && !leases.is_empty()
-        {
-            queue.settle(leases, Outcome::Accept, &mut self.wakes);
-            leases.clear();
-        }
+        self.accepted.flush(&mut self.wakes);
     }
 
     /// What is due after the frames of one read.
@@ -570,7 +557,7 @@ impl Client {
     /// Gives memory back; for when the connection is quiet.
     pub(crate) fn shrink(&mut self) {
         self.out.shrink();
-        self.accepted = None;
+        self.accepted.shrink();
         if self.taken.capacity() > 0 {
             self.taken = Vec::new();
         }

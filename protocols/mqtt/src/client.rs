@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gantry_broker::protocol::Output;
 use gantry_broker::{
-    Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit, Ticket,
-    Wakes,
+    Accepts, Delivery, Inbox, Item, Lease, Message, Outcome, Pending, Queue, Route, RouteCache, Session, SharedCredit,
+    Ticket, Wakes,
 };
 
 use crate::answers::{Answers, Kind};
@@ -76,7 +76,7 @@ pub(crate) struct Client {
     pub(crate) answers: Answers,
     pub(crate) in_flight: InFlight,
     /// Acknowledgements of the packets being read, to be told to their queue in one go.
-    accepted: Option<(Arc<Queue>, Vec<Lease>)>,
+    accepted: Accepts,
     /// What has to be on the disk before anything is acknowledged.
     pub(crate) settling: Vec<(Pending, Arc<Message>)>,
     /// Retained messages that the disk had no room for, to be tried again.
@@ -149,7 +149,7 @@ impl Client {
             routes: RouteCache::default(),
             answers: Answers::default(),
             in_flight: InFlight::default(),
-            accepted: None,
+            accepted: Accepts::default(),
             settling: Vec::new(),
             unkept: Vec::new(),
             lost_queue: false,
@@ -218,25 +218,12 @@ impl Client {
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.
     pub(crate) fn accept(&mut self, queue: Arc<Queue>, lease: Lease) {
-        match &mut self.accepted {
-            Some((current, leases)) if Arc::ptr_eq(current, &queue) => leases.push(lease),
-            _ => {
-                self.flush_accepted();
-                let mut leases = self.accepted.take().map(|(_, leases)| leases).unwrap_or_default();
-                leases.push(lease);
-                self.accepted = Some((queue, leases));
-            }
-        }
+        self.accepted.add(queue, lease, &mut self.wakes);
     }
 
     /// Tells the queue what was acknowledged. Due before anything else is done with queues, and after each read.
     pub(crate) fn flush_accepted(&mut self) {
-        if let Some((queue, leases)) = &mut self.accepted
-            && !leases.is_empty()
-        {
-            queue.settle(leases, Outcome::Accept, &mut self.wakes);
-            leases.clear();
-        }
+        self.accepted.flush(&mut self.wakes);
     }
 
     /// The client has room for so many more deliveries of QoS 1 and 2.
@@ -335,7 +322,7 @@ impl Client {
     /// Gives memory back; for when the connection is quiet.
     pub(crate) fn shrink(&mut self) {
         self.out.shrink();
-        self.accepted = None;
+        self.accepted.shrink();
         self.answers.shrink();
         self.in_flight.shrink();
         self.last_topic = None;

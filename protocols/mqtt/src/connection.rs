@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use gantry_broker::message::now_ms;
-use gantry_broker::protocol::{Connection, Output, Shutdown, Stream, poll_read};
+use gantry_broker::protocol::{Connection, Io, Output, Shutdown, Stream, poll_io, poll_read};
 use gantry_broker::{Alarms, Ticket, UserDeletion};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -340,13 +340,6 @@ enum Asked {
     ForMore,
 }
 
-/// What the stream brought.
-enum Io {
-    Read,
-    /// What waited to be written has become little.
-    Written,
-}
-
 impl Running {
     async fn run(&mut self) -> End {
         loop {
@@ -437,7 +430,7 @@ impl Running {
         let mut quiet = true;
         tokio::select! {
             biased;
-            io = std::future::poll_fn(|cx| poll_io(stream, client, input, reading, &mut quiet, cx)) => match io? {
+            io = std::future::poll_fn(|cx| poll_client(stream, client, input, reading, &mut quiet, cx)) => match io? {
                 Io::Read => keep_alive.last_read = Instant::now(),
                 Io::Written => {}
             },
@@ -466,7 +459,7 @@ impl Running {
     async fn io_now(&mut self, reading: bool) -> Result<(), End> {
         let Self { client, stream, input, keep_alive, .. } = self;
         let mut quiet = false;
-        let io = std::future::poll_fn(|cx| match poll_io(stream, client, input, reading, &mut quiet, cx) {
+        let io = std::future::poll_fn(|cx| match poll_client(stream, client, input, reading, &mut quiet, cx) {
             Poll::Ready(io) => Poll::Ready(Some(io)),
             Poll::Pending => Poll::Ready(None),
         });
@@ -560,7 +553,7 @@ async fn wait(timer: &mut Option<Pin<Box<Sleep>>>) {
 }
 
 /// Writes what waits, and reads what has come. Pending gives back the memory of a connection that has nothing to do.
-fn poll_io(
+fn poll_client(
     stream: &mut Box<dyn Stream>,
     client: &mut Client,
     input: &mut BytesMut,
@@ -568,29 +561,9 @@ fn poll_io(
     quiet: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Io>> {
-    let out = &mut client.out;
-    let waited = out.len();
-    if waited > 0 {
-        match out.poll_write(Pin::new(&mut **stream), cx) {
-            Poll::Ready(result) => {
-                result?;
-                if waited > OUTPUT_BYTES_HIGH {
-                    return Poll::Ready(Ok(Io::Written));
-                }
-            }
-            Poll::Pending if waited > OUTPUT_BYTES_HIGH && out.len() <= OUTPUT_BYTES_HIGH => {
-                return Poll::Ready(Ok(Io::Written));
-            }
-            Poll::Pending => {}
-        }
-    }
-    if reading {
-        match poll_read(Pin::new(&mut **stream), input, READ_BYTES_MAX, cx) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Io::Read)),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {}
-        }
+    let read_bytes_max = reading.then_some(READ_BYTES_MAX);
+    if let Poll::Ready(io) = poll_io(stream, &mut client.out, OUTPUT_BYTES_HIGH, input, read_bytes_max, cx) {
+        return Poll::Ready(io);
     }
     if *quiet {
         *quiet = false;

@@ -1,8 +1,11 @@
 //! The subscriptions of a session, and which of them a message came by: a queue knows what it is bound by, and not what of that
 //! a message matched.
 
+use std::hash::BuildHasher;
+
 use gantry_broker::exchange::trie::{Syntax, Trie};
 use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use crate::codec::packet::{QoS, RetainHandling, SubscribeOptions};
@@ -37,6 +40,11 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// What no other subscription of the session has.
+    fn key(&self) -> (Option<&str>, &str) {
+        (self.group.as_deref(), &self.filter)
+    }
+
     /// Whether messages wait for it in a queue.
     pub(crate) fn is_queued(&self) -> bool {
         // The broker's numbers of then are of no use to who was away.
@@ -87,8 +95,59 @@ pub(crate) struct Subscriptions {
     trie: Option<Box<Trie<u32>>>,
     /// Places in the list by consumer, of the shared ones that have one.
     by_token: HashMap<u64, u32>,
+    /// Places in the list by group and filter, where there are more than a few.
+    places: Option<Box<Places>>,
     /// Rises with every change.
     version: u64,
+}
+
+/// Places in a list of subscriptions, found by what stands there.
+#[derive(Debug, Default)]
+struct Places {
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Places {
+    fn of(list: &[Subscription]) -> Self {
+        let mut places = Self::default();
+        for place in 0..list.len() {
+            places.insert(list, place);
+        }
+        places
+    }
+
+    fn hash(&self, group: Option<&str>, filter: &str) -> u64 {
+        self.hasher.hash_one((group, filter))
+    }
+
+    fn insert(&mut self, list: &[Subscription], place: usize) {
+        let Self { table, hasher } = self;
+        let hash = |place: &u32| hasher.hash_one(list[*place as usize].key());
+        let place = place as u32;
+        table.insert_unique(hash(&place), place, hash);
+    }
+
+    fn find(&self, list: &[Subscription], key: (Option<&str>, &str)) -> Option<usize> {
+        let found = self.table.find(self.hash(key.0, key.1), |place| list[*place as usize].key() == key);
+        found.map(|place| *place as usize)
+    }
+
+    /// What stands at the place goes.
+    fn remove(&mut self, list: &[Subscription], place: usize) {
+        let (group, filter) = list[place].key();
+        if let Ok(entry) = self.table.find_entry(self.hash(group, filter), |other| *other as usize == place) {
+            entry.remove();
+        }
+    }
+
+    /// What stands at `from` comes to `to`, where nothing is any more.
+    fn move_to(&mut self, list: &[Subscription], from: usize, to: usize) {
+        let (group, filter) = list[from].key();
+        if let Some(place) = self.table.find_mut(self.hash(group, filter), |other| *other as usize == from) {
+            *place = to as u32;
+        }
+    }
 }
 
 impl Subscriptions {
@@ -133,6 +192,11 @@ impl Subscriptions {
             *trie.get_or_insert_with(subscription.filter.as_bytes(), || place) = place;
         }
         self.list.push(subscription);
+        match &mut self.places {
+            Some(places) => places.insert(&self.list, self.list.len() - 1),
+            None if self.list.len() > FILTERS_FEW => self.places = Some(Box::new(Places::of(&self.list))),
+            None => {}
+        }
         None
     }
 
@@ -140,6 +204,13 @@ impl Subscriptions {
     pub(crate) fn remove(&mut self, group: Option<&str>, filter: &str) -> Option<Subscription> {
         let place = self.place(group, filter)?;
         self.version += 1;
+        if let Some(places) = &mut self.places {
+            let last = self.list.len() - 1;
+            places.remove(&self.list, place);
+            if last != place {
+                places.move_to(&self.list, last, place);
+            }
+        }
         let removed = self.list.swap_remove(place);
         self.forget_token(&removed, place);
         let moved = self.list.get(place).map_or(0, |moved| moved.token);
@@ -183,7 +254,10 @@ impl Subscriptions {
     }
 
     fn place(&self, group: Option<&str>, filter: &str) -> Option<usize> {
-        self.list.iter().position(|other| *other.filter == *filter && other.group.as_deref() == group)
+        match &self.places {
+            Some(places) => places.find(&self.list, (group, filter)),
+            None => self.list.iter().position(|other| other.key() == (group, filter)),
+        }
     }
 
     /// What a message on this topic came by, the shared ones left out. `own`: the session's client has published it.
@@ -332,5 +406,31 @@ mod tests {
             assert_eq!(matched.ids.as_slice(), ids, "{topic}");
             assert_eq!(matched.qos, matching().map(|one| one.options.qos).max());
         }
+    }
+
+    #[test]
+    fn subscriptions_are_found_whatever_is_put_in_and_taken_out() {
+        let mut subscriptions = Subscriptions::default();
+        let mut model = std::collections::HashMap::new();
+        let mut random = 7_u64;
+        for round in 0..4_000_u32 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (filter, group) =
+                (format!("f/{}", (random >> 33) % 40), (random >> 40).is_multiple_of(3).then_some("g"));
+            if (random >> 50).is_multiple_of(2) {
+                let one =
+                    Subscription { group: group.map(Box::from), ..subscription(&filter, QoS::AtLeastOnce, round) };
+                let before = subscriptions.insert(one).and_then(|one| one.id);
+                assert_eq!(before, model.insert((group, filter), round));
+            } else {
+                let gone = subscriptions.remove(group, &filter).and_then(|one| one.id);
+                assert_eq!(gone, model.remove(&(group, filter)));
+            }
+            assert_eq!(subscriptions.len(), model.len());
+        }
+        for ((group, filter), id) in &model {
+            assert_eq!(subscriptions.get(*group, filter).and_then(|one| one.id), Some(*id));
+        }
+        assert!(model.len() > FILTERS_FEW);
     }
 }

@@ -5,6 +5,7 @@
 
 use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::{Error, Kind, Pending, Session, Wakes};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::groups::shared_queue_name;
@@ -116,6 +117,8 @@ impl Held {
         wakes: &mut Wakes,
     ) -> Subscribing {
         let mut subscribing = Subscribing::default();
+        // Where in the changes a filter has come last: a packet may have tens of thousands.
+        let mut changed: HashMap<(Option<&str>, &str), usize> = HashMap::new();
         for (at, (filter, options)) in filters.iter().enumerate() {
             let reason = match self.may_subscribe(session, filter) {
                 Ok(()) => {
@@ -127,10 +130,11 @@ impl Held {
                         token: 0,
                     };
                     // The filter may have come earlier in the same packet, and that still be under way.
-                    let same = |change: &&Change| change.new.group == new.group && change.new.filter == new.filter;
-                    let under_way = subscribing.changes.iter().rev().find(same).map(|change| change.new.clone());
+                    let earlier = changed.get(&(filter.group, filter.filter));
+                    let under_way = earlier.map(|place| subscribing.changes[*place].new.clone());
                     match self.make(at, new, under_way, wakes) {
                         Ok(change) => {
+                            changed.insert((filter.group, filter.filter), subscribing.changes.len());
                             subscribing.changes.push(change);
                             Reason(options.qos as u8)
                         }

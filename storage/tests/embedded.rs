@@ -52,9 +52,7 @@ fn read(journal: &EmbeddedJournal, position: Position) -> Result<bytes::Bytes, J
 }
 
 fn wait(journal: &EmbeddedJournal, ticket: Ticket) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut watch = journal.watch();
-    runtime.block_on(watch.wait_for(|durable| *durable >= ticket)).unwrap();
+    until("durable", || journal.durable() >= ticket);
 }
 
 /// Looks again and again until something is so: for what the keeper does in its own time.
@@ -349,6 +347,8 @@ fn stragglers_cost_little_disk_and_keep_their_positions() {
         disk_bytes(dir.path()) < allowed
     });
     assert!(journal.usage().disk_bytes < allowed);
+    // The last settlements may still be on their way.
+    wait(&journal, journal.settle(&[]).unwrap());
     drop(journal);
     let (journal, told) = open(dir.path()).unwrap();
     assert!(told.entries.iter().map(|(position, found)| (*position, found.seq)).eq(kept.iter().copied()));
@@ -525,6 +525,9 @@ fn a_full_disk_is_opened_read_and_written_to_once_there_is_space() {
         journal.settle(&told.entries.into_keys().collect::<Vec<_>>()).unwrap();
         let positions: Vec<_> = (0..200).map(|n| append(&journal, n, &[1; 1000]).position).collect();
         wait(&journal, append(&journal, 200, b"last").ticket);
+        // Opening would free it, and have space.
+        let oldest = dir.join(format!("{:08}.seg", positions[0].segment));
+        until("what was settled is freed", || segments(&dir).iter().all(|path| *path >= oldest));
         if orderly {
             journal.close().unwrap();
         }
@@ -669,6 +672,39 @@ fn a_disk_that_is_really_full_refuses_appends_until_there_is_space() {
     drop(journal);
     let (_, told) = open(&dir).unwrap();
     assert!(told.entries.keys().eq(rest.iter().chain([&again.position])));
+}
+
+/// Quicker than the keeper, which is the one that learns how much space there is.
+#[test]
+fn whatever_a_disk_that_fills_up_took_becomes_durable() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED: may not mount a tmpfs");
+        return;
+    };
+    let dir = disk.0.path().join("journal");
+    let (journal, _) = open(&dir).unwrap();
+    let payload = [1; 1000];
+    let record = Append { refs: &[Ref { lane: 1, seq: 1 }], meta: b"", payload: &[&payload] };
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        let ticket = loop {
+            match journal.append(record) {
+                Ok(appended) => taken.push(appended.position),
+                Err(JournalError::Full) => break journal.appended(),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        wait(&journal, ticket);
+        assert!(taken.len() > 1000, "{}", taken.len());
+        for position in taken.drain(..taken.len() / 4) {
+            journal.settle(&[position]).unwrap();
+        }
+        wait(&journal, journal.settle(&[]).unwrap());
+        until("space again", || !journal.usage().full);
+    }
+    journal.close().unwrap();
+    drop(journal);
+    assert!(open(&dir).unwrap().1.entries.keys().eq(&taken));
 }
 
 #[test]

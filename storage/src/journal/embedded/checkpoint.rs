@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::live::LiveSet;
 use super::ranges::{self, Range};
 use super::segment::{self, FORMAT_VERSION};
+use super::space::is_full;
 use super::varint;
 
 const MAGIC: &[u8; 8] = b"GANTRYcp";
@@ -117,7 +118,16 @@ impl Checkpoint<LiveSet> {
     }
 
     /// Puts it in the place of the one before, durably. Says how long it is. On failure the one before is in place.
-    pub(super) fn save(&self, dir: &Path) -> io::Result<u64> {
+    ///
+    /// On a full disk it takes a spare file's place, since nothing that is settled could be freed without it.
+    pub(super) fn save(&self, dir: &Path, take_spare: impl FnOnce() -> Option<PathBuf>) -> io::Result<u64> {
+        match self.save_new(dir) {
+            Err(error) if is_full(&error) => self.save_over(dir, &take_spare().ok_or(error)?),
+            other => other,
+        }
+    }
+
+    fn save_new(&self, dir: &Path) -> io::Result<u64> {
         let bytes = self.encode();
         let new = dir.join(NAME_NEW);
         let write = || {
@@ -131,7 +141,7 @@ impl Checkpoint<LiveSet> {
     }
 
     /// The same on a full disk: into the blocks of a file that nobody needs. The rest of it is given back.
-    pub(super) fn save_over(&self, dir: &Path, unneeded: &Path) -> io::Result<u64> {
+    fn save_over(&self, dir: &Path, unneeded: &Path) -> io::Result<u64> {
         let bytes = self.encode();
         let new = dir.join(NAME_NEW);
         fs::rename(unneeded, &new)?;

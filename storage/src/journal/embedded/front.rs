@@ -109,6 +109,11 @@ impl Prepared<'_> {
     }
 }
 
+/// The most that records and settlements can take in one frame.
+pub(super) fn group_bytes(entries: &[Prepared<'_>], settles: &[Position]) -> usize {
+    frame::frame_bytes(16 + settles.len() * 20) + entries.iter().map(Prepared::frame_bytes).sum::<usize>()
+}
+
 /// The state of an open journal.
 #[derive(Debug)]
 pub(super) struct Front {
@@ -198,10 +203,20 @@ impl Front {
         &mut self.batch.parts[last]
     }
 
+    /// Whether a frame of this length needs a new segment.
+    pub(super) fn rolls(&self, frame_bytes: usize) -> bool {
+        self.active.end as u64 + frame_bytes as u64 + frame::HEADER_BYTES as u64 > self.active.file.capacity
+    }
+
+    /// How many segments have no file yet: the last ones.
+    pub(super) fn unopened(&self) -> usize {
+        let newest = std::iter::once(&self.active).chain(self.segments.values().rev());
+        newest.take_while(|segment| segment.file.file.get().is_none()).count()
+    }
+
     /// Makes room for a frame of this length, in the active segment or a new one.
     fn room(&mut self, frame_bytes: usize) {
-        let end = self.active.end as u64 + frame_bytes as u64 + frame::HEADER_BYTES as u64;
-        if end > self.active.file.capacity {
+        if self.rolls(frame_bytes) {
             self.roll(frame_bytes);
         }
     }
@@ -299,7 +314,7 @@ impl Front {
     ) -> Vec<Position> {
         // Room is made first, for as much as the settlements can take: a segment must not end between the two halves.
         let entries_bytes = entries.iter().map(Prepared::frame_bytes).sum::<usize>();
-        self.room(frame::frame_bytes(16 + settles.len() * 20) + entries_bytes);
+        self.room(group_bytes(entries, settles));
         let mut settled = Vec::new();
         for position in settles {
             if self.settle_one(*position) {

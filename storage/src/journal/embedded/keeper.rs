@@ -98,7 +98,8 @@ impl Keeper {
         };
         // It may know of half a transaction whose other half is not on the disk yet: it must not be the first to tell.
         if shared.wait_durable(ticket, PATIENCE) {
-            shared.checkpoint_bytes.store(checkpoint.save(&shared.dir)?, Relaxed);
+            let bytes = checkpoint.save(&shared.dir, || shared.spares.lock().take())?;
+            shared.checkpoint_bytes.store(bytes, Relaxed);
             self.covered = checkpoint.next;
         }
         Ok(())
@@ -158,7 +159,7 @@ impl Keeper {
     pub(super) fn finish(mut self, shared: &Shared) -> io::Result<()> {
         save_indexes(shared);
         let checkpoint = snapshot(&shared.front.lock(), true);
-        checkpoint.save(&shared.dir)?;
+        checkpoint.save(&shared.dir, || shared.spares.lock().take())?;
         self.covered = checkpoint.next;
         self.free_dead(shared);
         // The rest of the last segment will not be written any more.
@@ -264,12 +265,12 @@ fn lacking(shared: &Shared) -> Option<Lacking> {
     if shared.options.faults.full() || shared.unsaved.lock().is_some() || free() < least {
         return lacks();
     }
-    let wanted = if shared.front.lock().active.number() > shared.first { 2 } else { 1 };
+    let lacks_spare = || if shared.spares.lock().count() < space::SPARES_LEAST { lacks() } else { None };
+    if free() < needed_bytes {
+        return lacks_spare();
+    }
+    let wanted = if shared.front.lock().active.number() > shared.first { space::SPARES_LEAST } else { 1 };
     if shared.spares.lock().count() < wanted {
-        let lacks_spare = || if shared.spares.lock().count() == 0 { lacks() } else { None };
-        if free() < needed_bytes {
-            return lacks_spare();
-        }
         let path = shared.spares.lock().name(&shared.dir);
         match space::make_spare(&path, segment_bytes) {
             Ok(()) => {

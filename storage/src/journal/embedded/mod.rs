@@ -203,13 +203,38 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes the lock for a change, gives it a ticket, and wakes the writer if it waits.
-    fn change<T>(&self, apply: impl FnOnce(&mut Front) -> T) -> Result<(T, Ticket), JournalError> {
+    /// Refuses records that would begin a segment for which no file can be had, or with which the last file would go that
+    /// settlements may need. Without it the keeper's word that there is space could be a whole segment old, and the writer
+    /// would wait for space that only settlements behind it can make.
+    fn check_roll(&self, front: &Front, frame_bytes: usize) -> Result<(), JournalError> {
+        let begun = usize::from(front.rolls(frame_bytes)) + front.unopened();
+        if begun == 0 {
+            return Ok(());
+        }
+        let wanted = begun - 1 + space::SPARES_LEAST;
+        let lacking = wanted.saturating_sub(self.spares.lock().count()) as u64;
+        let segment_bytes = self.options.segment_bytes;
+        // And something for what the keeper writes in the meantime: an index for each segment, and what it compacts.
+        let needed_bytes = lacking * (segment_bytes + segment_bytes / 8) + segment_bytes;
+        let needed_bytes = self.options.disk_free_min_bytes.saturating_add(needed_bytes);
+        if lacking == 0 || free_bytes(&self.dir).is_ok_and(|free| free >= needed_bytes) {
+            return Ok(());
+        }
+        self.full.store(true, Relaxed);
+        self.wake_keeper();
+        Err(JournalError::Full)
+    }
+
+    /// Takes the lock for a change, gives it a ticket, and wakes the writer if it waits. One that is refused has changed nothing.
+    fn change<T>(
+        &self,
+        apply: impl FnOnce(&mut Front) -> Result<T, JournalError>,
+    ) -> Result<(T, Ticket), JournalError> {
         let mut front = self.front.lock();
         if front.run != Run::Open {
             return Err(JournalError::Failed("it is closed".to_owned()));
         }
-        let value = apply(&mut front);
+        let value = apply(&mut front)?;
         let (ticket, wake) = front.issue();
         drop(front);
         if wake {
@@ -356,8 +381,9 @@ impl Journal for EmbeddedJournal {
             let bytes = entry.frame_bytes() as u64;
             self.shared.check_space(bytes)?;
             let (position, ticket) = self.shared.change(|front| {
+                self.shared.check_roll(front, entry.frame_bytes())?;
                 self.shared.backlog_bytes.fetch_add(bytes, Relaxed);
-                front.append(&entry)
+                Ok(front.append(&entry))
             })?;
             Ok(Appended { position, ticket })
         })
@@ -365,17 +391,35 @@ impl Journal for EmbeddedJournal {
 
     fn settle(&self, positions: &[Position]) -> Result<Ticket, JournalError> {
         self.shared.check()?;
-        Ok(self.shared.change(|front| front.settle(positions))?.1)
+        Ok(self
+            .shared
+            .change(|front| {
+                front.settle(positions);
+                Ok(())
+            })?
+            .1)
     }
 
     fn mark(&self, mark: Mark) -> Result<Ticket, JournalError> {
         self.shared.check()?;
-        Ok(self.shared.change(|front| front.mark(mark.position, mark.value))?.1)
+        Ok(self
+            .shared
+            .change(|front| {
+                front.mark(mark.position, mark.value);
+                Ok(())
+            })?
+            .1)
     }
 
     fn note(&self, note: Note) -> Result<Ticket, JournalError> {
         self.shared.check()?;
-        Ok(self.shared.change(|front| front.note(note.lane, note.value))?.1)
+        Ok(self
+            .shared
+            .change(|front| {
+                front.note(note.lane, note.value);
+                Ok(())
+            })?
+            .1)
     }
 
     fn transact(&self, transaction: &Transaction<'_>) -> Result<(Vec<Appended>, Ticket), JournalError> {
@@ -400,8 +444,9 @@ impl Journal for EmbeddedJournal {
             self.shared.check_space(bytes)?;
             let mut head = Vec::new();
             let (positions, ticket) = self.shared.change(|front| {
+                self.shared.check_roll(front, front::group_bytes(&entries, settles))?;
                 self.shared.backlog_bytes.fetch_add(bytes, Relaxed);
-                front.group(&entries, settles, &mut head)
+                Ok(front.group(&entries, settles, &mut head))
             })?;
             Ok((positions.into_iter().map(|position| Appended { position, ticket }).collect(), ticket))
         })

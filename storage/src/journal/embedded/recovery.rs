@@ -47,13 +47,7 @@ impl Unsaved {
         if faults.full() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let bytes = match self.checkpoint.save(dir) {
-            Err(error) if is_full(&error) => {
-                let spare = spares.take().ok_or(error)?;
-                self.checkpoint.save_over(dir, &spare)?
-            }
-            other => other?,
-        };
+        let bytes = self.checkpoint.save(dir, || spares.take())?;
         // The checkpoint has taken over what they said of others.
         for path in &self.leftovers {
             fs::remove_file(path).or_else(missing_is_fine)?;

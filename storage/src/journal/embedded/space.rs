@@ -11,6 +11,9 @@ use rustix::fs::FallocateFlags;
 
 /// Freed segments beyond this number are removed.
 pub(super) const SPARES_MAX: usize = 4;
+/// Appends are refused where there are fewer and no space for more: one for the records, and one for the settlements that make
+/// space again.
+pub(super) const SPARES_LEAST: usize = 2;
 static ZEROES: [u8; 256 << 10] = [0; 256 << 10];
 /// Zeroes are synced every so many bytes, so that they never make a sync of the journal wait for long.
 const GENTLE_BYTES: u64 = 4 << 20;

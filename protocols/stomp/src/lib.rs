@@ -3,5 +3,9 @@
 //! | room | |
 //! | --- | --- |
 //! | [`codec`] | bytes <-> frames; pure |
+//! | [`destinations`] | the texts of destinations, and what they mean; pure |
+//! | `error` | the broker's errors -> ERROR frames |
 
 pub mod codec;
+pub mod destinations;
+mod error;

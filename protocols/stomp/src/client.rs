@@ -165,7 +165,7 @@ impl Client {
     pub(crate) fn tell(&mut self, failure: &Failure) {
         tracing::info!(peer = %self.ends.peer, message = &*failure.message, detail = &*failure.detail, "error told");
         Stats::add(&self.stats.errors, 1);
-        failure.write(self.version, self.out.tail());
+        failure.write(self.out.tail(), self.version, None);
     }
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.

@@ -77,7 +77,7 @@ async fn begin(stomp: &Stomp, mut connection: Connection) -> Option<Box<Running>
             crate::stats::Stats::add(&stomp.stats.errors, 1);
             let mut out = Output::default();
             // Of a version that every client reads.
-            failure.write(Version::V1_0, out.tail());
+            failure.write(out.tail(), Version::V1_0, None);
             say_goodbye(&mut connection.stream, &mut out).await;
             return None;
         }

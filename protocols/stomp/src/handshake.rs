@@ -15,13 +15,10 @@ use crate::Stomp;
 use crate::client::Agreed;
 use crate::codec::{Answer, Command, Decoded, FrameWriter, Headers, Progress, Version, decode};
 use crate::destinations::Dialect;
-use crate::error::Failure;
+use crate::error::{Failure, VERSIONS};
 use crate::heartbeat::Intervals;
 use crate::limits::LOGIN_HEADER_BYTES_MAX;
 use crate::told::{Ends, tell_login};
-
-/// The versions that are spoken, as clients are told.
-pub(crate) const VERSIONS: &str = "1.0,1.1,1.2";
 
 /// Who a client that names nobody is, if it comes from this machine.
 const ANONYMOUS: &str = "guest";

@@ -8,7 +8,7 @@
 //! | `client`, `frames` | what a client has going, and what each frame does: one file a kind |
 //! | `subscriptions`, `unacked`, `deliver` | what it has subscribed to, what queues grant -> MESSAGE, and what of that is not done |
 //! | `receipts` | RECEIPT, in order and not before the disk |
-//! | `destinations`, `convert` | texts of destinations -> what they mean, messages <-> the container; pure |
+//! | [`destinations`], `convert` | texts of destinations -> what they mean, messages <-> the container; pure |
 //! | `error` | the broker's errors -> ERROR frames |
 
 mod client;
@@ -16,7 +16,7 @@ pub mod codec;
 mod connection;
 mod convert;
 mod deliver;
-mod destinations;
+pub mod destinations;
 mod error;
 mod frames;
 mod handshake;

@@ -218,7 +218,7 @@ fn write_refusal(out: &mut bytes::BytesMut, version: crate::codec::Version, rece
     let mut frame = FrameWriter::new(out, version, Answer::Error);
     frame.header("message", "Message refused");
     frame.header("content-type", "text/plain");
-    frame.header("version", crate::handshake::VERSIONS);
+    frame.header("version", crate::error::VERSIONS);
     frame.header("receipt-id", receipt);
     frame.body(b"A queue has no room for the message\n");
 }

@@ -316,19 +316,8 @@ impl Running {
             Due::Silence => return Err(End::Silent),
         }
         let publishes = self.client.publishes;
-        let Self {
-            client,
-            stream,
-            input,
-            durable,
-            alarms,
-            shutdown,
-            user_deletion,
-            heart_beat,
-            expiry,
-            retry,
-            ..
-        } = self;
+        let Self { client, stream, input, durable, alarms, shutdown, user_deletion, heart_beat, expiry, retry, .. } =
+            self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
         let written_before = client.out.written_bytes();

@@ -129,10 +129,9 @@ fn connect(
 /// The highest version that both speak.
 fn negotiate(accepted: &str) -> Result<Version, Failure> {
     let spoken = [Version::V1_2, Version::V1_1, Version::V1_0];
-    let mut common = spoken.into_iter().filter(|version| accepted.split(',').any(|text| text.trim() == version.as_str()));
-    common
-        .next()
-        .ok_or_else(|| Failure::hard("Version mismatch", format!("Supported versions are {VERSIONS}\n")))
+    let mut common =
+        spoken.into_iter().filter(|version| accepted.split(',').any(|text| text.trim() == version.as_str()));
+    common.next().ok_or_else(|| Failure::hard("Version mismatch", format!("Supported versions are {VERSIONS}\n")))
 }
 
 /// What the server calls itself: what clients know first, and then what it is.

@@ -12,8 +12,6 @@ pub struct Settings {
     pub dialect: Dialect,
     /// The virtual host of clients that name none.
     pub vhost: Box<str>,
-    /// The topic exchange that `/topic/...` means.
-    pub topic_exchange: Box<str>,
     /// Largest body of a message, in bytes.
     pub message_bytes_max: usize,
     /// Command and headers of a frame, in bytes, of a client that has logged in.
@@ -33,7 +31,6 @@ impl Default for Settings {
         Self {
             dialect: Dialect::RabbitMq,
             vhost: "/".into(),
-            topic_exchange: "amq.topic".into(),
             message_bytes_max: 128 << 20,
             header_bytes_max: 64 << 10,
             headers_max: 256,

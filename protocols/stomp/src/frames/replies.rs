@@ -43,8 +43,7 @@ impl Client {
         let (queue, _nothing) = vhost.define_queue(QueueName::Generated, options, self.session.connection())?;
         let token = self.subscriptions.next_token();
         let outlet = Outlet { inbox: std::sync::Arc::clone(&self.inbox), token, shared_credit: None };
-        let options =
-            ConsumerOptions { credit: Credit::Unlimited, acknowledges: false, exclusive: false, priority: 0 };
+        let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: false, exclusive: false, priority: 0 };
         let consumer = vhost.subscribe(&queue, outlet, options, &mut self.wakes)?;
         let subscribed = Subscribed {
             tag: Tag::of_replies(&name),

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use crate::client::{Client, Next, Stalled};
 use crate::codec::{Answer, Frame, FrameWriter, Headers};
 use crate::convert::{self, Sent};
-use crate::destinations::Destination;
+use crate::destinations::{Destination, TOPIC_EXCHANGE};
 use crate::error::Failure;
 use crate::limits::DESTINATIONS_KNOWN_MAX;
 
@@ -103,7 +103,8 @@ impl Client {
     pub(crate) async fn send_new(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let said = Said::of(frame.headers);
         let Some(text) = &said.destination else { return Err(missing_destination(frame)) };
-        let destination = Destination::parse(self.settings.dialect, &String::from_utf8_lossy(text))?;
+        let lossy = String::from_utf8_lossy(text);
+        let destination = Destination::parse(self.settings.dialect, &lossy)?;
         let target = |exchange: &str, key: &str, is_declared| Target {
             exchange: exchange.into(),
             key: key.as_bytes().into(),
@@ -115,7 +116,7 @@ impl Client {
                 target("", name, true)
             }
             Destination::AmqQueue(name) | Destination::ReplyQueue(name) => target("", name, false),
-            Destination::Topic(key) => target(&self.settings.topic_exchange, key, false),
+            Destination::Topic(key) => target(TOPIC_EXCHANGE, key, false),
             Destination::Exchange { exchange, key } => target(exchange, key.as_deref().unwrap_or(""), false),
             _ => return Err(invalid_destination(text, frame)),
         };

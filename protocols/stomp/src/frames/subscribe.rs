@@ -13,7 +13,7 @@ use super::declare::{flag, is_durable, number};
 use super::send::{invalid_destination, missing_destination};
 use crate::client::{Client, Next};
 use crate::codec::{Frame, Headers};
-use crate::destinations::Destination;
+use crate::destinations::{Destination, TOPIC_EXCHANGE};
 use crate::error::Failure;
 use crate::limits::FILTER_VALUES_MAX;
 use crate::subscriptions::{AckMode, Subscribed, Tag};
@@ -59,10 +59,7 @@ impl Client {
                 self.session.check(Access::Read, Kind::Queue, name)?;
                 self.session.vhost().queue(name, self.session.connection())?
             }
-            Destination::Topic(key) => {
-                let exchange = self.settings.topic_exchange.clone();
-                self.queue_bound_to(&exchange, key, headers).await?
-            }
+            Destination::Topic(key) => self.queue_bound_to(TOPIC_EXCHANGE, key, headers).await?,
             Destination::Exchange { exchange, key } => {
                 // Before anything is made for it.
                 self.session.vhost().exchange(exchange)?;
@@ -83,12 +80,7 @@ impl Client {
     }
 
     /// A queue for one subscription, bound.
-    async fn queue_bound_to(
-        &mut self,
-        exchange: &str,
-        key: &str,
-        headers: Headers<'_>,
-    ) -> Result<Arc<Queue>, Failure> {
+    async fn queue_bound_to(&mut self, exchange: &str, key: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
         // First, so that nothing is left behind by one that is refused.
         self.session.check(Access::Read, Kind::Exchange, exchange)?;
         self.session.check_topic(TopicAccess::Read, exchange, key.as_bytes(), None)?;
@@ -125,10 +117,8 @@ impl Client {
             return Err(Failure::hard("precondition_failed", detail));
         }
         if wanted.ack == AckMode::Auto {
-            let detail = format!(
-                "NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues {}",
-                named(queue)
-            );
+            let detail =
+                format!("NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues {}", named(queue));
             return Err(Failure::hard("not_implemented", detail));
         }
         let start = match wanted.headers.get("x-stream-offset") {
@@ -158,9 +148,8 @@ impl Client {
             return Err(Failure::soft("Invalid id", "UNSUBSCRIBE 'id' may not start with /temp-queue/\n"));
         }
         let Some(token) = self.subscriptions.token(&tag) else {
-            let detail = format!(
-                "UNSUBSCRIBE must refer to an existing subscription.\nSubscription to \"{tag}\" not found.\n"
-            );
+            let detail =
+                format!("UNSUBSCRIBE must refer to an existing subscription.\nSubscription to \"{tag}\" not found.\n");
             return Err(Failure::soft("No subscription found", detail));
         };
         self.flush_accepted();

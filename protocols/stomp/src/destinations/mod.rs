@@ -79,7 +79,7 @@ const SHOWN_BYTES_MAX: usize = 512;
 
 /// A text of a client, no longer than an error should be.
 pub(crate) fn shown(text: &str) -> String {
-    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
+    let end = (0..=text.len().min(SHOWN_BYTES_MAX)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text[..end].to_owned()
 }
 

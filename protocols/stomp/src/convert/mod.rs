@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use incoming::{Sent, message};
 pub(crate) use outgoing::{Delivered, write_message};
-pub use source::{SOURCE, StompSource};
+pub use source::SOURCE;
 
 /// The number of this source in stored messages.
 const SOURCE_ID: u8 = 4;

@@ -79,7 +79,10 @@ const SHOWN_BYTES_MAX: usize = 512;
 
 /// A text of a client, no longer than an error should be.
 pub(crate) fn shown(text: &str) -> String {
-    let end = (0..=text.len().min(SHOWN_BYTES_MAX)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let mut end = text.len().min(SHOWN_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     text[..end].to_owned()
 }
 

@@ -29,6 +29,7 @@ mod delays;
 pub mod error;
 pub mod events;
 pub mod exchange;
+mod group;
 pub mod inbox;
 mod load;
 mod marks;
@@ -57,11 +58,14 @@ pub use gantry_storage::{LogFilter, Ticket};
 
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
 pub use self::error::{Error, Kind, Resource};
+pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
-pub use self::queue::{Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
+pub use self::queue::{
+    Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType, Selection,
+};
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
 pub use self::selector::{Selector, SelectorError};

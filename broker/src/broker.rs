@@ -16,7 +16,7 @@ use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, now_ms, resident_bytes};
 use crate::outbox;
-use crate::queue::{Queue, QueueStatus, Restored, lane_of_refusals};
+use crate::queue::{self, Queue, QueueStatus, Restored, lane_of_refusals};
 use crate::retained::{self, RETAINED};
 use crate::rights::{Authenticated, Denied, Login, Permission, Tokens, User};
 use crate::rights_store::RightsStore;
@@ -32,7 +32,10 @@ const FORMAT: &[u8] = b"format";
 
 /// How rows of the table and messages in the journal are written. One more with each change that an older program, or a newer
 /// one, would misread.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
+
+/// The oldest one that is read: it knows no groups of messages and nothing that is sent again and again.
+const FORMAT_VERSION_MIN: u32 = 2;
 
 /// How often the alarms are looked at.
 const ALARM_PERIOD: Duration = Duration::from_millis(100);
@@ -221,6 +224,7 @@ impl Broker {
             tokio::spawn(stream::follow(Arc::clone(&broker))),
             tokio::spawn(stream::run(Arc::clone(&broker))),
             tokio::spawn(delays::run(Arc::clone(&broker))),
+            tokio::spawn(queue::scout(Arc::clone(&broker))),
             tokio::spawn(events::run(Arc::clone(&broker))),
             tokio::spawn(retained::run(Arc::clone(&broker))),
         ];
@@ -622,9 +626,9 @@ fn next_run(table: &dyn Table) -> Result<u32, Error> {
     let last = number(RUN)?;
     // The first format did not say so.
     let format = number(FORMAT)?.unwrap_or(1);
-    if last.is_some() && format != FORMAT_VERSION {
+    if last.is_some() && !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&format) {
         return Err(Error::Storage(format!(
-            "the data folder has format {format}, and this version reads format {FORMAT_VERSION}"
+            "the data folder has format {format}, and this version reads formats {FORMAT_VERSION_MIN} to {FORMAT_VERSION}"
         )));
     }
     let run = last.unwrap_or(0) + 1;

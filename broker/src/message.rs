@@ -323,6 +323,12 @@ impl fmt::Debug for Message {
 #[error("the stored message cannot be read: {0}")]
 pub struct Unreadable(&'static str);
 
+impl Unreadable {
+    pub(crate) const fn new(why: &'static str) -> Self {
+        Self(why)
+    }
+}
+
 /// What the journal keeps of a message beside its payload, so that recovery need not read the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {

@@ -1,7 +1,8 @@
 //! Messages that are published for later.
 
+use super::recovery::on_disk;
 use super::*;
-use crate::{Schedule, ScheduleError, Transaction};
+use crate::{Group, Schedule, ScheduleError, Transaction};
 
 fn schedule(delay_ms: u64, period_ms: u64, repeat: i64) -> Schedule {
     Schedule::new(delay_ms, period_ms, repeat, None).unwrap().unwrap()
@@ -182,4 +183,47 @@ async fn a_hundred_thousand_that_wait_take_no_timer_each() {
     assert!(crate::message::resident_bytes() < before + 100_000 * 21);
     let rig = rig.crash();
     assert_eq!((rig.vhost.scheduled(), rig.broker.shared().delays.len()), (100_000, 1));
+}
+
+#[test]
+fn on_the_embedded_engines_schedules_and_groups_survive_a_kill_at_any_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let essentials = |group: &str| {
+        let group = Some(Group::new(group.as_bytes(), false));
+        Essentials { durable: true, group, ..Essentials::default() }
+    };
+    on_disk(folder.path(), async |broker, vhost| {
+        vhost.declare_queue(QueueName::Given("q"), durable(), CLIENT).await.unwrap();
+        let route = vhost.route(&mut RouteCache::default(), "", b"q").unwrap();
+        let mut last = None;
+        for (body, group, schedule) in [
+            ("soon", "a", schedule(100, 0, 0)),
+            ("often", "b", schedule(120, 300, 2)),
+            ("late", "a", schedule(900_000, 0, 0)),
+        ] {
+            let message = plain("", "q", essentials(group), body.as_bytes());
+            last = vhost.publish_later(&route, &message, &schedule, now_ms()).unwrap().durable;
+        }
+        broker.watch_durable().wait_for(|durable| Some(*durable) >= last).await.unwrap();
+        // Killed, here and below.
+    });
+    on_disk(folder.path(), async |broker, vhost| {
+        assert_eq!(vhost.scheduled(), 3);
+        let queue = vhost.queue("q", CLIENT).unwrap();
+        has(&queue, 2).await;
+        let so_far = broker.appended();
+        broker.watch_durable().wait_for(|durable| *durable >= so_far).await.unwrap();
+    });
+    on_disk(folder.path(), async |_, vhost| {
+        let queue = vhost.queue("q", CLIENT).unwrap();
+        has(&queue, 4).await;
+        eventually("one is left", || vhost.scheduled() == 1).await;
+        // Each group, with its messages in order, is with one consumer.
+        let (one, other) = (Inbox::new(usize::MAX), Inbox::new(usize::MAX));
+        let options = |credit| ConsumerOptions { credit, acknowledges: true, exclusive: false, priority: 0 };
+        let mut wakes = Wakes::new();
+        let _one = vhost.subscribe(&queue, outlet(&one, 1), options(Credit::Window(1)), &mut wakes).unwrap();
+        let _other = vhost.subscribe(&queue, outlet(&other, 2), options(Credit::Unlimited), &mut wakes).unwrap();
+        assert_eq!((taken(&one).len(), taken(&other).len()), (1, 3));
+    });
 }

@@ -31,6 +31,9 @@ pub use self::stream::Messages;
 pub struct Subprotocol {
     /// As the client writes it in `Sec-WebSocket-Protocol`; in capitals or not.
     pub name: &'static str,
+    /// The byte that all its clients begin with, where that tells them from those of the others: for a client that names no
+    /// subprotocol.
+    pub first_byte: Option<u8>,
     /// What its messages are.
     pub messages: Messages,
     /// Who speaks it.
@@ -61,8 +64,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// A transport of this name for these protocols. A client that names none has the one called `default`; without that it is
-    /// refused.
+    /// A transport of this name for these protocols. A client that names none has the one that begins with its first byte, or
+    /// the one called `default`. Where neither can be, it is refused.
     pub fn new(
         name: &'static str,
         settings: Settings,
@@ -73,6 +76,16 @@ impl WebSocket {
         let names: Vec<_> = subprotocols.iter().map(|subprotocol| subprotocol.name).collect();
         let default = default.and_then(|default| names.iter().position(|name| *name == default));
         Self { name, settings, subprotocols, names, default, stats }
+    }
+
+    /// Whether the first byte of a client that names nothing is of interest.
+    fn looks_at_first_byte(&self) -> bool {
+        self.subprotocols.iter().any(|subprotocol| subprotocol.first_byte.is_some())
+    }
+
+    /// What a client speaks that has named nothing and begins with this byte.
+    fn by_first_byte(&self, first: u8) -> Option<usize> {
+        self.subprotocols.iter().position(|subprotocol| subprotocol.first_byte == Some(first)).or(self.default)
     }
 }
 

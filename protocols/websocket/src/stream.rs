@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::codec::{ControlFrame, DataHead, End, Incoming, IncomingLimits, Utf8};
+use crate::codec::{ControlFrame, DataHead, End, Incoming, IncomingLimits, Utf8, Violation};
 use crate::limits::MESSAGE_OUT_BYTES_MAX;
 
 /// Slices handed to one write, the head of the message included.
@@ -45,6 +45,8 @@ pub(crate) struct WebSocketIo {
     stream: Box<dyn Stream>,
     /// What came behind the request, and has not been looked at.
     early: BytesMut,
+    /// Bytes of messages that have been looked at, and not handed on.
+    opened: BytesMut,
     incoming: Incoming,
     messages: Messages,
     /// Whether that is why we close.
@@ -60,19 +62,20 @@ pub(crate) struct WebSocketIo {
 }
 
 impl WebSocketIo {
+    /// A connection whose messages may be of any kind until [`WebSocketIo::speaks`] says what they are.
     pub(crate) fn new(
         stream: Box<dyn Stream>,
         early: BytesMut,
-        messages: Messages,
         message_bytes_max: u64,
         shutdown: Shutdown,
     ) -> Self {
-        let limits = IncomingLimits { message_bytes_max, takes_text: messages == Messages::Text };
+        let limits = IncomingLimits { message_bytes_max, takes_text: true };
         Self {
             stream,
             early,
+            opened: BytesMut::new(),
             incoming: Incoming::new(limits),
-            messages,
+            messages: Messages::Binary,
             shutdown,
             head: DataHead::default(),
             payload_left: 0,
@@ -80,6 +83,29 @@ impl WebSocketIo {
             closing: Closing::No,
             flush_due: false,
         }
+    }
+
+    /// Says what the messages of the protocol within are.
+    pub(crate) fn speaks(&mut self, messages: Messages) {
+        self.messages = messages;
+        self.incoming.takes_text(messages == Messages::Text);
+        self.note_end();
+    }
+
+    /// Ends it for an error.
+    pub(crate) fn fail(&mut self, violation: Violation) {
+        self.incoming.fail(violation);
+        self.note_end();
+    }
+
+    /// Waits for the beginning of the first message, which who reads will get all the same. Its first byte, or `None` where the
+    /// client has gone.
+    pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let mut scratch = [0; 512];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(self.poll_read(cx, &mut buffer))?;
+        self.opened.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(self.opened.first().copied()))
     }
 
     /// How the client ended it, if it has.
@@ -124,13 +150,18 @@ impl WebSocketIo {
         }
         let payload_bytes = self.incoming.receive(came);
         buffer.set_filled(before + payload_bytes);
+        self.note_end();
+        Poll::Ready(Ok(Some(payload_bytes)))
+    }
+
+    /// Has the client told how it ended, once it has.
+    fn note_end(&mut self) {
         if let (Some(end), Closing::No) = (self.incoming.end(), self.closing) {
             self.closing = Closing::Due(match end {
                 End::Closed(code) => code,
                 End::Failed(violation) => Some(violation.code().into()),
             });
         }
-        Poll::Ready(Ok(Some(payload_bytes)))
     }
 
     /// Reads what the client sends until it closes, and throws it away. Ready when there is nothing more to come.
@@ -184,6 +215,14 @@ impl WebSocketIo {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.opened.is_empty() {
+            let bytes = self.opened.len().min(buffer.remaining());
+            buffer.put_slice(&self.opened.split_to(bytes));
+            if self.opened.is_empty() {
+                self.opened = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         loop {
             if let Poll::Ready(Err(error)) = self.poll_control(cx) {
                 return Poll::Ready(Err(error));

@@ -25,7 +25,7 @@ pub(crate) struct Rules<'a> {
 /// A request that is granted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upgrade {
-    /// Which of the subprotocols; none where the client named none.
+    /// Which of the subprotocols; none where the client has named none.
     pub(crate) subprotocol: Option<usize>,
     /// Somebody else may be behind the peer.
     pub(crate) relayed: bool,

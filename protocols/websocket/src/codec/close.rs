@@ -35,6 +35,9 @@ pub(crate) enum Violation {
     /// Section 8.1.
     #[error("text that is not UTF-8")]
     Utf8,
+    /// The client has named no subprotocol, and begins with nothing that is known.
+    #[error("bytes of no protocol that is here")]
+    Unknown,
 }
 
 impl Violation {

@@ -61,6 +61,8 @@ pub(crate) struct Incoming {
     head_bytes: u8,
     frame: Option<Frame>,
     message: Option<Message>,
+    /// Whether any message was text.
+    had_text: bool,
     utf8: Utf8,
     /// The payload of a control frame that is not all there, or of the last ping.
     control: [u8; CONTROL_BYTES_MAX],
@@ -78,11 +80,20 @@ impl Incoming {
             head_bytes: 0,
             frame: None,
             message: None,
+            had_text: false,
             utf8: Utf8::default(),
             control: [0; CONTROL_BYTES_MAX],
             control_bytes: 0,
             ping: None,
             end: None,
+        }
+    }
+
+    /// Says whether messages may be text, those that have come included.
+    pub(crate) fn takes_text(&mut self, takes_text: bool) {
+        self.limits.takes_text = takes_text;
+        if !takes_text && self.had_text && self.end.is_none() {
+            self.fail(Violation::Text);
         }
     }
 
@@ -132,7 +143,8 @@ impl Incoming {
         to
     }
 
-    fn fail(&mut self, violation: Violation) {
+    /// Ends it for an error.
+    pub(crate) fn fail(&mut self, violation: Violation) {
         self.end = Some(End::Failed(violation));
     }
 
@@ -206,6 +218,7 @@ impl Incoming {
                 if message_bytes > self.limits.message_bytes_max {
                     return Err(Violation::TooLong);
                 }
+                self.had_text |= message.is_text;
                 self.message = Some(Message { bytes: message_bytes, ..message });
                 Kind::Data { is_final }
             }

@@ -9,7 +9,9 @@ use super::*;
 fn pair(between_bytes: usize, messages: Messages) -> (DuplexStream, WebSocketIo, ShutdownTrigger) {
     let (near, far) = duplex(between_bytes);
     let (stop, shutdown) = ShutdownTrigger::new();
-    (near, WebSocketIo::new(Box::new(far), BytesMut::new(), messages, 1 << 20, shutdown), stop)
+    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), 1 << 20, shutdown);
+    io.speaks(messages);
+    (near, io, stop)
 }
 
 /// Polls once.

@@ -5,3 +5,4 @@ mod hostile;
 mod messages;
 mod peer;
 mod requests;
+mod unnamed;

@@ -85,6 +85,7 @@ pub(crate) fn served(
             let settings = Settings {
                 paths: config.paths.clone(),
                 origins: config.origins.clone(),
+                compression: config.compression,
                 handshake_timeout: Duration::from_secs(limits.handshake_timeout_s),
                 message_bytes_max: limits.message_bytes_max,
             };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 use gantry_broker::rights::TokenAlgorithm;
-use gantry_websocket::Origins;
+use gantry_websocket::{Compression, Origins};
 
 use super::value::Given;
 use super::{Config, ListenerConfig, LogFormat, LoginFrom, Secret};
@@ -34,6 +34,7 @@ pub(super) enum Kind {
     Bytes(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
     Login(&'static [(&'static str, LoginFrom)]),
     Format(&'static [(&'static str, LogFormat)]),
+    Compression(&'static [(&'static str, Compression)]),
     UrlPaths(fn(&mut Config) -> &mut Vec<String>),
     Origins(fn(&mut Config) -> &mut Origins),
     Listener(&'static str, &'static str, bool),
@@ -57,6 +58,7 @@ impl Key {
             Kind::Bytes(range, place) => *place(config) = given.bytes(range)?,
             Kind::Login(choices) => config.tls.login_from = given.choice(choices)?,
             Kind::Format(choices) => config.log.format = given.choice(choices)?,
+            Kind::Compression(choices) => config.websocket.compression = given.choice(choices)?,
             Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
             Kind::Origins(place) => *place(config) = given.origins()?,
             Kind::Listener(name, plain_name, tls) => {
@@ -345,7 +347,7 @@ fn jwt_keys() -> [Key; 6] {
     ]
 }
 
-fn websocket_keys() -> [Key; 2] {
+fn websocket_keys() -> [Key; 3] {
     [
         key(
             "websocket.paths",
@@ -358,6 +360,12 @@ fn websocket_keys() -> [Key; 2] {
             "same-host",
             "web pages that may connect: same-host, https://app.example.com, *; with commas between them",
             Kind::Origins(|config| &mut config.websocket.origins),
+        ),
+        key(
+            "websocket.compression",
+            "none",
+            "what clients are offered: none, or permessage-deflate, which costs memory and processor time",
+            Kind::Compression(&[("none", Compression::None), ("permessage-deflate", Compression::PermessageDeflate)]),
         ),
     ]
 }

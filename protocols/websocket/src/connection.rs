@@ -79,6 +79,7 @@ async fn open(websocket: &WebSocket, mut connection: Connection) -> Option<Opene
         paths: &settings.paths,
         origins: &settings.origins,
         subprotocols: &websocket.names,
+        compression: settings.compression,
         needs_subprotocol: websocket.default.is_none() && !websocket.looks_at_first_byte(),
     };
     let judged = request.and_then(|(request, early)| Ok((judge(&rules, &request)?, request.credentials, early)));
@@ -99,7 +100,7 @@ async fn open(websocket: &WebSocket, mut connection: Connection) -> Option<Opene
     Stats::count(&websocket.stats.upgraded);
     let message_bytes_max = settings.message_bytes_max.saturating_add(MESSAGE_HEAD_BYTES);
     let below = std::mem::replace(&mut connection.stream, Box::new(tokio::io::empty()));
-    let mut io = Box::new(WebSocketIo::new(below, early, message_bytes_max, shutdown));
+    let mut io = Box::new(WebSocketIo::new(below, early, upgrade.deflate, message_bytes_max, shutdown));
     let subprotocol = match upgrade.subprotocol {
         None if websocket.looks_at_first_byte() => first(websocket, &mut io, &mut connection.shutdown).await,
         named => named.or(websocket.default),

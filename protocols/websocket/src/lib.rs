@@ -1,6 +1,6 @@
 //! WebSocket (RFC 6455) as a transport that any protocol can ride: a [`Protocol`] that is handed others.
 //!
-//! - `request`, `upgrade`, `origins`: from the bytes of an HTTP request to an answer
+//! - `request`, `upgrade`, `origins`, `extension`: from the bytes of an HTTP request to an answer
 //! - `codec`: frames
 //! - `stream`: the connection seen as bytes
 //! - `connection`: one client, from its request to the close
@@ -9,6 +9,7 @@
 
 mod codec;
 mod connection;
+mod extension;
 mod limits;
 mod origins;
 mod request;
@@ -40,6 +41,16 @@ pub struct Subprotocol {
     pub protocol: Arc<dyn Protocol>,
 }
 
+/// Whether messages may be compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// They are not, and a client that offers it goes on without.
+    #[default]
+    None,
+    /// By RFC 7692, where the client offers it; each message for itself.
+    PermessageDeflate,
+}
+
 /// What the configuration says.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -47,9 +58,12 @@ pub struct Settings {
     pub paths: Vec<String>,
     /// Which web pages may connect.
     pub origins: Origins,
+    /// Whether messages may be compressed.
+    pub compression: Compression,
     /// Time for the request. The protocol within has its own for the login.
     pub handshake_timeout: Duration,
-    /// Longest body of a message of the protocols within, in bytes. A WebSocket message may be a little longer.
+    /// Longest body of a message of the protocols within, in bytes. A WebSocket message may be a little longer, before and after
+    /// it is inflated.
     pub message_bytes_max: u64,
 }
 

@@ -15,8 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tungstenite::protocol::frame::coding::CloseCode;
 
+use self::packed::Packed;
 use crate::codec::{ControlFrame, DataHead, End, Incoming, IncomingLimits, Utf8, Violation};
+use crate::extension::Deflate;
 use crate::limits::MESSAGE_OUT_BYTES_MAX;
+
+mod packed;
 
 /// Slices handed to one write, the head of the message included.
 const SLICES_MAX: usize = 65;
@@ -48,6 +52,8 @@ pub(crate) struct WebSocketIo {
     /// Bytes of messages that have been looked at, and not handed on.
     opened: BytesMut,
     incoming: Incoming,
+    /// What compression needs, where it was agreed on.
+    packed: Option<Box<Packed>>,
     messages: Messages,
     /// Whether that is why we close.
     shutdown: Shutdown,
@@ -66,15 +72,17 @@ impl WebSocketIo {
     pub(crate) fn new(
         stream: Box<dyn Stream>,
         early: BytesMut,
+        deflate: Option<Deflate>,
         message_bytes_max: u64,
         shutdown: Shutdown,
     ) -> Self {
-        let limits = IncomingLimits { message_bytes_max, takes_text: true };
+        let limits = IncomingLimits { message_bytes_max, takes_text: true, takes_packed: deflate.is_some() };
         Self {
             stream,
             early,
             opened: BytesMut::new(),
             incoming: Incoming::new(limits),
+            packed: deflate.map(|deflate| Box::new(Packed::new(deflate, message_bytes_max))),
             messages: Messages::Binary,
             shutdown,
             head: DataHead::default(),
@@ -133,17 +141,11 @@ impl WebSocketIo {
 
     /// Reads once from below, into the room that there is; the number of bytes of messages among what came, or `None` at the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Option<usize>>> {
-        let before = buffer.filled().len();
-        if self.early.is_empty() {
-            ready!(Pin::new(&mut *self.stream).poll_read(cx, buffer))?;
-        } else {
-            let bytes = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early[..bytes]);
-            self.early.advance(bytes);
-            if self.early.is_empty() {
-                self.early = BytesMut::new();
-            }
+        if self.packed.is_some() {
+            return self.poll_receive_packed(cx, buffer);
         }
+        let before = buffer.filled().len();
+        ready!(self.poll_below(cx, buffer))?;
         let came = &mut buffer.filled_mut()[before..];
         if came.is_empty() {
             return Poll::Ready(Ok(None));
@@ -152,6 +154,20 @@ impl WebSocketIo {
         buffer.set_filled(before + payload_bytes);
         self.note_end();
         Poll::Ready(Ok(Some(payload_bytes)))
+    }
+
+    /// Reads from below as it is, what came behind the request first.
+    fn poll_below(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut *self.stream).poll_read(cx, buffer);
+        }
+        let bytes = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..bytes]);
+        self.early.advance(bytes);
+        if self.early.is_empty() {
+            self.early = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Has the client told how it ended, once it has.
@@ -260,8 +276,14 @@ impl WebSocketIo {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             let (is_text, bytes) = next_message(self.messages, slices);
+            if self.packed.as_mut().is_some_and(|packed| packed.pack(is_text, slices, bytes)) {
+                self.payload_left = bytes;
+                return self.poll_write_packed(cx);
+            }
             self.head = DataHead::new(is_text, bytes);
             self.payload_left = bytes;
+        } else if self.packed.as_ref().is_some_and(|packed| packed.is_writing()) {
+            return self.poll_write_packed(cx);
         }
         loop {
             let mut out = [IoSlice::new(&[]); SLICES_MAX];

@@ -9,7 +9,7 @@ use super::*;
 fn pair(between_bytes: usize, messages: Messages) -> (DuplexStream, WebSocketIo, ShutdownTrigger) {
     let (near, far) = duplex(between_bytes);
     let (stop, shutdown) = ShutdownTrigger::new();
-    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), 1 << 20, shutdown);
+    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), None, 1 << 20, shutdown);
     io.speaks(messages);
     (near, io, stop)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
-use gantry_websocket::{Messages, Origins, Settings, Stats, Subprotocol, WebSocket};
+use gantry_websocket::{Compression, Messages, Origins, Settings, Stats, Subprotocol, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         paths: vec!["/ws".to_owned()],
         origins: Origins::default(),
+        compression: Compression::None,
         handshake_timeout: Duration::from_secs(10),
         message_bytes_max: 1 << 20,
     }

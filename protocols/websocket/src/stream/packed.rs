@@ -41,6 +41,12 @@ impl Packed {
         !self.out.is_empty()
     }
 
+    /// Whether it holds nothing.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.inflate.is_none() && self.came.capacity() == 0 && self.out.is_empty()
+    }
+
     /// Compresses the next message, so many bytes of these slices. False where it goes out as it is.
     pub(super) fn pack(&mut self, is_text: bool, slices: &[IoSlice<'_>], bytes: usize) -> bool {
         if bytes < MESSAGE_BYTES_MIN || bytes > self.deflate.message_bytes_max() {

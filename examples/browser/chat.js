@@ -29,6 +29,9 @@ function add({ from, said, page }) {
   item.scrollIntoView({ block: 'end' });
 }
 
+// A browser does not tell a page why a connection failed: that the page may not connect, or that nobody is there.
+let trouble = 'no connection';
+
 const client = new StompJs.Client({
   brokerURL: broker,
   connectHeaders: { login: 'guest', passcode: 'guest' },
@@ -36,14 +39,13 @@ const client = new StompJs.Client({
   heartbeatOutgoing: 10_000,
   reconnectDelay: 2_000,
   onConnect: () => {
+    trouble = 'no connection';
     client.subscribe(room, (message) => add(JSON.parse(message.body)), { receipt: 'subscribed' });
     client.watchForReceipt('subscribed', () => show('connected', `in ${room.slice('/topic/chat.'.length)}`));
   },
-  onStompError: (frame) => show('refused', frame.headers.message),
-  onWebSocketClose: () => {
-    // A browser does not tell a page why it was refused: that it may not connect, or that nobody is there.
-    if (state.dataset.state !== 'refused') show('connecting', 'no connection, trying again');
-  },
+  // Such as a wrong password, or that the broker stops. The connection ends with it.
+  onStompError: (frame) => (trouble = frame.headers.message),
+  onWebSocketClose: () => show('connecting', `${trouble}, trying again`),
 });
 client.activate();
 

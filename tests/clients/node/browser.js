@@ -89,7 +89,7 @@ restartTest('a_page_comes_back_after_a_restart', (url) =>
     const [place, room] = [`127.0.0.1:${port}`, unique('room')];
     const [ada, ben] = [await open(browser, place, url, 'Ada', room), await open(browser, place, url, 'Ben', room)];
     await Promise.all([connected(ada), connected(ben)]);
-    const away = [ada, ben].map((page) => page.waitForSelector('#state:has-text("no connection")', PATIENCE));
+    const away = [ada, ben].map((page) => page.waitForSelector('#state[data-state=connecting]', PATIENCE));
     await restartBroker('stop');
     await Promise.all(away);
     await Promise.all([connected(ada), connected(ben)]);

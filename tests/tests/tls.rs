@@ -126,6 +126,21 @@ fn amqp_client_js_over_websocket_and_tls() {
 }
 
 #[test]
+fn stompjs_over_websocket_and_tls() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    let (settings, certificates) = with_server_certificate("[websocket]\ncompression = \"permessage-deflate\"\n");
+    let mut broker = settings.listener("web_stomp").listener("web_stomp_tls").start();
+    let mut command = client::node("stompjs.js");
+    command
+        .env("CERTIFICATES", certificates.folder())
+        .env("STOMP_WSS_URL", format!("wss://localhost:{}/ws", port_of(&broker, "web_stomp_tls")));
+    let url = format!("ws://{}/ws", broker.address_of("web_stomp"));
+    client::run_at(command, &url, &mut broker);
+}
+
+#[test]
 fn mqtt_js_by_every_transport() {
     if std::env::var_os("GANTRY_E2E_URL").is_some() {
         return; // it asks for four listeners

@@ -21,6 +21,16 @@ fn amqp_client_js() {
 }
 
 #[test]
+fn stompjs() {
+    let mut broker = Broker::settings().keeps_port().listener("web_stomp").start();
+    let url = match broker.is_external() {
+        true => broker.url(),
+        false => format!("ws://{}/ws", broker.address_of("web_stomp")),
+    };
+    client::run_at(client::node("stompjs.js"), &url, &mut broker);
+}
+
+#[test]
 fn python_websockets() {
     if is_external() {
         return;

@@ -215,6 +215,9 @@ impl Client {
             Ok(bytes) => {
                 if let Some(opener) = &mut self.web {
                     self.scanner.open(opener, bytes)?;
+                    if opener.is_closed() {
+                        return fail("the broker closed the connection");
+                    }
                 }
                 Ok(true)
             }

@@ -142,6 +142,9 @@ impl Crowd {
                 Err(error) => return Err(format!("reading from the broker: {error}").into()),
             };
             let bytes = opener.open(&mut self.scratch[..bytes])?;
+            if opener.is_closed() {
+                return fail("the broker closed the connection");
+            }
             ended += self.scratch[..bytes].iter().filter(|byte| **byte == 0).count() as u64;
         }
         Ok(ended)

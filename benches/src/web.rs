@@ -81,10 +81,16 @@ pub(crate) struct Opener {
     head: [u8; HEAD_BYTES_MAX],
     head_bytes: usize,
     payload_left: u64,
+    is_closed: bool,
 }
 
 impl Opener {
-    /// Moves the bytes of messages to the front; their number. Control frames are not expected from a broker that is well.
+    /// Whether the broker has said that it closes.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Moves the bytes of messages to the front; their number. Of control frames a broker that is well sends none but the last.
     pub(crate) fn open(&mut self, bytes: &mut [u8]) -> Fallible<usize> {
         let (mut from, mut to) = (0, 0);
         while from < bytes.len() {
@@ -109,6 +115,10 @@ impl Opener {
                 (2.., 128..) => return fail("a broker that masks"),
                 _ => continue,
             };
+            if self.head[0] == 0x88 {
+                self.is_closed = true;
+                break;
+            }
             if self.head[0] & 0x0f > 2 {
                 return fail(format!("a control frame {:02x}", self.head[0]));
             }

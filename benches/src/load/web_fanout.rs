@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use super::mqtt::{Drain, Times, connections_of, keep_near};
 use super::{Bench, kib, let_it_settle, mqtt};
 use crate::error::Fallible;
-use crate::stomp::{Crowd, Publisher, send};
 use crate::table::{Better, Figure, Target};
+use crate::web_stomp::{Crowd, Publisher, send};
 
 pub(crate) const ABOUT: &str = "STOMP 1.2 over WebSocket, 64 B, 1 publisher (at most 4 ahead), 10,000 subscribers of one topic, or as many \
      as a process may have; figures by message delivered";

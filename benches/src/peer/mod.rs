@@ -18,7 +18,7 @@ use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
-use crate::stomp;
+use crate::web_stomp;
 
 /// How long a broker may take until it accepts a client.
 const START_PATIENCE: Duration = Duration::from_secs(180);
@@ -127,7 +127,7 @@ impl Running {
                     Protocol::Amqp => Connection::open(address).and_then(|mut client| is_ready(&mut client)),
                     Protocol::Mqtt => mqtt::Client::open(address, "bench-ready").map(|_| true),
                     Protocol::WebMqtt => mqtt::Client::open_web(address, "bench-ready").map(|_| true),
-                    Protocol::WebStomp => stomp::Publisher::open_web(address).map(|_| true),
+                    Protocol::WebStomp => web_stomp::Publisher::open_web(address).map(|_| true),
                 };
                 match ready {
                     Ok(true) => {

@@ -36,7 +36,8 @@ fn expect(stream: &mut TcpStream, opener: &mut Opener, command: &str) -> Fallibl
         let mut some = [0; 2048];
         let bytes = stream.read(&mut some)?;
         if bytes == 0 {
-            return fail(format!("closed where {command} was expected"));
+            let came = String::from_utf8_lossy(&came);
+            return fail(format!("closed after {came:?} where {command} was expected"));
         }
         let bytes = opener.open(&mut some[..bytes])?;
         came.extend_from_slice(&some[..bytes]);
@@ -74,8 +75,10 @@ impl Publisher {
 
     /// Waits until the broker has taken everything that was sent, and says goodbye.
     pub(crate) fn close(mut self) -> Fallible<()> {
-        self.send(&web::frame(Kind::Text, b"DISCONNECT\nreceipt:bye\n\n\0"))?;
-        expect(&mut self.stream, &mut self.opener, "RECEIPT")
+        // RabbitMQ closes at DISCONNECT before its receipt is out.
+        self.send(&web::frame(Kind::Text, b"BEGIN\ntransaction:last\nreceipt:taken\n\n\0"))?;
+        expect(&mut self.stream, &mut self.opener, "RECEIPT")?;
+        self.send(&web::frame(Kind::Text, b"DISCONNECT\n\n\0"))
     }
 }
 
@@ -112,7 +115,8 @@ impl Crowd {
                 stream.write_all(&subscribe)?;
             }
             for (mut stream, mut opener) in batch {
-                expect(&mut stream, &mut opener, "RECEIPT")?;
+                expect(&mut stream, &mut opener, "RECEIPT")
+                    .map_err(|error| format!("subscriber {}: {error}", crowd.members.len()))?;
                 stream.set_nonblocking(true)?;
                 let data = epoll::EventData::new_u64(crowd.members.len() as u64);
                 epoll::add(&crowd.epoll, stream.as_fd(), data, epoll::EventFlags::IN)?;

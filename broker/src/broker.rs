@@ -23,7 +23,8 @@ use crate::rights_store::RightsStore;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stream;
-use crate::vhost::{Pending, Rows, SPACES, VirtualHost};
+use crate::timer::Sleeper;
+use crate::vhost::{Pending, Rows, SPACES, VirtualHost, put_schedules, schedules_lane};
 
 const VHOSTS: &str = "vhosts";
 const META: &str = "meta";
@@ -294,6 +295,13 @@ impl Broker {
             marks.restore(lane.entries);
         }
         for vhost in self.vhosts() {
+            if let Some(lane) = found.lanes.remove(&Sleeper::lane(&**vhost.schedules())) {
+                if let Some(error) = lane.unreadable {
+                    return Err(Error::Storage(format!("scheduled messages of '{}': {error}", vhost.name())));
+                }
+                messages += lane.entries.len();
+                vhost.schedules().restore(lane.entries, found.crashed);
+            }
             vhost.retained_messages().restore()?;
         }
         // Streams that are gone.
@@ -336,13 +344,24 @@ impl Broker {
     fn add_vhost(&self, name: &str) -> Result<(), Error> {
         let name: Arc<str> = Arc::from(name);
         let is_default = *name == *self.options.default_vhost;
-        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name), is_default)?;
+        let lane = self.schedules_lane(&name)?;
+        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name), is_default, lane)?;
         vhost.restore_tracing()?;
         if is_default {
             self.shared.events.go_to(&vhost.exchange(EVENT_EXCHANGE)?);
         }
         self.vhosts.write().insert(name, vhost);
         Ok(())
+    }
+
+    /// The lane for messages of a virtual host that are published for later. Its row is on stable storage before there can be one.
+    fn schedules_lane(&self, vhost: &str) -> Result<u64, Error> {
+        if let Some(lane) = schedules_lane(&*self.shared.table, vhost)? {
+            return Ok(lane);
+        }
+        let lane = self.shared.next_lane();
+        commit_blocking(&*self.shared.table, vec![put_schedules(vhost, lane)?])?;
+        Ok(lane)
     }
 
     /// The virtual host of this name.

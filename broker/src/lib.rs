@@ -43,6 +43,7 @@ pub mod replies;
 mod retained;
 pub mod rights;
 mod rights_store;
+mod schedule;
 pub mod selector;
 pub mod session;
 mod shared;
@@ -68,6 +69,7 @@ pub use self::queue::{
 };
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
+pub use self::schedule::{Schedule, ScheduleError};
 pub use self::selector::{Selector, SelectorError};
 pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};

@@ -323,6 +323,12 @@ impl fmt::Debug for Message {
 #[error("the stored message cannot be read: {0}")]
 pub struct Unreadable(&'static str);
 
+impl Unreadable {
+    pub(crate) const fn new(why: &'static str) -> Self {
+        Self(why)
+    }
+}
+
 /// What the journal keeps of a message beside its payload, so that recovery need not read the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -498,6 +504,18 @@ pub(crate) mod tests {
             assert!(Message::restore(&sources, Bytes::copy_from_slice(&stored[..cut])).is_err());
         }
         assert!(Message::restore(&Sources::default(), Bytes::from(stored)).is_err());
+    }
+
+    #[test]
+    fn what_knew_no_groups_is_read_as_it_was_written() {
+        // As a process wrote it whose format was 2: durable, with a time to live and a priority, due, and with a key.
+        let written = b"\x01\xa0\x00\x00\x00\x07\x00\x00\x46\x00\x04\x07\x00\x00\x00\x00\x00\x01\x11\x70\x03\
+            \x01\x01\xa0\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00\x00\x00\x05";
+        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group: None };
+        let meta =
+            Meta { published_ms: 0x01a0_0000_0007, essentials, due_ms: Some(0x01a0_0000_0009), duplicate_key: Some(5) };
+        assert_eq!(Meta::decode(written), Ok((meta, Lengths { prefix_bytes: 70, head_bytes: 4 })));
+        assert_eq!(meta.encode(70, 4)[..], written[..], "and without a group it is written the same");
     }
 
     #[test]

@@ -46,10 +46,8 @@ impl Queue {
     fn scout(self: &Arc<Self>) {
         // What is asked for from here on is asked for again.
         self.is_scouted.store(false, Ordering::Release);
-        let wanted = self.state.lock().to_read();
-        if wanted.is_empty() {
-            return;
-        }
+        // Nothing, where what was wanted has expired meanwhile; what is behind it is to be looked at all the same.
+        let wanted = self.state.lock().wanted();
         let readings: Vec<Reading> = wanted
             .iter()
             .map(|(_, position, bytes)| Reading {
@@ -57,7 +55,7 @@ impl Queue {
                 payload_bytes: bytes.saturating_add(PREFIX_BYTES_USUAL),
             })
             .collect();
-        let read = self.shared.journal.read(&readings);
+        let read = if readings.is_empty() { Vec::new() } else { self.shared.journal.read(&readings) };
         let read: Vec<_> = read.into_iter().map(|read| restored(&self.shared, read)).collect();
         let lent: Vec<Key> = wanted.iter().map(|(key, ..)| *key).collect();
         let mut wakes = Wakes::new();

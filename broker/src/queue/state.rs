@@ -479,13 +479,13 @@ impl<O> State<O> {
         }
     }
 
-    /// Whether a consumer has to know what is in a message that is only on the disk: see [`State::to_read`].
+    /// Whether a consumer has to know what is in a message that is only on the disk: see [`State::wanted`].
     pub(crate) fn is_unread(&self) -> bool {
         self.unread
     }
 
     /// The messages that consumers have to know, and some behind them: where they are, and their bytes.
-    pub(crate) fn to_read(&mut self) -> Vec<(Key, Position, u32)> {
+    pub(crate) fn wanted(&mut self) -> Vec<(Key, Position, u32)> {
         let mut wanted = Vec::new();
         let mut bytes = 0;
         for start in self.consumers.unread(&self.ready, self.arrivals) {

@@ -252,7 +252,7 @@ async fn what_the_disk_has_no_room_for_leaves_a_gap_and_nobody_waits_for_it() {
     }
     let route = streams.rig.vhost.route(&mut RouteCache::default(), "", b"s").unwrap();
     let message = plain("", "s", Essentials::default(), b"refused");
-    let transaction = crate::Transaction { publishes: vec![(route, message)], accepts: Vec::new() };
+    let transaction = crate::Transaction { publishes: vec![(route, message)], ..Default::default() };
     let refused = streams.rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new());
     assert!(matches!(refused, Err(Error::Full)));
     streams.rig.faults.set_full(false);

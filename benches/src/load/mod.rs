@@ -23,6 +23,7 @@ mod stream;
 mod topic;
 mod traffic;
 mod transient;
+mod web_fanout;
 
 use std::path::Path;
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 20] = [
+pub(crate) const WORKLOADS: [Workload; 22] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -103,6 +104,8 @@ pub(crate) const WORKLOADS: [Workload; 20] = [
     mqtt_workload("mqtt-fanin-1k", mqtt::fanin::ABOUT, mqtt::fanin::run),
     mqtt_workload("mqtt-idle-50k", mqtt::idle::ABOUT, mqtt::idle::run),
     mqtt_workload("mqtt-storm-20k", mqtt::storm::ABOUT, mqtt::storm::run),
+    web("mqtt-web-64", mqtt::web::ABOUT, Protocol::WebMqtt, mqtt::web::run),
+    web("web-stomp-10k", web_fanout::ABOUT, Protocol::WebStomp, web_fanout::run),
 ];
 
 type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
@@ -113,6 +116,10 @@ const fn amqp(name: &'static str, about: &'static str, run: Run) -> Workload {
 
 const fn mqtt_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
     Workload { name, about, protocol: Protocol::Mqtt, run }
+}
+
+const fn web(name: &'static str, about: &'static str, protocol: Protocol, run: Run) -> Workload {
+    Workload { name, about, protocol, run }
 }
 
 /// Bytes as KiB.

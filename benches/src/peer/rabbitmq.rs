@@ -1,4 +1,4 @@
-//! RabbitMQ as the distribution installs it, with its defaults, no plugins, and everything it writes in one folder.
+//! RabbitMQ as the distribution installs it, with its defaults, no plugins but the one that a workload speaks to, and everything it writes in one folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,20 +38,30 @@ impl Broker for RabbitMq {
     }
 
     fn speaks(&self, protocol: Protocol) -> bool {
-        protocol == Protocol::Amqp
+        matches!(protocol, Protocol::Amqp | Protocol::WebStomp)
     }
 
     fn binary(&self) -> Option<&Path> {
         None
     }
 
-    fn launch(&self, folder: &Path, _settings: Settings) -> Fallible<Launched> {
+    fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched> {
         let amqp_port = free_port()?;
+        let web_port = free_port()?;
         let names_port = free_port()?;
         let config = folder.join("rabbitmq.conf");
         let plugins = folder.join("enabled_plugins");
-        fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{amqp_port}\n"))?;
-        fs::write(&plugins, "[].\n")?;
+        let mut text = format!("listeners.tcp.1 = 127.0.0.1:{amqp_port}\n");
+        let (plugin, port) = match settings.protocol {
+            Protocol::WebStomp => {
+                text.push_str("stomp.listeners.tcp = none\nweb_stomp.tcp.ip = 127.0.0.1\n");
+                text.push_str(&format!("web_stomp.tcp.port = {web_port}\n"));
+                ("rabbitmq_web_stomp", web_port)
+            }
+            _ => ("", amqp_port),
+        };
+        fs::write(&config, text)?;
+        fs::write(&plugins, format!("[{plugin}].\n"))?;
         let names = start_names(names_port, folder)?;
         let mut command = Command::new(&self.script);
         command
@@ -70,7 +80,7 @@ impl Broker for RabbitMq {
             .env("ERL_EPMD_PORT", names_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let process = Process::start(&mut command, &folder.join("rabbitmq.log"))?;
-        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(amqp_port)) })
+        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(port)) })
     }
 }
 

@@ -82,7 +82,7 @@ async fn a_client_goes_on_after_an_error_that_is_only_about_its_frame() {
     ] {
         let headers: Vec<_> = headers.into_iter().chain([("receipt", "r")]).collect();
         client.send("SEND", &headers, "").await;
-        client.error(message).await;
+        assert_eq!(client.error(message).await.get("receipt-id"), "r");
     }
     client.publish("/queue/a", &[("receipt", "r")], "").await;
     client.receipt("r").await;

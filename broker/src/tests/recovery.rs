@@ -182,7 +182,7 @@ async fn a_folder_of_the_format_before_is_read_and_others_are_refused() {
         let mut found = Found::default();
         let journal = Arc::new(rig.journal.reopen(&mut found));
         let table = Arc::new(HeldTable { rows: rig.table.rows.reopen(), ..HeldTable::default() });
-        assert!(matches!(Broker::open(super::options(PLENTY), journal, table, found), Err(Error::Storage(_))));
+        assert!(matches!(Broker::open(options(PLENTY), journal, table, found), Err(Error::Storage(_))));
     }
 }
 

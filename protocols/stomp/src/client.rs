@@ -7,6 +7,7 @@ use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
 
+use crate::activemq::{ClientId, Temporary};
 use crate::codec::{Command, Frame, Version};
 use crate::error::Failure;
 use crate::frames::{ReplyQueues, Targets, Transactions};
@@ -25,6 +26,8 @@ pub(crate) struct Agreed {
     /// Names the session; part of the ids of all messages that are sent in it.
     pub(crate) session_id: Box<str>,
     pub(crate) ends: Ends,
+    /// What the client calls itself, for its durable subscriptions.
+    pub(crate) client_id: Option<ClientId>,
     /// When what it logged in with ends to be valid, in milliseconds since the epoch of Unix; none for ever.
     pub(crate) expires_ms: Option<u64>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Client {
     pub(crate) version: Version,
     pub(crate) session_id: Box<str>,
     pub(crate) ends: Ends,
+    /// What the client calls itself, for its durable subscriptions.
+    pub(crate) client_id: Option<ClientId>,
     pub(crate) inbox: Arc<Inbox>,
     /// What it may have and not have acknowledged.
     pub(crate) credit: Arc<SharedCredit>,
@@ -55,6 +60,9 @@ pub(crate) struct Client {
     pub(crate) routes: RouteCache,
     pub(crate) targets: Targets,
     pub(crate) reply_queues: ReplyQueues,
+    pub(crate) temporary: Temporary,
+    /// The queue for what it refuses is there.
+    pub(crate) has_dead_letters: bool,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) transactions: Transactions,
     pub(crate) receipts: Receipts,
@@ -94,6 +102,7 @@ impl Client {
             version: agreed.version,
             session_id: agreed.session_id,
             ends: agreed.ends,
+            client_id: agreed.client_id,
             inbox: Inbox::new(INBOX_BYTES_MAX),
             credit: SharedCredit::new(i64::from(UNACKED_MAX)),
             out: Output::default(),
@@ -102,6 +111,8 @@ impl Client {
             routes: RouteCache::default(),
             targets: Targets::default(),
             reply_queues: ReplyQueues::default(),
+            temporary: Temporary::default(),
+            has_dead_letters: false,
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
             receipts: Receipts::default(),
@@ -135,6 +146,10 @@ impl Client {
     pub(crate) async fn ask(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let done = match frame.command {
             Command::Send => self.send_new(frame).await,
+            Command::Nack => match self.open_dead_letters().await {
+                Ok(()) => self.nack(frame),
+                Err(failure) => Err(failure),
+            },
             Command::Subscribe => self.subscribe(frame).await,
             Command::Unsubscribe => self.unsubscribe(frame).await,
             _ => self.frame(frame),
@@ -248,9 +263,13 @@ impl Client {
         self.flush_accepted();
         for subscribed in self.subscriptions.take() {
             self.tell_unsubscribed(&subscribed);
-            for consumer in subscribed.consumers {
+            let mut subscribed = subscribed;
+            let consumers = std::mem::take(&mut subscribed.consumers);
+            let queues: Vec<_> = consumers.iter().map(|consumer| Arc::clone(consumer.queue())).collect();
+            for consumer in consumers {
                 consumer.leave();
             }
+            self.advise_consumers(&subscribed, &queues, false);
         }
         let mut back: Vec<Unacked> = self.transactions.take_deliveries();
         self.unacked.take_up_to(u64::MAX, |_| true, |unacked| back.push(unacked));

@@ -33,6 +33,7 @@ fn sent(lines: &str) -> Arc<Message> {
 
 const DELIVERED: Delivered<'static> = Delivered {
     subscription: Some("1"),
+    destination: None,
     consumer_tag: "T_1",
     session: "session-x",
     tag: 12,

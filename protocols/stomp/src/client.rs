@@ -6,6 +6,7 @@ use gantry_broker::protocol::Output;
 use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
+use tokio::time::Instant;
 
 use crate::activemq::{ClientId, Temporary};
 use crate::codec::{Command, Frame, Version};
@@ -75,6 +76,10 @@ pub(crate) struct Client {
     /// It publishes, and is held back when there is an alarm.
     pub(crate) publishes: bool,
     pub(crate) stalled: Option<Box<Stalled>>,
+    /// When something went to it last.
+    pub(crate) written_at: Instant,
+    /// The receipt that a frame asked for that is to be told of as wrong.
+    blamed: Option<Box<str>>,
     /// Counted, and not yet added to what all count.
     pub(crate) published: u64,
 }
@@ -122,6 +127,8 @@ impl Client {
             now_ms: 0,
             publishes: false,
             stalled: None,
+            written_at: Instant::now(),
+            blamed: None,
             published: 0,
         }
     }
@@ -152,7 +159,7 @@ impl Client {
             },
             Command::Subscribe => self.subscribe(frame).await,
             Command::Unsubscribe => self.unsubscribe(frame).await,
-            _ => self.frame(frame),
+            _ => return self.frame(frame),
         };
         self.finish(frame, done)
     }
@@ -168,11 +175,14 @@ impl Client {
             }
             Ok(next) => Ok(next),
             // As in RabbitMQ, a client may go on after an error that has nothing to do with what follows.
-            Err(failure) if !failure.closes => {
+            Err(failure) => {
+                self.blamed = frame.headers.get("receipt").map(|id| id.into_owned().into());
+                if failure.closes {
+                    return Err(failure);
+                }
                 self.tell(&failure);
                 Ok(Next::Answered)
             }
-            Err(failure) => Err(failure),
         }
     }
 
@@ -180,7 +190,8 @@ impl Client {
     pub(crate) fn tell(&mut self, failure: &Failure) {
         tracing::info!(peer = %self.ends.peer, message = &*failure.message, detail = &*failure.detail, "error told");
         Stats::add(&self.stats.errors, 1);
-        failure.write(self.out.tail(), self.version, None);
+        let receipt = self.blamed.take();
+        failure.write(self.out.tail(), self.version, receipt.as_deref());
     }
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.

@@ -74,7 +74,7 @@ impl<'o, O: Output> FrameWriter<'o, O> {
     /// Writes a header whose value is a number.
     pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
         self.name(name.as_bytes());
-        put_number(value, self.out);
+        self.out.put(decimal(value, &mut [0; 20]));
         self.line_end()
     }
 
@@ -138,18 +138,15 @@ impl<'o, O: Output> FrameWriter<'o, O> {
     }
 }
 
-/// Writes a number in decimal digits.
-fn put_number(mut number: u64, out: &mut impl Output) {
-    // As many digits as the largest has.
-    let mut digits = [0; 20];
-    let mut first = digits.len();
+/// A number in decimal digits, at the end of `text`, which has room for those of the largest.
+pub fn decimal(mut number: u64, text: &mut [u8; 20]) -> &[u8] {
+    let mut first = text.len();
     loop {
         first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
+        text[first] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return &text[first..];
         }
     }
-    out.put(&digits[first..]);
 }

@@ -15,7 +15,7 @@ mod escape;
 mod frame;
 
 pub use decode::{Decoded, Limits, Progress, decode};
-pub use encode::{Answer, FrameWriter, Output};
+pub use encode::{Answer, FrameWriter, Output, decimal};
 pub use error::CodecError;
 pub use escape::{escape, unescape};
 pub use frame::{Command, Frame, Header, Headers, Version};

@@ -29,6 +29,8 @@ const SPELLINGS: &[(Kind, &str, &str)] = &[
     (Kind::TempQueue, "/temp-queue/", "temp-queue://"),
     (Kind::TempTopic, "/temp-topic/", "temp-topic://"),
     (Kind::ReplyQueue, "/remote-temp-queue/", "remote-temp-queue://"),
+    // RabbitMQ's word for it, from a publisher there.
+    (Kind::ReplyQueue, "/reply-queue/", "reply-queue://"),
     (Kind::ReplyTopic, "/remote-temp-topic/", "remote-temp-topic://"),
 ];
 

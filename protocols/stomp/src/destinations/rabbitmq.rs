@@ -11,6 +11,9 @@ use super::{Destination, DestinationError, Text, shown};
 /// Those that there are, as errors list them.
 pub(crate) const KINDS: &str = "/temp-queue, /exchange, /topic, /queue, /amq/queue, /reply-queue/";
 
+/// How the address of a queue begins in which somebody waits for an answer.
+pub(crate) const REPLY_QUEUE: &str = "/reply-queue/";
+
 pub(super) fn parse(text: &str) -> Result<Destination<'_>, DestinationError> {
     // A name without any slash is a queue.
     let Some(path) = text.strip_prefix('/') else {
@@ -22,8 +25,8 @@ pub(super) fn parse(text: &str) -> Result<Destination<'_>, DestinationError> {
         "topic" => one_name("topic", rest).map(Destination::Topic),
         "temp-queue" => one_name("temp_queue", rest).map(Destination::TempQueue),
         "exchange" => exchange(rest),
-        // Its name may have slashes in it.
-        "reply-queue" => match rest.strip_prefix('/') {
+        // Its name may have slashes in it. The other is ActiveMQ's word for it, from a publisher there.
+        "reply-queue" | "remote-temp-queue" => match rest.strip_prefix('/') {
             None => unknown(text),
             Some("") => invalid("reply_queue", rest),
             Some(name) => Ok(Destination::ReplyQueue(percent_decode(name))),
@@ -66,6 +69,12 @@ fn invalid<T>(kind: &'static str, rest: &str) -> Result<T, DestinationError> {
 
 fn unknown<T>(text: &str) -> Result<T, DestinationError> {
     Err(DestinationError::Unknown(shown(text)))
+}
+
+/// Whether a `reply-to` can be sent to as it is.
+pub(crate) fn is_address(text: &[u8]) -> bool {
+    let kinds = ["/queue/", "/topic/", "/exchange/", "/amq/queue/", REPLY_QUEUE, "/remote-temp-queue/"];
+    kinds.iter().any(|kind| text.starts_with(kind.as_bytes()))
 }
 
 /// `%2F` is a slash that belongs to a name. Nothing else is decoded: clients write `%` as itself.

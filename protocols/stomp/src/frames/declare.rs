@@ -85,33 +85,34 @@ fn arguments(headers: Headers<'_>) -> Result<Table, Failure> {
 }
 
 impl Client {
-    /// The queue that a frame names: durable unless it says otherwise.
+    /// The queue that a frame names: durable unless it says otherwise, and else gone with the connection.
     pub(super) async fn declare(&mut self, name: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
+        let durable = is_durable(headers).unwrap_or(true);
         let options = QueueOptions {
-            durable: is_durable(headers).unwrap_or(true),
-            auto_delete: flag(headers, "auto-delete").unwrap_or(false),
-            exclusive: flag(headers, "exclusive").unwrap_or(false),
+            durable,
+            auto_delete: flag(headers, "auto-delete").unwrap_or(!durable),
+            exclusive: flag(headers, "exclusive").unwrap_or(!durable),
             arguments: arguments(headers)?,
         };
         self.declare_with(name, options).await
     }
 
-    /// The queue of a subscription to a topic or an exchange: its own, and gone with the connection unless it is durable.
+    /// The queue of a subscription to a topic or an exchange: gone with its last consumer unless it says otherwise.
     pub(super) async fn declare_for(&mut self, key: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
         let durable = is_durable(headers).unwrap_or(false);
+        let given = headers.get("x-queue-name");
+        // Nobody else is told the other names.
+        let is_shared = durable || given.is_some();
+        let name = match given {
+            Some(name) => name.into_owned(),
+            None if durable => durable_name(key, &headers.get("id").unwrap_or_default()),
+            None => random_name()?,
+        };
         let options = QueueOptions {
             durable,
-            auto_delete: !durable || flag(headers, "auto-delete").unwrap_or(true),
-            exclusive: !durable || flag(headers, "exclusive").unwrap_or(false),
+            auto_delete: flag(headers, "auto-delete").unwrap_or(true),
+            exclusive: flag(headers, "exclusive").unwrap_or(!is_shared),
             arguments: arguments(headers)?,
-        };
-        let name = match (headers.get("x-queue-name"), durable) {
-            (Some(name), _) => name.into_owned(),
-            (None, true) => {
-                let id = headers.get("id").unwrap_or_default();
-                durable_name(key, &id)
-            }
-            (None, false) => random_name()?,
         };
         self.declare_with(&name, options).await
     }

@@ -149,7 +149,6 @@ impl Client {
         };
         let sent = Sent {
             connection: self.session.connection(),
-            version: self.version,
             reply_to: reply_to.as_deref().map(str::as_bytes),
             dialect: self.settings.dialect,
         };

@@ -133,7 +133,7 @@ impl Client {
                 None => accepts.push((Arc::clone(&unacked.queue), vec![unacked.lease])),
             }
         }
-        let transaction = Transaction { publishes, accepts };
+        let transaction = Transaction { publishes, accepts, ..Transaction::default() };
         let vhost = Arc::clone(self.session.vhost());
         let (_, durable) = match vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes) {
             Ok(committed) => committed,

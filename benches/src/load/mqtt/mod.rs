@@ -7,7 +7,6 @@ pub(super) mod paced_qos1;
 pub(super) mod qos0;
 pub(super) mod qos1;
 pub(super) mod storm;
-pub(super) mod web;
 
 use std::sync::atomic::Ordering;
 use std::thread;

@@ -3,8 +3,8 @@
 import os
 import time
 
-from stomp_tools import EVERY_VERSION, V10, V11, V12, Client, as_text, fence, queue, told
-from suite import case, equal, is_common, main, restart_broker, restart_case, wait_until
+from stomp_tools import EVERY_VERSION, V10, V11, V12, Client, as_text, fence, queue, reconnected, told
+from suite import case, equal, is_common, main, restart_broker, restart_case
 
 
 @case
@@ -509,21 +509,6 @@ def persistent_messages_survive(url):
         fence(client)
         client.nothing_more()
         client.disconnect()
-
-
-def reconnected(url):
-    """Connects as soon as the broker is back."""
-    found = []
-
-    def attempt():
-        try:
-            found.append(Client(url).connect())
-        except Exception:  # stomp.py has its own for a connection that is refused
-            return False
-        return True
-
-    wait_until(attempt, "the broker is back")
-    return found[0]
 
 
 @restart_case

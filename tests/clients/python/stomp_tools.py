@@ -234,13 +234,13 @@ def topic(prefix="stomp"):
     return f"/topic/{unique(prefix)}"
 
 
-def reconnected(url):
+def reconnected(url, **values):
     """Connects as soon as the broker is back."""
     found = []
 
     def attempt():
         try:
-            found.append(Client(url).connect())
+            found.append(Client(url, **values).connect())
         except Exception:  # stomp.py has its own for a connection that is refused
             return False
         return True

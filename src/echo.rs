@@ -31,7 +31,14 @@ pub(crate) fn parts(limits: Limits) -> Parts {
     let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
     let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
     let mqtt = Mqtt::new(Arc::clone(&broker), gantry_mqtt::Settings::default(), Arc::default()).unwrap();
-    Parts { limits, broker, amqp091_stats: Arc::default(), mqtt: Arc::new(mqtt) }
+    Parts {
+        limits,
+        broker,
+        amqp091_stats: Arc::default(),
+        mqtt: Arc::new(mqtt),
+        stomp: gantry_stomp::Settings::default(),
+        stomp_stats: Arc::default(),
+    }
 }
 
 #[async_trait]

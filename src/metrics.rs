@@ -55,13 +55,24 @@ pub(crate) struct Snapshot {
     pub(crate) mqtt_clients: u64,
     /// Messages that were not sent to a client of MQTT, because they are larger than it takes.
     pub(crate) mqtt_too_large_total: u64,
+    /// Clients of STOMP that are connected.
+    pub(crate) stomp_clients: u64,
+    /// ERROR frames to clients of STOMP.
+    pub(crate) stomp_errors_total: u64,
     /// The journal.
     pub(crate) journal: Usage,
 }
 
+/// Where the protocols count.
+pub(crate) struct Counting {
+    pub(crate) amqp091: Arc<gantry_amqp091::Stats>,
+    pub(crate) mqtt: Arc<gantry_mqtt::Stats>,
+    pub(crate) stomp: Arc<gantry_stomp::Stats>,
+}
+
 impl Snapshot {
     /// The numbers of the broker and of its protocols.
-    pub(crate) fn of(totals: &Totals, amqp091: &gantry_amqp091::Stats, mqtt: &gantry_mqtt::Stats) -> Self {
+    pub(crate) fn of(totals: &Totals, Counting { amqp091, mqtt, stomp }: &Counting) -> Self {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let messages = &totals.messages;
         Self {
@@ -71,8 +82,8 @@ impl Snapshot {
             messages_ready: messages.ready as u64,
             messages_unacked: messages.unacked as u64,
             message_bytes_resident: totals.resident_bytes as u64,
-            published_total: load(&amqp091.published) + load(&mqtt.published),
-            confirmed_total: load(&amqp091.confirmed) + load(&mqtt.confirmed),
+            published_total: load(&amqp091.published) + load(&mqtt.published) + load(&stomp.published),
+            confirmed_total: load(&amqp091.confirmed) + load(&mqtt.confirmed) + load(&stomp.confirmed),
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
             dropped_total: totals.dropped,
@@ -80,6 +91,8 @@ impl Snapshot {
             retained_bytes: totals.retained_bytes as u64,
             mqtt_clients: load(&mqtt.clients),
             mqtt_too_large_total: load(&mqtt.dropped_too_large),
+            stomp_clients: load(&stomp.clients),
+            stomp_errors_total: load(&stomp.errors),
             journal: totals.journal,
         }
     }
@@ -236,6 +249,8 @@ impl Encode<'_> {
             "Messages that were larger than their MQTT client takes",
             now.mqtt_too_large_total,
         )?;
+        self.gauge("gantry_stomp_clients", "Clients of STOMP that are connected", now.stomp_clients)?;
+        self.counter("gantry_stomp_errors", "ERROR frames to clients of STOMP", now.stomp_errors_total)?;
         let resident = now.message_bytes_resident;
         self.gauge("gantry_message_resident_bytes", "Message bodies in memory", resident)?;
         self.counter("rabbitmq_global_messages_received", "Messages that publishers have sent", now.published_total)?;

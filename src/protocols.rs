@@ -7,6 +7,7 @@ use gantry_amqp091::Amqp091;
 use gantry_broker::protocol::Protocol;
 use gantry_broker::{Broker, Sources};
 use gantry_mqtt::Mqtt;
+use gantry_stomp::{Dialect, Stomp};
 
 use crate::config::{Config, Limits};
 
@@ -20,17 +21,30 @@ pub(crate) struct Parts {
     pub(crate) amqp091_stats: Arc<gantry_amqp091::Stats>,
     /// MQTT, which has one registry of sessions whatever clients come over.
     pub(crate) mqtt: Arc<Mqtt>,
+    /// How STOMP is spoken.
+    pub(crate) stomp: gantry_stomp::Settings,
+    /// Where STOMP counts.
+    pub(crate) stomp_stats: Arc<gantry_stomp::Stats>,
 }
 
 /// The name of the listener whose clients it serves, with and without TLS, and how it is made.
 pub(crate) type Entry = (&'static str, fn(&Parts) -> Arc<dyn Protocol>);
 
 /// All of them. A listener that has none is not bound.
-pub(crate) const PROTOCOLS: &[Entry] = &[("amqp", amqp091), ("mqtt", |parts| Arc::clone(&parts.mqtt) as _)];
+pub(crate) const PROTOCOLS: &[Entry] = &[
+    ("amqp", amqp091),
+    ("mqtt", |parts| Arc::clone(&parts.mqtt) as _),
+    ("stomp", |parts| stomp(parts, parts.stomp.dialect)),
+    // For listeners that others ride on, and none of its own.
+    (STOMP_ACTIVEMQ, |parts| stomp(parts, Dialect::ActiveMq)),
+];
+
+/// STOMP in ActiveMQ's dialect, whatever is configured.
+pub(crate) const STOMP_ACTIVEMQ: &str = "stomp in ActiveMQ's dialect";
 
 /// The protocols that stored messages may have come by.
 pub(crate) fn sources() -> Sources {
-    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE])
+    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE])
 }
 
 fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
@@ -44,6 +58,27 @@ fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
         handshake_timeout: std::time::Duration::from_secs(handshake_timeout_s),
     };
     Arc::new(Amqp091::new(Arc::clone(&parts.broker), limits, Arc::clone(&parts.amqp091_stats)))
+}
+
+fn stomp(parts: &Parts, dialect: Dialect) -> Arc<dyn Protocol> {
+    let settings = gantry_stomp::Settings { dialect, ..parts.stomp.clone() };
+    Arc::new(Stomp::new(Arc::clone(&parts.broker), settings, Arc::clone(&parts.stomp_stats)))
+}
+
+/// How STOMP is spoken.
+pub(crate) fn stomp_settings(config: &Config) -> gantry_stomp::Settings {
+    let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let stomp = &config.stomp;
+    gantry_stomp::Settings {
+        dialect: stomp.dialect,
+        vhost: stomp.vhost.as_str().into(),
+        message_bytes_max: size(config.limits.message_bytes_max),
+        header_bytes_max: size(stomp.header_bytes_max),
+        headers_max: size(stomp.headers_max),
+        heart_beat_min_ms: stomp.heart_beat_min_ms,
+        subscriptions_max: size(stomp.subscriptions_max),
+        handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+    }
 }
 
 /// How MQTT is spoken. The ranges of the configuration are narrower than these types.

@@ -17,9 +17,9 @@ use crate::connections::Connections;
 use crate::http::Http;
 use crate::listener::{Bound, Listener, Service};
 use crate::management::{self, Api, Health, Stage};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Counting, Metrics};
 use crate::process::{self, Started};
-use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources};
+use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources, stomp_settings};
 use crate::tls::{Tls, TlsError};
 use crate::tokens;
 use crate::web;
@@ -98,11 +98,13 @@ fn open(config: &Config) -> Result<Opened, String> {
     // What it knows of sessions is read before anybody can ask for one.
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
-    let (counted, counting) = (Arc::clone(&broker), (Arc::clone(&amqp091_stats), mqtt_stats));
+    let stomp_stats = Arc::new(gantry_stomp::Stats::default());
+    let counted = Arc::clone(&broker);
+    let counting = Counting { amqp091: Arc::clone(&amqp091_stats), mqtt: mqtt_stats, stomp: Arc::clone(&stomp_stats) };
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
-        parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt },
-        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting.0, &counting.1)),
+        parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt, stomp: stomp_settings(config), stomp_stats },
+        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
             stopping.stop();

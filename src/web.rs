@@ -7,6 +7,7 @@ use gantry_broker::protocol::Protocol;
 use gantry_websocket::{Messages, Settings, Stats, Subprotocol, WebSocket};
 
 use crate::config::{Limits, WebSocketConfig};
+use crate::protocols::STOMP_ACTIVEMQ;
 
 /// A listener of WebSocket.
 struct WebListener {
@@ -36,9 +37,9 @@ const LISTENERS: &[WebListener] = &[
         name: "ws",
         default: Some("v12.stomp"),
         carries: &[
-            ("v12.stomp", "stomp", Messages::Text),
-            ("v11.stomp", "stomp", Messages::Text),
-            ("v10.stomp", "stomp", Messages::Text),
+            ("v12.stomp", STOMP_ACTIVEMQ, Messages::Text),
+            ("v11.stomp", STOMP_ACTIVEMQ, Messages::Text),
+            ("v10.stomp", STOMP_ACTIVEMQ, Messages::Text),
             ("mqtt", "mqtt", Messages::Binary),
             ("mqttv3.1", "mqtt", Messages::Binary),
             ("amqp", "amqp", Messages::Binary),

@@ -10,6 +10,7 @@
 mod json;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 use gantry_broker::rights::TokenAlgorithm;
+use gantry_stomp::Dialect;
 use gantry_websocket::Origins;
 
 use super::value::Given;
@@ -34,6 +35,7 @@ pub(super) enum Kind {
     Bytes(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
     Login(&'static [(&'static str, LoginFrom)]),
     Format(&'static [(&'static str, LogFormat)]),
+    Dialect(&'static [(&'static str, Dialect)]),
     UrlPaths(fn(&mut Config) -> &mut Vec<String>),
     Origins(fn(&mut Config) -> &mut Origins),
     Listener(&'static str, &'static str, bool),
@@ -57,6 +59,7 @@ impl Key {
             Kind::Bytes(range, place) => *place(config) = given.bytes(range)?,
             Kind::Login(choices) => config.tls.login_from = given.choice(choices)?,
             Kind::Format(choices) => config.log.format = given.choice(choices)?,
+            Kind::Dialect(choices) => config.stomp.dialect = given.choice(choices)?,
             Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
             Kind::Origins(place) => *place(config) = given.origins()?,
             Kind::Listener(name, plain_name, tls) => {
@@ -181,6 +184,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(websocket_keys());
     keys.extend(limit_keys());
     keys.extend(mqtt_keys());
+    keys.extend(stomp_keys());
     keys.extend(log_keys());
     keys
 }
@@ -490,6 +494,47 @@ fn mqtt_keys() -> [Key; 10] {
             "10",
             "how often the topics below $SYS are looked at, and published where they have changed",
             Kind::Number(1..=86_400, |config| &mut config.mqtt.sys_interval_s),
+        ),
+    ]
+}
+
+fn stomp_keys() -> [Key; 6] {
+    [
+        key(
+            "stomp.dialect",
+            "rabbitmq",
+            "whose destinations and headers are read: rabbitmq or activemq",
+            Kind::Dialect(&[("rabbitmq", Dialect::RabbitMq), ("activemq", Dialect::ActiveMq)]),
+        ),
+        key(
+            "stomp.vhost",
+            "/",
+            "the virtual host of clients that name none (host)",
+            Kind::Text(|config, name| config.stomp.vhost = name),
+        ),
+        key(
+            "stomp.header_bytes_max",
+            "64KiB",
+            "command and headers of a frame together",
+            Kind::Bytes(KIB..=MIB, |config| &mut config.stomp.header_bytes_max),
+        ),
+        key(
+            "stomp.headers_max",
+            "256",
+            "headers of a frame",
+            Kind::Number(16..=10_000, |config| &mut config.stomp.headers_max),
+        ),
+        key(
+            "stomp.heart_beat_min_ms",
+            "1000",
+            "shortest interval of heart-beats that is agreed on",
+            Kind::Number(1_000..=3_600_000, |config| &mut config.stomp.heart_beat_min_ms),
+        ),
+        key(
+            "stomp.subscriptions_max",
+            "10000",
+            "subscriptions of one connection",
+            Kind::Number(1..=1_000_000, |config| &mut config.stomp.subscriptions_max),
         ),
     ]
 }

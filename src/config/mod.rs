@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gantry_broker::rights::TokenAlgorithm;
+use gantry_stomp::Dialect;
 use gantry_websocket::Origins;
 
 use self::keys::{Key, keys};
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// MQTT.
     pub(crate) mqtt: MqttConfig,
+    /// STOMP.
+    pub(crate) stomp: StompConfig,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -202,6 +205,23 @@ pub(crate) struct MqttConfig {
     pub(crate) subscriptions_max: u64,
     /// How often the topics below `$SYS` are looked at.
     pub(crate) sys_interval_s: u64,
+}
+
+/// The `[stomp]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StompConfig {
+    /// How destinations and headers are read, by the listeners `stomp` and `web_stomp`.
+    pub(crate) dialect: Dialect,
+    /// The virtual host of clients that name none.
+    pub(crate) vhost: String,
+    /// Command and headers of a frame.
+    pub(crate) header_bytes_max: u64,
+    /// Headers of a frame.
+    pub(crate) headers_max: u64,
+    /// Shortest interval of heart-beats.
+    pub(crate) heart_beat_min_ms: u64,
+    /// Subscriptions of one connection.
+    pub(crate) subscriptions_max: u64,
 }
 
 /// The `[log]` section.

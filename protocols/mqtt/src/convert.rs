@@ -204,7 +204,7 @@ impl<'m> Outgoing<'m> {
 fn with_headers(application: &[u8], headers: &Table) -> Vec<u8> {
     let mut out = application.to_vec();
     for (name, value) in headers.iter() {
-        put_user(name.as_bytes(), &text_of(value), &mut out);
+        put_user(name.as_bytes(), &value.to_text(), &mut out);
     }
     out
 }
@@ -243,7 +243,7 @@ fn application_of(message: &Message) -> Vec<u8> {
         put_user(b"priority", &message.essentials().priority.to_string(), &mut out);
     }
     for (name, value) in neutral.headers.iter().flat_map(Table::iter) {
-        put_user(name.as_bytes(), &text_of(value), &mut out);
+        put_user(name.as_bytes(), &value.to_text(), &mut out);
     }
     out
 }
@@ -266,51 +266,6 @@ fn string(bytes: &[u8]) -> Cow<'_, str> {
         text = Cow::Owned(text[..end].to_owned());
     }
     text
-}
-
-/// A value as text: numbers in decimal, what has parts as JSON.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Text(text) => text.to_str_lossy().into_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::F32(value) => value.to_string(),
-        Value::F64(value) => value.to_string(),
-        Value::Timestamp(seconds) => seconds.to_string(),
-        value => match value.as_integer() {
-            Some(number) => number.to_string(),
-            None => json_of(value).to_string(),
-        },
-    }
-}
-
-/// A value as plain JSON.
-fn json_of(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::F32(value) => f64::from(*value).into(),
-        Value::F64(value) => (*value).into(),
-        Value::Decimal { scale, value } => {
-            let number = format!("{value}e-{scale}");
-            number.parse::<f64>().map_or(serde_json::Value::String(number), serde_json::Value::from)
-        }
-        Value::Timestamp(seconds) => (*seconds).into(),
-        Value::Text(text) => text.to_str_lossy().into(),
-        Value::Binary(bytes) => String::from_utf8_lossy(bytes).into(),
-        Value::Array(values) => values.iter().map(json_of).collect(),
-        Value::Table(table) => {
-            let entries = table.iter().map(|(name, value)| (name.to_str_lossy().into_owned(), json_of(value)));
-            serde_json::Value::Object(entries.collect())
-        }
-        integer => {
-            let number = integer.as_integer().unwrap_or_default();
-            i64::try_from(number)
-                .map(serde_json::Value::from)
-                .or_else(|_| u64::try_from(number).map(serde_json::Value::from))
-                .unwrap_or_default()
-        }
-    }
 }
 
 /// RabbitMQ's header for the QoS that a message was published with.

@@ -1,0 +1,191 @@
+//! Queues that frames declare: the one that a SEND or SUBSCRIBE names, and those of subscriptions to topics and exchanges.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gantry_broker::rights::Access;
+use gantry_broker::value::{Table, Value};
+use gantry_broker::{Error, Kind, Queue, QueueName, QueueOptions};
+use md5::{Digest, Md5};
+
+use crate::client::Client;
+use crate::codec::Headers;
+use crate::error::Failure;
+
+/// What a header's value is as an argument of a queue.
+#[derive(Clone, Copy)]
+enum Type {
+    Number,
+    Text,
+    Bool,
+}
+
+/// Headers of SEND and SUBSCRIBE that are arguments of the queue.
+const ARGUMENTS: &[(&str, Type)] = &[
+    ("x-dead-letter-exchange", Type::Text),
+    ("x-dead-letter-routing-key", Type::Text),
+    ("x-dead-letter-strategy", Type::Text),
+    ("x-delivery-limit", Type::Number),
+    ("x-expires", Type::Number),
+    ("x-max-age", Type::Text),
+    ("x-max-length", Type::Number),
+    ("x-max-length-bytes", Type::Number),
+    ("x-max-priority", Type::Number),
+    ("x-message-ttl", Type::Number),
+    ("x-overflow", Type::Text),
+    ("x-queue-type", Type::Text),
+    ("x-quorum-initial-group-size", Type::Number),
+    ("x-single-active-consumer", Type::Bool),
+    ("x-stream-filter-size-bytes", Type::Number),
+    ("x-stream-max-segment-size-bytes", Type::Number),
+];
+
+/// Whether a header is there and says yes or no.
+pub(super) fn flag(headers: Headers<'_>, name: &str) -> Option<bool> {
+    match &*headers.get_bytes(name)? {
+        b"true" | b"True" => Some(true),
+        b"false" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+/// A number in a header; none where it is not there.
+pub(super) fn number<N: std::str::FromStr>(headers: Headers<'_>, name: &str) -> Result<Option<N>, Failure> {
+    let Some(text) = headers.get(name) else { return Ok(None) };
+    let number = text.trim().parse().map_err(|_| {
+        // As RabbitMQ calls it; it does not say what is wrong.
+        Failure::soft("Processing error", format!("'{name}' is not a number that it can be\n"))
+    })?;
+    Ok(Some(number))
+}
+
+/// Whether what is asked for is to outlive the connection: `persistent` is what 1.0 had for it.
+pub(super) fn is_durable(headers: Headers<'_>) -> Option<bool> {
+    flag(headers, "durable").or_else(|| flag(headers, "persistent"))
+}
+
+fn arguments(headers: Headers<'_>) -> Result<Table, Failure> {
+    let mut table = Table::new();
+    // Frames with arguments are few, and there is no need to look for each of them in the others.
+    if !headers.lines().any(|header| header.name.starts_with(b"x-")) {
+        return Ok(table);
+    }
+    for (name, kind) in ARGUMENTS {
+        let value = match kind {
+            Type::Number => number::<i64>(headers, name)?.map(Value::I64),
+            Type::Text => headers.get_bytes(name).map(|text| Value::Text(text[..].into())),
+            Type::Bool => flag(headers, name).map(Value::Bool),
+        };
+        if let Some(value) = value {
+            table.push(*name, value);
+        }
+    }
+    Ok(table)
+}
+
+impl Client {
+    /// The queue that a frame names: durable unless it says otherwise, and else gone with the connection.
+    pub(super) async fn declare(&mut self, name: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
+        let durable = is_durable(headers).unwrap_or(true);
+        let options = QueueOptions {
+            durable,
+            auto_delete: flag(headers, "auto-delete").unwrap_or(!durable),
+            exclusive: flag(headers, "exclusive").unwrap_or(!durable),
+            arguments: arguments(headers)?,
+        };
+        self.declare_with(name, options).await
+    }
+
+    /// The queue of a subscription to a topic or an exchange: gone with its last consumer unless it says otherwise.
+    pub(super) async fn declare_for(&mut self, key: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
+        let durable = is_durable(headers).unwrap_or(false);
+        let given = headers.get("x-queue-name");
+        // Nobody else is told the other names.
+        let is_shared = durable || given.is_some();
+        let name = match given {
+            Some(name) => name.into_owned(),
+            None if durable => durable_name(key, &headers.get("id").unwrap_or_default()),
+            None => random_name()?,
+        };
+        let options = QueueOptions {
+            durable,
+            auto_delete: flag(headers, "auto-delete").unwrap_or(true),
+            exclusive: flag(headers, "exclusive").unwrap_or(!is_shared),
+            arguments: arguments(headers)?,
+        };
+        self.declare_with(&name, options).await
+    }
+
+    async fn declare_with(&mut self, name: &str, options: QueueOptions) -> Result<Arc<Queue>, Failure> {
+        self.session.check(Access::Configure, Kind::Queue, name)?;
+        let (vhost, connection) = (Arc::clone(self.session.vhost()), self.session.connection());
+        if let Some((queue, pending)) = vhost.declared_queue(name, &options, connection)? {
+            pending.wait().await?;
+            return Ok(queue);
+        }
+        // Messages of a new queue will be read from it and written to its dead-letter exchange on the user's behalf.
+        if let Some(exchange) = options.arguments.get("x-dead-letter-exchange").and_then(Value::as_str) {
+            self.session.check(Access::Read, Kind::Queue, name)?;
+            self.session.check(Access::Write, Kind::Exchange, exchange)?;
+        }
+        let (queue, pending) = vhost.define_queue(QueueName::Given(name), options, connection)?;
+        pending.wait().await?;
+        Ok(queue)
+    }
+}
+
+const PREFIX: &str = "stomp-subscription-";
+
+/// The queue of a durable subscription, by RabbitMQ's rule, so that one that was made there is found here: the MD5 of the pair of
+/// key and id in Erlang's external form.
+fn durable_name(key: &str, id: &str) -> String {
+    const VERSION: u8 = 131;
+    const SMALL_TUPLE: u8 = 104;
+    let mut pair = vec![VERSION, SMALL_TUPLE, 2];
+    for part in [key, id] {
+        put_erlang_string(part.as_bytes(), &mut pair);
+    }
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(Md5::digest(&pair)))
+}
+
+/// A list of bytes as Erlang's external form has it: empty, short, or of any length.
+fn put_erlang_string(bytes: &[u8], out: &mut Vec<u8>) {
+    const NIL: u8 = 106;
+    const STRING: u8 = 107;
+    const LIST: u8 = 108;
+    const SMALL_INTEGER: u8 = 97;
+    match u16::try_from(bytes.len()) {
+        Ok(0) => out.push(NIL),
+        Ok(length) => {
+            out.push(STRING);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(bytes);
+        }
+        // Headers are not as long as that unless the limits are raised far.
+        Err(_) => {
+            out.push(LIST);
+            out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend(bytes.iter().flat_map(|byte| [SMALL_INTEGER, *byte]));
+            out.push(NIL);
+        }
+    }
+}
+
+fn random_name() -> Result<String, Failure> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::Storage(error.to_string()))?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durable_subscriptions_have_the_queues_that_rabbitmq_gave_them() {
+        // What RabbitMQ 3.10.8 calls that of `/topic/dur` with the id `d1`.
+        assert_eq!(durable_name("dur", "d1"), "stomp-subscription-Yavmf7wdLKke0KsNpyLsBQ");
+        assert_ne!(durable_name("dur", "d2"), durable_name("dur", "d1"));
+    }
+}

@@ -1,0 +1,100 @@
+//! What a client has been sent and has not said an outcome of, by delivery tag.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use gantry_broker::{Lease, Queue};
+
+/// A delivery that wants an outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Unacked {
+    pub(crate) tag: u64,
+    /// The subscription that it came by.
+    pub(crate) token: u64,
+    /// An acknowledgement of it covers what came before.
+    pub(crate) is_cumulative: bool,
+    /// It counts against what the client may have in all.
+    pub(crate) took_credit: bool,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) lease: Lease,
+}
+
+/// What is acknowledged in order costs a look at the front; what is acknowledged out of order leaves a hole, and holes are swept
+/// out before they outnumber what is left.
+#[derive(Debug, Default)]
+pub(crate) struct UnackedList {
+    /// Tags of what was and what is there; rising.
+    entries: VecDeque<(u64, Option<Unacked>)>,
+    live: usize,
+}
+
+/// Holes that are not worth a sweep.
+const HOLES_MIN: usize = 64;
+
+impl UnackedList {
+    pub(crate) fn push(&mut self, unacked: Unacked) {
+        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < unacked.tag));
+        self.entries.push_back((unacked.tag, Some(unacked)));
+        self.live += 1;
+    }
+
+    fn index(&self, tag: u64) -> Option<usize> {
+        if self.entries.front().is_some_and(|(first, _)| *first == tag) {
+            return Some(0);
+        }
+        self.entries.binary_search_by_key(&tag, |(tag, _)| *tag).ok()
+    }
+
+    pub(crate) fn get(&self, tag: u64) -> Option<&Unacked> {
+        self.entries.get(self.index(tag)?)?.1.as_ref()
+    }
+
+    pub(crate) fn take(&mut self, tag: u64) -> Option<Unacked> {
+        let index = self.index(tag)?;
+        let taken = self.entries.get_mut(index)?.1.take()?;
+        self.live -= 1;
+        self.sweep();
+        Some(taken)
+    }
+
+    /// Takes what came no later than `tag` and is wanted, in order.
+    pub(crate) fn take_up_to(&mut self, tag: u64, wanted: impl Fn(&Unacked) -> bool, mut each: impl FnMut(Unacked)) {
+        for (_, entry) in self.entries.iter_mut().take_while(|(entry, _)| *entry <= tag) {
+            if let Some(taken) = entry.take_if(|unacked| wanted(unacked)) {
+                self.live -= 1;
+                each(taken);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Puts back what was taken.
+    pub(crate) fn put_back(&mut self, taken: impl IntoIterator<Item = Unacked>) {
+        self.entries.retain(|(_, entry)| entry.is_some());
+        for unacked in taken {
+            self.live += 1;
+            self.entries.push_back((unacked.tag, Some(unacked)));
+        }
+        self.entries.make_contiguous().sort_unstable_by_key(|(tag, _)| *tag);
+    }
+
+    fn sweep(&mut self) {
+        while let Some((_, None)) = self.entries.front() {
+            self.entries.pop_front();
+        }
+        if self.entries.is_empty() {
+            if self.entries.capacity() > 1024 {
+                self.entries = VecDeque::new();
+            }
+        } else if self.entries.len() > 2 * self.live + HOLES_MIN {
+            self.entries.retain(|(_, entry)| entry.is_some());
+        }
+    }
+
+    /// Gives memory back; for when the connection is quiet.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.is_empty() && self.entries.capacity() > 0 {
+            self.entries = VecDeque::new();
+        }
+    }
+}

@@ -70,6 +70,7 @@ public class Relay implements WebSocketMessageBrokerConfigurer {
         return () -> name;
       }
     };
+    registry.setPreserveReceiveOrder(true);
     registry.addEndpoint("/plain").setHandshakeHandler(byName);
     registry.addEndpoint("/sockjs").setHandshakeHandler(byName).withSockJS();
   }
@@ -79,6 +80,7 @@ public class Relay implements WebSocketMessageBrokerConfigurer {
     String[] login = broker.getUserInfo().split(":");
     registry.setApplicationDestinationPrefixes("/app");
     registry.setUserDestinationPrefix("/user");
+    registry.setPreservePublishOrder(true);
     registry.enableStompBrokerRelay("/topic", "/queue", "/exchange", "/amq/queue")
         .setRelayHost(broker.getHost())
         .setRelayPort(broker.getPort())
@@ -109,7 +111,7 @@ public class Relay implements WebSocketMessageBrokerConfigurer {
     }
 
     @MessageMapping("/say/{room}")
-    void say(@DestinationVariable String room, String text, Principal who) {
+    void say(@DestinationVariable("room") String room, String text, Principal who) {
       template.convertAndSend("/topic/room." + room, who.getName() + ": " + text);
     }
 
@@ -126,7 +128,7 @@ public class Relay implements WebSocketMessageBrokerConfigurer {
     }
 
     @MessageMapping("/whisper/{whom}")
-    void whisper(@DestinationVariable String whom, String text, Principal who) {
+    void whisper(@DestinationVariable("whom") String whom, String text, Principal who) {
       template.convertAndSendToUser(whom, "/queue/whispers", who.getName() + " whispers " + text);
     }
   }

@@ -72,7 +72,7 @@ fn what_comes_by_this_protocol_leaves_by_it_header_for_header() {
     assert_eq!(written(&message, &DELIVERED), expected);
     assert_eq!(
         message.essentials(),
-        Essentials { durable: true, priority: 5, ttl_ms: Some(60_000), ..Essentials::default() }
+        Essentials { durable: true, priority: 5, ttl_ms: Some(60_000) }
     );
 }
 
@@ -275,7 +275,7 @@ impl Source for Other {
 
 #[test]
 fn messages_of_other_protocols_have_the_headers_that_rabbitmq_gives_them() {
-    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999), ..Essentials::default() };
+    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999) };
     let message = Message::new(&Other, address("", "q"), essentials, 0, assemble(b"", 0, b"").freeze());
     let lines = |reply_to: &str, timestamp: &str| {
         format!(

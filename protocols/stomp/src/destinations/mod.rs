@@ -79,7 +79,10 @@ const SHOWN_BYTES_MAX: usize = 512;
 
 /// A text of a client, no longer than an error should be.
 pub(crate) fn shown(text: &str) -> String {
-    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
+    let mut end = text.len().min(SHOWN_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     text[..end].to_owned()
 }
 

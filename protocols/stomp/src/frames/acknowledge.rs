@@ -29,6 +29,10 @@ impl Client {
             self.transactions.check(name)?;
         }
         let tag = self.delivery_tag(frame)?;
+        let gathered = match &transaction {
+            Some(name) => Some(self.transactions.with_room(name)?),
+            None => None,
+        };
         let mut taken: SmallVec<[Unacked; 1]> = SmallVec::new();
         match self.unacked.get(tag) {
             Some(named) if named.is_cumulative => {
@@ -43,14 +47,9 @@ impl Client {
                 return Err(Failure::hard("precondition_failed", detail));
             }
         }
-        if let Some(name) = transaction {
-            return match self.transactions.gather_outcome(&name, taken, outcome) {
-                Ok(()) => Ok(Next::Continue),
-                Err((failure, taken)) => {
-                    self.unacked.put_back(taken);
-                    Err(failure)
-                }
-            };
+        if let Some(gathered) = gathered {
+            gathered.hold(taken, outcome);
+            return Ok(Next::Continue);
         }
         self.credit.add(taken.iter().filter(|unacked| unacked.took_credit).count() as i64);
         match outcome {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use gantry_broker::{Error, Lease, Message, Outcome, Queue, Route, Transaction};
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 
 use crate::client::{Client, Next};
 use crate::codec::Frame;
@@ -14,13 +13,20 @@ use crate::unacked::Unacked;
 
 /// What a transaction has gathered.
 #[derive(Debug, Default)]
-struct Gathered {
+pub(super) struct Gathered {
     publishes: Vec<(Arc<Route>, Arc<Message>)>,
     /// What the SENDs among it want to be answered.
     receipts: Vec<Box<[u8]>>,
     outcomes: Vec<(Unacked, Outcome)>,
     /// Bytes of messages and receipts.
     bytes: u64,
+}
+
+impl Gathered {
+    /// Keeps what is said of deliveries until the commit.
+    pub(super) fn hold(&mut self, taken: impl IntoIterator<Item = Unacked>, outcome: Outcome) {
+        self.outcomes.extend(taken.into_iter().map(|unacked| (unacked, outcome)));
+    }
 }
 
 /// The transactions of a connection, by their names.
@@ -49,7 +55,7 @@ impl Transactions {
     }
 
     /// A transaction that takes another frame.
-    fn with_room(&mut self, name: &[u8]) -> Result<&mut Gathered, Failure> {
+    pub(super) fn with_room(&mut self, name: &[u8]) -> Result<&mut Gathered, Failure> {
         let gathered = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
         if gathered.publishes.len() + gathered.outcomes.len() >= TX_FRAMES_MAX {
             let detail = format!("Too many actions in transaction (limit {TX_FRAMES_MAX})");
@@ -76,22 +82,6 @@ impl Transactions {
         gathered.bytes += bytes;
         self.bytes += bytes;
         Ok(())
-    }
-
-    /// Gives the deliveries back where it cannot take them.
-    pub(super) fn gather_outcome(
-        &mut self,
-        name: &[u8],
-        taken: SmallVec<[Unacked; 1]>,
-        outcome: Outcome,
-    ) -> Result<(), (Failure, SmallVec<[Unacked; 1]>)> {
-        match self.with_room(name) {
-            Ok(gathered) => {
-                gathered.outcomes.extend(taken.into_iter().map(|unacked| (unacked, outcome)));
-                Ok(())
-            }
-            Err(failure) => Err((failure, taken)),
-        }
     }
 
     /// The deliveries that wait for a commit; the transactions are gone.

@@ -61,10 +61,7 @@ fn nothing_with_a_receipt_is_lost() {
 }
 
 /// Starts a worker with a connection of its own, which works until the broker goes away; it returns how much it has done.
-fn work(
-    broker: &Broker,
-    job: impl FnOnce(&mut Stomp, &mut u64) -> io::Result<()> + Send + 'static,
-) -> JoinHandle<u64> {
+fn work(broker: &Broker, job: impl FnOnce(&mut Stomp, &mut u64) -> io::Result<()> + Send + 'static) -> JoinHandle<u64> {
     let address = broker.address_of("stomp").to_owned();
     std::thread::spawn(move || {
         let mut done = 0;

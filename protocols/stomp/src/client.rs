@@ -7,6 +7,8 @@ use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
 
+use tokio::time::Instant;
+
 use crate::codec::{Command, Frame, Version};
 use crate::error::Failure;
 use crate::frames::{ReplyQueues, Targets, Transactions};
@@ -67,6 +69,8 @@ pub(crate) struct Client {
     /// It publishes, and is held back when there is an alarm.
     pub(crate) publishes: bool,
     pub(crate) stalled: Option<Box<Stalled>>,
+    /// When something went to it last.
+    pub(crate) written_at: Instant,
     /// Counted, and not yet added to what all count.
     pub(crate) published: u64,
 }
@@ -111,6 +115,7 @@ impl Client {
             now_ms: 0,
             publishes: false,
             stalled: None,
+            written_at: Instant::now(),
             published: 0,
         }
     }

@@ -310,7 +310,7 @@ impl Running {
         if let Some(expiry) = &mut self.expiry {
             expiry.tick()?;
         }
-        match self.heart_beat.tick(reading, !self.client.out.is_empty()) {
+        match self.heart_beat.tick(reading, self.client.written_at, !self.client.out.is_empty()) {
             Due::Nothing => {}
             Due::Beat => self.client.out.tail().extend_from_slice(b"\n"),
             Due::Silence => return Err(End::Silent),
@@ -320,7 +320,6 @@ impl Running {
             self;
         let inbox = Arc::clone(&client.inbox);
         let mut quiet = true;
-        let written_before = client.out.written_bytes();
         tokio::select! {
             biased;
             io = std::future::poll_fn(|cx| poll_client(stream, client, input, reading, &mut quiet, cx)) => match io? {
@@ -343,9 +342,6 @@ impl Running {
             () = shutdown.requested() => return Err(stopping()),
             () = expired(expiry) => {}
             () = user_deletion.happened() => return Err(self.user_deleted()),
-        }
-        if self.client.out.written_bytes() != written_before {
-            self.heart_beat.written();
         }
         Ok(())
     }
@@ -452,8 +448,13 @@ fn poll_client(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Io>> {
     let read_bytes_max = reading.then_some(READ_BYTES_MAX);
-    if let Poll::Ready(io) = poll_io(stream, &mut client.out, OUTPUT_BYTES_HIGH, input, read_bytes_max, cx) {
-        return Poll::Ready(io);
+    let written_before = client.out.written_bytes();
+    let io = poll_io(stream, &mut client.out, OUTPUT_BYTES_HIGH, input, read_bytes_max, cx);
+    if client.out.written_bytes() != written_before {
+        client.written_at = Instant::now();
+    }
+    if io.is_ready() {
+        return io;
     }
     if *quiet {
         *quiet = false;

@@ -51,7 +51,7 @@ struct Beating {
     /// Silence of so long is the end: RabbitMQ lets two intervals pass, and so does this.
     silence: Option<Duration>,
     last_read: Instant,
-    last_written: Instant,
+    last_beat: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -66,7 +66,7 @@ impl HeartBeat {
         }
         let now = Instant::now();
         let timer = Box::pin(sleep(Duration::ZERO));
-        Self { beating: Some(Box::new(Beating { send, silence, last_read: now, last_written: now, timer })) }
+        Self { beating: Some(Box::new(Beating { send, silence, last_read: now, last_beat: now, timer })) }
     }
 
     /// The client has sent something.
@@ -76,16 +76,9 @@ impl HeartBeat {
         }
     }
 
-    /// Something went to the client.
-    pub(crate) fn written(&mut self) {
-        if let Some(beating) = &mut self.beating {
-            beating.last_written = Instant::now();
-        }
-    }
-
-    /// Looks at the clock. `reading` is false while nothing is read from the client on purpose, `writing` is true while something
-    /// waits to be written: then a beat would say nothing new.
-    pub(crate) fn tick(&mut self, reading: bool, writing: bool) -> Due {
+    /// Looks at the clock. `reading` is false while nothing is read from the client on purpose, `written_at` is when something
+    /// went to it last, and `writing` is true while something waits to: then a beat would say nothing new.
+    pub(crate) fn tick(&mut self, reading: bool, written_at: Instant, writing: bool) -> Due {
         let Some(beating) = &mut self.beating else { return Due::Nothing };
         let now = Instant::now();
         if beating.timer.deadline() > now {
@@ -104,13 +97,16 @@ impl HeartBeat {
         }
         let mut due = Due::Nothing;
         if let Some(interval) = beating.send {
-            if beating.last_written + interval <= now {
+            let beat = written_at.max(beating.last_beat) + interval;
+            if beat > now {
+                next = next.min(beat);
+            } else {
                 if !writing {
                     due = Due::Beat;
                 }
-                beating.last_written = now;
+                beating.last_beat = now;
+                next = next.min(now + interval);
             }
-            next = next.min(beating.last_written + interval);
         }
         beating.timer.as_mut().reset(next);
         due
@@ -144,27 +140,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_noticed_and_one_that_is_not_read_is_not() {
+        let start = Instant::now();
         let mut beat = HeartBeat::new(Intervals { send_ms: 0, receive_ms: 1_000 });
-        assert_eq!(beat.tick(true, false), Due::Nothing);
+        assert_eq!(beat.tick(true, start, false), Due::Nothing);
         tokio::time::advance(Duration::from_millis(1_900)).await;
-        assert_eq!(beat.tick(true, false), Due::Nothing);
+        assert_eq!(beat.tick(true, start, false), Due::Nothing);
         tokio::time::advance(Duration::from_millis(101)).await;
-        assert_eq!(beat.tick(false, false), Due::Nothing, "nothing was read on purpose");
+        assert_eq!(beat.tick(false, start, false), Due::Nothing, "nothing was read on purpose");
         tokio::time::advance(Duration::from_millis(2_001)).await;
-        assert_eq!(beat.tick(true, false), Due::Silence);
+        assert_eq!(beat.tick(true, start, false), Due::Silence);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_beat_is_due_when_nothing_else_was_written() {
+        let start = Instant::now();
         let mut beat = HeartBeat::new(Intervals { send_ms: 2_000, receive_ms: 0 });
-        assert_eq!(beat.tick(true, false), Due::Nothing);
+        assert_eq!(beat.tick(true, start, false), Due::Nothing);
         tokio::time::advance(Duration::from_millis(600)).await;
-        beat.written();
+        let written_at = Instant::now();
         tokio::time::advance(Duration::from_millis(600)).await;
-        assert_eq!(beat.tick(true, false), Due::Nothing);
+        assert_eq!(beat.tick(true, written_at, false), Due::Nothing);
         tokio::time::advance(Duration::from_millis(401)).await;
-        assert_eq!(beat.tick(true, false), Due::Beat);
+        assert_eq!(beat.tick(true, written_at, false), Due::Beat);
         tokio::time::advance(Duration::from_millis(1_001)).await;
-        assert_eq!(beat.tick(true, true), Due::Nothing, "what waits says it as well");
+        assert_eq!(beat.tick(true, written_at, true), Due::Nothing, "what waits says it as well");
     }
 }

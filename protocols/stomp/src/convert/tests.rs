@@ -70,10 +70,7 @@ fn what_comes_by_this_protocol_leaves_by_it_header_for_header() {
          content-length:4\n\nbody\0\n"
     );
     assert_eq!(written(&message, &DELIVERED), expected);
-    assert_eq!(
-        message.essentials(),
-        Essentials { durable: true, priority: 5, ttl_ms: Some(60_000) }
-    );
+    assert_eq!(message.essentials(), Essentials { durable: true, priority: 5, ttl_ms: Some(60_000) });
 }
 
 #[test]

@@ -1,0 +1,9 @@
+//! Sessions, as a client sees them.
+
+mod acknowledging;
+mod client;
+mod closing;
+mod connecting;
+mod sending;
+mod subscribing;
+mod transacting;

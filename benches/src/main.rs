@@ -1,7 +1,7 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp` and `mqtt` are the load generator's clients, `load` has the workloads, `peer` knows how brokers are started, `process` what
+//! `amqp`, `mqtt` and `stomp` are the load generator's clients, `load` has the workloads, `peer` knows how brokers are started, `process` what
 //! the kernel tells of them, and `table` prints.
 
 mod amqp;
@@ -10,6 +10,7 @@ mod load;
 mod mqtt;
 mod peer;
 mod process;
+mod stomp;
 mod table;
 
 use std::collections::BTreeSet;

@@ -19,6 +19,7 @@ mod persistent_many;
 mod priority;
 mod publish;
 mod start;
+mod stomp;
 mod stream;
 mod topic;
 mod traffic;
@@ -82,7 +83,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 20] = [
+pub(crate) const WORKLOADS: [Workload; 22] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -103,6 +104,8 @@ pub(crate) const WORKLOADS: [Workload; 20] = [
     mqtt_workload("mqtt-fanin-1k", mqtt::fanin::ABOUT, mqtt::fanin::run),
     mqtt_workload("mqtt-idle-50k", mqtt::idle::ABOUT, mqtt::idle::run),
     mqtt_workload("mqtt-storm-20k", mqtt::storm::ABOUT, mqtt::storm::run),
+    stomp_workload("stomp-persistent-1k", stomp::persistent::ABOUT, stomp::persistent::run),
+    stomp_workload("stomp-transient-64", stomp::transient::ABOUT, stomp::transient::run),
 ];
 
 type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
@@ -113,6 +116,10 @@ const fn amqp(name: &'static str, about: &'static str, run: Run) -> Workload {
 
 const fn mqtt_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
     Workload { name, about, protocol: Protocol::Mqtt, run }
+}
+
+const fn stomp_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Stomp, run }
 }
 
 /// Bytes as KiB.

@@ -12,6 +12,7 @@ use crate::process::Process;
 /// What the log says before the address of a listener.
 const LISTENING_AMQP: &str = "listening amqp ";
 const LISTENING_MQTT: &str = "listening mqtt ";
+const LISTENING_STOMP: &str = "listening stomp ";
 /// All listeners. A workload uses one of them.
 const LISTENERS: [&str; 10] =
     ["amqp", "mqtt", "stomp", "openwire", "web_stomp", "web_mqtt", "ws", "aws", "management", "metrics"];
@@ -71,6 +72,7 @@ impl Broker for Gantry {
         let clients = match settings.protocol {
             Protocol::Amqp => Clients::Told(|log| find_address(log, LISTENING_AMQP)),
             Protocol::Mqtt => Clients::Told(|log| find_address(log, LISTENING_MQTT)),
+            Protocol::Stomp => Clients::Told(|log| find_address(log, LISTENING_STOMP)),
         };
         Ok(Launched { process, helpers: Vec::new(), clients })
     }
@@ -81,6 +83,7 @@ fn configuration(data: &Path, settings: Settings) -> String {
     let open = match settings.protocol {
         Protocol::Amqp => "amqp",
         Protocol::Mqtt => "mqtt",
+        Protocol::Stomp => "stomp",
     };
     for listener in LISTENERS {
         let address = if listener == open { "127.0.0.1:0" } else { "off" };

@@ -18,6 +18,7 @@ use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
+use crate::stomp;
 
 /// How long a broker may take until it accepts a client.
 const START_PATIENCE: Duration = Duration::from_secs(180);
@@ -30,6 +31,8 @@ pub(crate) enum Protocol {
     Amqp,
     /// MQTT 3.1.1.
     Mqtt,
+    /// STOMP 1.2.
+    Stomp,
 }
 
 /// What a workload asks of a broker beyond its defaults.
@@ -120,6 +123,7 @@ impl Running {
                 let ready = match settings.protocol {
                     Protocol::Amqp => Connection::open(address).and_then(|mut client| is_ready(&mut client)),
                     Protocol::Mqtt => mqtt::Client::open(address, "bench-ready").map(|_| true),
+                    Protocol::Stomp => stomp::Client::open(address).map(|_| true),
                 };
                 match ready {
                     Ok(true) => {
@@ -154,5 +158,10 @@ impl Running {
     /// A client that speaks MQTT.
     pub(crate) fn connect_mqtt(&self, client_id: &str) -> Fallible<mqtt::Client> {
         mqtt::Client::open(self.address, client_id)
+    }
+
+    /// A client that speaks STOMP.
+    pub(crate) fn connect_stomp(&self) -> Fallible<stomp::Client> {
+        stomp::Client::open(self.address)
     }
 }

@@ -1,4 +1,5 @@
-//! RabbitMQ as the distribution installs it, with its defaults, no plugins, and everything it writes in one folder.
+//! RabbitMQ as the distribution installs it, with its defaults, no plugins but that of STOMP where that is spoken, and everything
+//! it writes in one folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,20 +39,28 @@ impl Broker for RabbitMq {
     }
 
     fn speaks(&self, protocol: Protocol) -> bool {
-        protocol == Protocol::Amqp
+        matches!(protocol, Protocol::Amqp | Protocol::Stomp)
     }
 
     fn binary(&self) -> Option<&Path> {
         None
     }
 
-    fn launch(&self, folder: &Path, _settings: Settings) -> Fallible<Launched> {
+    fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched> {
         let amqp_port = free_port()?;
         let names_port = free_port()?;
         let config = folder.join("rabbitmq.conf");
         let plugins = folder.join("enabled_plugins");
-        fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{amqp_port}\n"))?;
-        fs::write(&plugins, "[].\n")?;
+        let mut text = format!("listeners.tcp.1 = 127.0.0.1:{amqp_port}\n");
+        let mut clients_port = amqp_port;
+        let mut enabled = "[].\n";
+        if settings.protocol == Protocol::Stomp {
+            clients_port = free_port()?;
+            text.push_str(&format!("stomp.listeners.tcp.1 = 127.0.0.1:{clients_port}\n"));
+            enabled = "[rabbitmq_stomp].\n";
+        }
+        fs::write(&config, text)?;
+        fs::write(&plugins, enabled)?;
         let names = start_names(names_port, folder)?;
         let mut command = Command::new(&self.script);
         command
@@ -70,7 +79,7 @@ impl Broker for RabbitMq {
             .env("ERL_EPMD_PORT", names_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let process = Process::start(&mut command, &folder.join("rabbitmq.log"))?;
-        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(amqp_port)) })
+        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(clients_port)) })
     }
 }
 

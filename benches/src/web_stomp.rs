@@ -1,4 +1,4 @@
-//! A load generator's STOMP 1.2 over WebSocket: one that sends, and many that only count what comes.
+//! A load generator's STOMP 1.2, over WebSocket or plain TCP: one that sends, and some that only count what comes.
 //!
 //! Bodies have no NUL and heart-beats are off, so that each NUL is the end of a frame.
 
@@ -23,23 +23,63 @@ fn subscribe(destination: &str) -> Vec<u8> {
     format!("SUBSCRIBE\nid:0\ndestination:{destination}\nack:auto\nreceipt:subscribed\n\n\0").into_bytes()
 }
 
-/// One SEND as a message of WebSocket.
-pub(crate) fn send(destination: &str, body_bytes: usize) -> Vec<u8> {
-    let body = "x".repeat(body_bytes);
-    web::frame(Kind::Text, format!("SEND\ndestination:{destination}\n\n{body}\0").as_bytes())
+/// What carries STOMP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Tcp,
+    Web,
+}
+
+impl Over {
+    /// One frame as it goes over this: over WebSocket each is a message, as clients have it.
+    fn encoded(self, frame: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Tcp => frame.to_vec(),
+            Self::Web => web::frame(Kind::Text, frame),
+        }
+    }
+
+    /// One SEND.
+    pub(crate) fn send(self, destination: &str, body_bytes: usize) -> Vec<u8> {
+        let body = "x".repeat(body_bytes);
+        self.encoded(format!("SEND\ndestination:{destination}\n\n{body}\0").as_bytes())
+    }
+}
+
+/// One connection.
+struct Line {
+    stream: TcpStream,
+    opener: Option<Opener>,
+}
+
+impl Line {
+    fn new(stream: TcpStream, over: Over) -> Self {
+        Self { stream, opener: (over == Over::Web).then(Opener::default) }
+    }
+
+    /// Reads once; how many of the bytes are of STOMP.
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<Fallible<usize>> {
+        let bytes = self.stream.read(into)?;
+        Ok(match &mut self.opener {
+            _ if bytes == 0 => fail("the broker closed the connection"),
+            None => Ok(bytes),
+            Some(opener) => match opener.open(&mut into[..bytes]) {
+                Ok(0) if opener.is_closed() => fail("the broker closed the connection"),
+                opened => opened,
+            },
+        })
+    }
 }
 
 /// Reads one frame, which has to be this one. Nothing comes behind it unasked.
-fn expect(stream: &mut TcpStream, opener: &mut Opener, command: &str) -> Fallible<()> {
+fn expect(line: &mut Line, command: &str) -> Fallible<()> {
     let mut came = Vec::new();
     while !came.ends_with(&[0]) && !came.ends_with(b"\0\n") {
         let mut some = [0; 2048];
-        let bytes = stream.read(&mut some)?;
-        if bytes == 0 {
+        let bytes = line.read(&mut some)?.map_err(|error| {
             let came = String::from_utf8_lossy(&came);
-            return fail(format!("closed after {came:?} where {command} was expected"));
-        }
-        let bytes = opener.open(&mut some[..bytes])?;
+            format!("{error} after {came:?} where {command} was expected")
+        })?;
         came.extend_from_slice(&some[..bytes]);
     }
     if came.starts_with(command.as_bytes()) {
@@ -50,77 +90,83 @@ fn expect(stream: &mut TcpStream, opener: &mut Opener, command: &str) -> Fallibl
 
 /// A client that sends.
 pub(crate) struct Publisher {
-    stream: TcpStream,
-    opener: Opener,
+    line: Line,
+    over: Over,
 }
 
 impl Publisher {
     /// Connects and logs in.
-    pub(crate) fn open_web(address: SocketAddr) -> Fallible<Self> {
+    pub(crate) fn open(address: SocketAddr, over: Over) -> Fallible<Self> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        web::upgrade(&mut stream, "v12.stomp")?;
-        let mut opener = Opener::default();
-        stream.write_all(&web::frame(Kind::Text, CONNECT))?;
-        expect(&mut stream, &mut opener, "CONNECTED")?;
-        Ok(Self { stream, opener })
+        if over == Over::Web {
+            web::upgrade(&mut stream, "v12.stomp")?;
+        }
+        let mut line = Line::new(stream, over);
+        line.stream.write_all(&over.encoded(CONNECT))?;
+        expect(&mut line, "CONNECTED")?;
+        Ok(Self { line, over })
     }
 
     /// Sends bytes that were encoded before.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Fallible<()> {
-        self.stream.write_all(bytes).map_err(|error| format!("writing to the broker: {error}").into())
+        self.line.stream.write_all(bytes).map_err(|error| format!("writing to the broker: {error}").into())
     }
 
     /// Waits until the broker has taken everything that was sent, and says goodbye.
     pub(crate) fn close(mut self) -> Fallible<()> {
         // RabbitMQ closes at DISCONNECT before its receipt is out.
-        self.send(&web::frame(Kind::Text, b"BEGIN\ntransaction:last\nreceipt:taken\n\n\0"))?;
-        expect(&mut self.stream, &mut self.opener, "RECEIPT")?;
-        self.send(&web::frame(Kind::Text, b"DISCONNECT\n\n\0"))
+        self.send(&self.over.encoded(b"BEGIN\ntransaction:last\nreceipt:taken\n\n\0"))?;
+        expect(&mut self.line, "RECEIPT")?;
+        self.send(&self.over.encoded(b"DISCONNECT\n\n\0"))
     }
 }
 
 /// Subscribers that one thread looks after.
 pub(crate) struct Crowd {
     epoll: std::os::fd::OwnedFd,
-    members: Vec<(TcpStream, Opener)>,
+    members: Vec<Line>,
     scratch: Vec<u8>,
 }
 
 impl Crowd {
     /// Connects so many and has each subscribe, `AT_A_TIME` at a time.
-    pub(crate) fn join(address: SocketAddr, count: usize, destination: &str) -> Fallible<Self> {
+    pub(crate) fn join(address: SocketAddr, over: Over, count: usize, destination: &str) -> Fallible<Self> {
         const AT_A_TIME: usize = 64;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut crowd = Self { epoll, members: Vec::with_capacity(count), scratch: vec![0; 64 * 1024] };
+        let mut crowd = Self { epoll, members: Vec::with_capacity(count), scratch: vec![0; 256 * 1024] };
         let network = next_network();
-        let (connect, subscribe) = (web::frame(Kind::Text, CONNECT), web::frame(Kind::Text, &subscribe(destination)));
+        let (connect, subscribe) = (over.encoded(CONNECT), over.encoded(&subscribe(destination)));
         while crowd.members.len() < count {
             let first = crowd.members.len();
             let mut batch = Vec::new();
             for number in first..(first + AT_A_TIME).min(count) {
                 let mut stream = connect_from(network, number, address)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
-                web::ask(&mut stream, "v12.stomp")?;
-                batch.push((stream, Opener::default()));
+                if over == Over::Web {
+                    web::ask(&mut stream, "v12.stomp")?;
+                }
+                batch.push(Line::new(stream, over));
             }
-            for (stream, _) in &mut batch {
-                web::read_answer(stream)?;
-                stream.write_all(&connect)?;
+            for line in &mut batch {
+                if over == Over::Web {
+                    web::read_answer(&mut line.stream)?;
+                }
+                line.stream.write_all(&connect)?;
             }
-            for (stream, opener) in &mut batch {
-                expect(stream, opener, "CONNECTED")?;
-                stream.write_all(&subscribe)?;
+            for line in &mut batch {
+                expect(line, "CONNECTED")?;
+                line.stream.write_all(&subscribe)?;
             }
-            for (mut stream, mut opener) in batch {
-                expect(&mut stream, &mut opener, "RECEIPT")
-                    .map_err(|error| format!("subscriber {}: {error}", crowd.members.len()))?;
-                stream.set_nonblocking(true)?;
-                let data = epoll::EventData::new_u64(crowd.members.len() as u64);
-                epoll::add(&crowd.epoll, stream.as_fd(), data, epoll::EventFlags::IN)?;
-                crowd.members.push((stream, opener));
+            for mut line in batch {
+                let number = crowd.members.len();
+                expect(&mut line, "RECEIPT").map_err(|error| format!("subscriber {number}: {error}"))?;
+                line.stream.set_nonblocking(true)?;
+                let data = epoll::EventData::new_u64(number as u64);
+                epoll::add(&crowd.epoll, line.stream.as_fd(), data, epoll::EventFlags::IN)?;
+                crowd.members.push(line);
             }
         }
         Ok(crowd)
@@ -138,17 +184,11 @@ impl Crowd {
         epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
         let mut ended = 0;
         for event in &events {
-            let (stream, opener) = &mut self.members[event.data.u64() as usize];
-            let bytes = match stream.read(&mut self.scratch) {
-                Ok(0) => return fail("the broker closed the connection"),
-                Ok(bytes) => bytes,
+            let bytes = match self.members[event.data.u64() as usize].read(&mut self.scratch) {
+                Ok(bytes) => bytes?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(format!("reading from the broker: {error}").into()),
             };
-            let bytes = opener.open(&mut self.scratch[..bytes])?;
-            if opener.is_closed() {
-                return fail("the broker closed the connection");
-            }
             ended += self.scratch[..bytes].iter().filter(|byte| **byte == 0).count() as u64;
         }
         Ok(ended)

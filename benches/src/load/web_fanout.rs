@@ -6,7 +6,7 @@ use super::mqtt::{Drain, Times, connections_of, keep_near};
 use super::{Bench, kib, let_it_settle, mqtt};
 use crate::error::Fallible;
 use crate::table::{Better, Figure, Target};
-use crate::web_stomp::{Crowd, Publisher, send};
+use crate::web_stomp::{Crowd, Over, Publisher};
 
 pub(crate) const ABOUT: &str = "STOMP 1.2 over WebSocket, 64 B, 1 publisher (at most 4 ahead), 10,000 subscribers of one topic, or as many \
      as a process may have; figures by message delivered";
@@ -24,11 +24,11 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     }
     let_it_settle();
     let before_bytes = running.process.resident_bytes()?;
-    let mut crowd = Crowd::join(running.address, count, DESTINATION)?;
+    let mut crowd = Crowd::join(running.address, Over::Web, count, DESTINATION)?;
     let_it_settle();
     let each = (running.process.resident_bytes()? as f64 - before_bytes as f64) / crowd.len() as f64;
-    let mut publisher = Publisher::open_web(running.address)?;
-    let bytes = send(DESTINATION, BODY_BYTES);
+    let mut publisher = Publisher::open(running.address, Over::Web)?;
+    let bytes = Over::Web.send(DESTINATION, BODY_BYTES);
     let copies = crowd.len() as u64;
     let seen = mqtt::run(
         &running,

@@ -18,7 +18,8 @@ use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
-use crate::web_stomp;
+use crate::stomp;
+use crate::web_stomp::{Over, Publisher};
 
 /// How long a broker may take until it accepts a client.
 const START_PATIENCE: Duration = Duration::from_secs(180);
@@ -33,7 +34,9 @@ pub(crate) enum Protocol {
     Mqtt,
     /// The same over WebSocket.
     WebMqtt,
-    /// STOMP 1.2 over WebSocket.
+    /// STOMP 1.2.
+    Stomp,
+    /// The same over WebSocket.
     WebStomp,
 }
 
@@ -127,7 +130,8 @@ impl Running {
                     Protocol::Amqp => Connection::open(address).and_then(|mut client| is_ready(&mut client)),
                     Protocol::Mqtt => mqtt::Client::open(address, "bench-ready").map(|_| true),
                     Protocol::WebMqtt => mqtt::Client::open_web(address, "bench-ready").map(|_| true),
-                    Protocol::WebStomp => web_stomp::Publisher::open_web(address).map(|_| true),
+                    Protocol::Stomp => Publisher::open(address, Over::Tcp).map(|_| true),
+                    Protocol::WebStomp => Publisher::open(address, Over::Web).map(|_| true),
                 };
                 match ready {
                     Ok(true) => {
@@ -166,5 +170,10 @@ impl Running {
             Protocol::WebMqtt => mqtt::Client::open_web(self.address, client_id),
             _ => mqtt::Client::open(self.address, client_id),
         }
+    }
+
+    /// A client that speaks STOMP.
+    pub(crate) fn connect_stomp(&self) -> Fallible<stomp::Client> {
+        stomp::Client::open(self.address)
     }
 }

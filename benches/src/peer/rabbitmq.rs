@@ -1,4 +1,5 @@
-//! RabbitMQ as the distribution installs it, with its defaults, no plugins but the one that a workload speaks to, and everything it writes in one folder.
+//! RabbitMQ as the distribution installs it, with its defaults, no plugins but the one that a workload speaks to, and everything
+//! it writes in one folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ impl Broker for RabbitMq {
     }
 
     fn speaks(&self, protocol: Protocol) -> bool {
-        matches!(protocol, Protocol::Amqp | Protocol::WebStomp)
+        matches!(protocol, Protocol::Amqp | Protocol::Stomp | Protocol::WebStomp)
     }
 
     fn binary(&self) -> Option<&Path> {
@@ -47,7 +48,7 @@ impl Broker for RabbitMq {
 
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched> {
         let amqp_port = free_port()?;
-        let web_port = free_port()?;
+        let plugin_port = free_port()?;
         let names_port = free_port()?;
         let config = folder.join("rabbitmq.conf");
         let plugins = folder.join("enabled_plugins");
@@ -55,8 +56,12 @@ impl Broker for RabbitMq {
         let (plugin, port) = match settings.protocol {
             Protocol::WebStomp => {
                 text.push_str("stomp.listeners.tcp = none\nweb_stomp.tcp.ip = 127.0.0.1\n");
-                text.push_str(&format!("web_stomp.tcp.port = {web_port}\n"));
-                ("rabbitmq_web_stomp", web_port)
+                text.push_str(&format!("web_stomp.tcp.port = {plugin_port}\n"));
+                ("rabbitmq_web_stomp", plugin_port)
+            }
+            Protocol::Stomp => {
+                text.push_str(&format!("stomp.listeners.tcp.1 = 127.0.0.1:{plugin_port}\n"));
+                ("rabbitmq_stomp", plugin_port)
             }
             _ => ("", amqp_port),
         };

@@ -257,6 +257,10 @@ def the_first_byte_tells_what_is_spoken(_url):
             socket.send(bytes([byte]))
         # A method frame of channel 0: connection.start.
         equal(Bytes(socket).take(11)[0::7], b"\x01\x00", "the beginning of a frame")
+    for before in ("", "\n", "\r\n\n"):
+        with connect(WS_URL) as socket:
+            socket.send(before + "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0")
+            equal(socket.recv(timeout=15).lstrip("\n").startswith("CONNECTED\n"), True, "CONNECTED")
     with connect(WS_URL) as socket:
         socket.send(connect_packet().decode("latin-1"))
         closed_with(socket, 1003)

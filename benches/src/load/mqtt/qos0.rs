@@ -27,7 +27,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
 }
 
 /// Runs it against a broker, by the transport that it was started for.
-pub(super) fn measure(bench: &Bench<'_>, running: &Running) -> Fallible<Seen> {
+pub(in crate::load) fn measure(bench: &Bench<'_>, running: &Running) -> Fallible<Seen> {
     let mut subscriber = running.connect_mqtt("bench-subscriber")?;
     subscriber.subscribe(TOPIC, 0)?;
     let mut publisher = running.connect_mqtt("bench-publisher")?;

@@ -146,3 +146,75 @@ impl WebSocketIo {
         Poll::Ready(Ok(std::mem::take(&mut self.payload_left)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::{End, IncomingLimits};
+
+    /// What comes out of bytes that come in pieces, into buffers of so many bytes, and how it ends.
+    fn opened(bytes: &[u8], piece_bytes: usize, room_bytes: usize) -> (Vec<u8>, Option<End>) {
+        let deflate = crate::extension::agree("permessage-deflate").unwrap();
+        let mut packed = Packed::new(deflate, 1000);
+        let mut incoming =
+            Incoming::new(IncomingLimits { message_bytes_max: 1000, takes_text: true, takes_packed: true });
+        let (mut out, mut scratch) = (Vec::new(), vec![0; room_bytes]);
+        for piece in bytes.chunks(piece_bytes) {
+            packed.came.extend_from_slice(piece);
+            loop {
+                let mut buffer = ReadBuf::new(&mut scratch);
+                if let Err(violation) = packed.open(&mut incoming, &mut buffer) {
+                    incoming.fail(violation);
+                }
+                out.extend_from_slice(buffer.filled());
+                if buffer.filled().is_empty() {
+                    break;
+                }
+            }
+        }
+        (out, incoming.end())
+    }
+
+    /// A frame under a mask of zeros, of a payload that is shorter than 126 bytes.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+    }
+
+    /// A message of a client: plain, compressed, compressed in two fragments, or no frame at all.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let payload = proptest::collection::vec(prop_oneof![4 => Just(b'a'), 1 => any::<u8>()], 0..100);
+        (0..8_u8, payload).prop_map(|(kind, payload)| {
+            let packed = || {
+                let frame = deflate(false, &[IoSlice::new(&payload)], payload.len());
+                frame.map_or(vec![0], |frame| frame[2..].to_vec())
+            };
+            match kind {
+                0..3 => frame(0x82, &payload),
+                3..5 => frame(0xc2, &packed()),
+                5 => {
+                    let packed = packed();
+                    let (begin, rest) = packed.split_at(packed.len() / 2);
+                    [frame(0x42, begin), frame(0x89, b"ping"), frame(0x80, rest)].concat()
+                }
+                6 => frame(0xc1, &payload),
+                _ => payload,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_come_to_the_same(messages in proptest::collection::vec(message(), 0..6), piece in 1..40_usize, room in 1..40_usize) {
+            let bytes = messages.concat();
+            let (whole, end) = opened(&bytes, bytes.len().max(1), 10_000);
+            let (cut, cut_end) = opened(&bytes, piece, room);
+            match end {
+                // How much is out before an error is seen depends on the pieces.
+                Some(End::Failed(_)) => prop_assert!(matches!(cut_end, Some(End::Failed(_)))),
+                end => prop_assert_eq!((cut, cut_end), (whole, end)),
+            }
+        }
+    }
+}

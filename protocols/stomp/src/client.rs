@@ -6,7 +6,6 @@ use gantry_broker::protocol::Output;
 use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
-
 use tokio::time::Instant;
 
 use crate::activemq::{ClientId, Temporary};
@@ -79,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) stalled: Option<Box<Stalled>>,
     /// When something went to it last.
     pub(crate) written_at: Instant,
+    /// The receipt that a frame asked for that is to be told of as wrong.
+    blamed: Option<Box<str>>,
     /// Counted, and not yet added to what all count.
     pub(crate) published: u64,
 }
@@ -127,6 +128,7 @@ impl Client {
             publishes: false,
             stalled: None,
             written_at: Instant::now(),
+            blamed: None,
             published: 0,
         }
     }
@@ -157,7 +159,7 @@ impl Client {
             },
             Command::Subscribe => self.subscribe(frame).await,
             Command::Unsubscribe => self.unsubscribe(frame).await,
-            _ => self.frame(frame),
+            _ => return self.frame(frame),
         };
         self.finish(frame, done)
     }
@@ -173,11 +175,14 @@ impl Client {
             }
             Ok(next) => Ok(next),
             // As in RabbitMQ, a client may go on after an error that has nothing to do with what follows.
-            Err(failure) if !failure.closes => {
+            Err(failure) => {
+                self.blamed = frame.headers.get("receipt").map(|id| id.into_owned().into());
+                if failure.closes {
+                    return Err(failure);
+                }
                 self.tell(&failure);
                 Ok(Next::Answered)
             }
-            Err(failure) => Err(failure),
         }
     }
 
@@ -185,7 +190,8 @@ impl Client {
     pub(crate) fn tell(&mut self, failure: &Failure) {
         tracing::info!(peer = %self.ends.peer, message = &*failure.message, detail = &*failure.detail, "error told");
         Stats::add(&self.stats.errors, 1);
-        failure.write(self.out.tail(), self.version, None);
+        let receipt = self.blamed.take();
+        failure.write(self.out.tail(), self.version, receipt.as_deref());
     }
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.

@@ -117,8 +117,7 @@ impl Client {
     pub(crate) async fn send_new(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let said = Said::of(frame.headers);
         let Some(text) = &said.destination else { return Err(missing_destination(frame)) };
-        let lossy = String::from_utf8_lossy(text);
-        let target = match Destination::parse(self.settings.dialect, &lossy)? {
+        let target = match Destination::parse(self.settings.dialect, utf8(text)?)? {
             Destination::Composite(parts) => {
                 let mut targets = Vec::with_capacity(parts.len());
                 for part in &parts {
@@ -301,6 +300,11 @@ fn write_refusal(out: &mut bytes::BytesMut, version: crate::codec::Version, rece
     frame.header("version", crate::error::VERSIONS);
     frame.header("receipt-id", receipt);
     frame.body(b"A queue has no room for the message\n");
+}
+
+/// The text of a destination: two that are none must not become one.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, Failure> {
+    str::from_utf8(text).map_err(|_| Failure::soft("Invalid destination", "A destination has to be UTF-8\n"))
 }
 
 pub(super) fn missing_destination(frame: &Frame<'_>) -> Failure {

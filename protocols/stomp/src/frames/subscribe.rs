@@ -14,7 +14,7 @@ use gantry_broker::{
 use smallvec::SmallVec;
 
 use super::declare::{flag, is_durable};
-use super::send::{invalid_destination, missing_destination};
+use super::send::{invalid_destination, missing_destination, utf8};
 use crate::activemq::{Advised, Asked, TemporaryKind, virtual_topics};
 use crate::client::{Client, Next};
 use crate::codec::{Frame, Headers};
@@ -35,8 +35,9 @@ impl Client {
     pub(crate) async fn subscribe(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let headers = frame.headers;
         check_durable_id(headers)?;
-        let Some(text) = headers.get("destination") else { return Err(missing_destination(frame)) };
-        let destination = Destination::parse(self.settings.dialect, &text)?;
+        let Some(text) = headers.get_bytes("destination") else { return Err(missing_destination(frame)) };
+        let text = utf8(&text)?;
+        let destination = Destination::parse(self.settings.dialect, text)?;
         // There is a destination, and so there is a tag.
         let Some(tag) = Tag::of(headers) else { return Err(missing_destination(frame)) };
         if tag.is_reserved() {
@@ -62,7 +63,7 @@ impl Client {
             if let Destination::Composite(parts) = &destination { parts } else { slice::from_ref(&destination) };
         let mut consumers = SmallVec::new();
         for part in parts {
-            match self.consume_from(part, &text, frame, &wanted).await {
+            match self.consume_from(part, text, frame, &wanted).await {
                 Ok(consumer) => consumers.push(consumer),
                 Err(failure) => {
                     consumers.into_iter().for_each(Subscription::cancel);

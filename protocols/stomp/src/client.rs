@@ -188,7 +188,13 @@ impl Client {
 
     /// Tells the client what is wrong.
     pub(crate) fn tell(&mut self, failure: &Failure) {
-        tracing::info!(peer = %self.ends.peer, message = &*failure.message, detail = &*failure.detail, "error told");
+        let (peer, message, detail) = (self.ends.peer, &*failure.message, &*failure.detail);
+        // A client can cause the others as often as it likes.
+        if failure.closes {
+            tracing::info!(%peer, message, detail, "connection closed for an error");
+        } else {
+            tracing::debug!(%peer, message, detail, "error told");
+        }
         Stats::add(&self.stats.errors, 1);
         let receipt = self.blamed.take();
         failure.write(self.out.tail(), self.version, receipt.as_deref());

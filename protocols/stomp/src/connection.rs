@@ -140,10 +140,7 @@ async fn take_leave(mut running: Box<Running>, end: End) {
         End::Closed => tracing::debug!(%peer, "disconnected"),
         End::Lost(error) => return tracing::info!(%peer, %error, "connection lost"),
         End::Silent => return tracing::info!(%peer, "connection lost: missed heart-beats"),
-        End::Failed(failure) => {
-            client.tell(failure);
-            tracing::info!(%peer, "connection closed for an error");
-        }
+        End::Failed(failure) => client.tell(failure),
     }
     say_goodbye(stream, &mut client.out).await;
 }
@@ -467,4 +464,20 @@ fn poll_client(
         }
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are tens of thousands of connections that wait, and what one waits with is most of what it costs.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn future_bytes<T, F: Future>(_: impl FnOnce(T) -> F) -> usize {
+            size_of::<F>()
+        }
+        let waiting = future_bytes(|(stomp, connection): (&'static Stomp, Connection)| serve(stomp, connection));
+        assert!(waiting <= 1280, "{waiting}");
+        assert!(size_of::<Running>() <= 1536, "{}", size_of::<Running>());
+    }
 }

@@ -8,6 +8,7 @@
 //! | `composite` | SEND to several destinations: all or none |
 //! | `dead_letters` | where refused messages go |
 //! | `durable` | subscriptions to topics that outlive their connection, by `client-id` and a name |
+//! | `schedule` | messages that are due later, and again |
 //! | `temporary` | queues and topics of one connection |
 //! | `virtual_topics` | topics whose every consumer may be many |
 
@@ -17,9 +18,12 @@ mod client_ids;
 mod composite;
 mod dead_letters;
 mod durable;
+mod schedule;
 mod temporary;
 pub(crate) mod virtual_topics;
 
+pub(crate) use self::advisories::Advised;
 pub(crate) use self::asked::{Asked, refuse_transformation};
 pub(crate) use self::client_ids::{ClientId, ClientIds};
+pub(crate) use self::schedule::schedule;
 pub(crate) use self::temporary::{Temporary, TemporaryKind};

@@ -100,6 +100,6 @@ impl Client {
 
     /// Whether there is such a subscription, or was when the message came.
     fn is_known(&self, consumer: &str, tag: u64) -> bool {
-        self.subscriptions.contains_text(consumer) || self.unacked.get(tag).is_some()
+        self.unacked.get(tag).is_some() || self.subscriptions.contains_text(consumer)
     }
 }

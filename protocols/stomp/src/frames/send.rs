@@ -7,7 +7,7 @@ use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::{Error, Kind, Message, Published, Route, TracedBy};
 use hashbrown::HashMap;
 
-use crate::activemq::{TemporaryKind, refuse_transformation};
+use crate::activemq::{TemporaryKind, refuse_transformation, schedule};
 use crate::client::{Client, Next, Stalled};
 use crate::codec::{Answer, Frame, FrameWriter, Headers};
 use crate::convert::{self, Sent};
@@ -25,6 +25,7 @@ struct Said<'a> {
     user_id: Option<Cow<'a, [u8]>>,
     has_message_id: bool,
     has_transformation: bool,
+    is_scheduled: bool,
 }
 
 impl<'a> Said<'a> {
@@ -47,6 +48,10 @@ impl<'a> Said<'a> {
                     said.has_transformation = true;
                     continue;
                 }
+                name if name.starts_with(b"AMQ_SCHEDULED_") => {
+                    said.is_scheduled = true;
+                    continue;
+                }
                 _ => continue,
             };
             if place.is_none() {
@@ -64,7 +69,8 @@ struct Target {
     key: Box<[u8]>,
     /// It is a queue that is declared when it is used.
     is_declared: bool,
-    /// The others of a composite destination.
+    /// The others of a composite destination, which is not remembered: a queue of it that was deleted meanwhile is declared
+    /// again before any of them has the message.
     others: Box<[Target]>,
 }
 
@@ -122,7 +128,9 @@ impl Client {
             }
             destination => self.target(&destination, text, frame).await?,
         };
-        self.targets.insert(text, target.clone());
+        if target.others.is_empty() {
+            self.targets.insert(text, target.clone());
+        }
         match self.send_to(frame, &said, &Arc::new(Target { is_declared: false, ..target }))? {
             Next::Ask => Ok(Next::Continue),
             next => Ok(next),
@@ -187,18 +195,19 @@ impl Client {
         Ok((route, message))
     }
 
-    /// SEND to a composite destination.
-    fn send_to_all(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
+    /// SEND to a composite destination, or for later.
+    fn send_together(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
+        let schedule = if said.is_scheduled { schedule(frame.headers)? } else { None };
         let mut publishes = Vec::with_capacity(1 + target.others.len());
         for target in std::iter::once(target).chain(&target.others) {
             publishes.push(self.message_to(frame, said, target)?);
         }
         let Some(name) = &said.transaction else {
-            return self.publish_together(publishes, said.receipt.as_deref());
+            return self.publish_together(publishes, schedule, said.receipt.as_deref());
         };
         for (index, (route, message)) in publishes.into_iter().enumerate() {
             let receipt = said.receipt.as_deref().filter(|_| index == 0);
-            self.transactions.gather(name, route, message, receipt)?;
+            self.transactions.gather(name, route, message, schedule, receipt)?;
             self.published += 1;
         }
         Ok(Next::Answered)
@@ -219,12 +228,12 @@ impl Client {
             );
             return Err(Failure::hard("precondition_failed", detail));
         }
-        if !target.others.is_empty() {
-            return self.send_to_all(frame, said, target);
+        if !target.others.is_empty() || said.is_scheduled {
+            return self.send_together(frame, said, target);
         }
         let (route, message) = self.message_to(frame, said, target)?;
         if let Some(name) = &said.transaction {
-            self.transactions.gather(name, route, message, said.receipt.as_deref())?;
+            self.transactions.gather(name, route, message, None, said.receipt.as_deref())?;
             self.published += 1;
             return Ok(Next::Answered);
         }

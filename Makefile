@@ -67,6 +67,6 @@ $(CLIENTS)/perftest.done: tests/clients/perftest/pom.xml
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(CLIENTS)/perftest
 	touch $@
 
-$(CLIENTS)/go/clients: tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
+$(CLIENTS)/go/clients: tests/clients/go/build.sh tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
 	mkdir -p $(CLIENTS)/go
-	cd tests/clients/go && go build -o $(CURDIR)/$@ .
+	tests/clients/go/build.sh $(CURDIR)/$@

@@ -14,14 +14,22 @@ struct WebListener {
     name: &'static str,
     /// The protocol for a client that names none, by its subprotocol.
     default: Option<&'static str>,
+    /// First bytes of clients that name none and speak another one, and its subprotocol.
+    first_bytes: &'static [(u8, &'static str)],
     /// A subprotocol, the listener whose protocol it is, and what its messages are.
     carries: &'static [(&'static str, &'static str, Messages)],
 }
+
+/// What a CONNECT packet of MQTT begins with.
+const MQTT_CONNECT: u8 = 0x10;
+/// What the head of AMQP begins with. No first frame of STOMP does.
+const AMQP_HEAD: u8 = b'A';
 
 const LISTENERS: &[WebListener] = &[
     WebListener {
         name: "web_stomp",
         default: Some("v12.stomp"),
+        first_bytes: &[],
         carries: &[
             ("v12.stomp", "stomp", Messages::Text),
             ("v11.stomp", "stomp", Messages::Text),
@@ -31,11 +39,13 @@ const LISTENERS: &[WebListener] = &[
     WebListener {
         name: "web_mqtt",
         default: Some("mqtt"),
+        first_bytes: &[],
         carries: &[("mqtt", "mqtt", Messages::Binary), ("mqttv3.1", "mqtt", Messages::Binary)],
     },
     WebListener {
         name: "ws",
         default: Some("v12.stomp"),
+        first_bytes: &[(MQTT_CONNECT, "mqtt"), (AMQP_HEAD, "amqp")],
         carries: &[
             ("v12.stomp", STOMP_ACTIVEMQ, Messages::Text),
             ("v11.stomp", STOMP_ACTIVEMQ, Messages::Text),
@@ -68,13 +78,15 @@ pub(crate) fn served(
             .iter()
             .filter_map(|(name, protocol, messages)| {
                 let protocol = Arc::clone(find(protocol)?);
-                Some(Subprotocol { name, messages: *messages, protocol })
+                let first_byte = web.first_bytes.iter().find_map(|(first, of)| (of == name).then_some(*first));
+                Some(Subprotocol { name, first_byte, messages: *messages, protocol })
             })
             .collect();
         if !carried.is_empty() {
             let settings = Settings {
                 paths: config.paths.clone(),
                 origins: config.origins.clone(),
+                compression: config.compression,
                 handshake_timeout: Duration::from_secs(limits.handshake_timeout_s),
                 message_bytes_max: limits.message_bytes_max,
             };

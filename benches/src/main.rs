@@ -1,7 +1,8 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp`, `mqtt` and `stomp` are the load generator's clients, `load` has the workloads, `peer` knows how brokers are started, `process` what
+//! `amqp`, `mqtt`, `stomp`, `web` and `web_stomp` are the load generator's clients, `load` has the workloads, `peer` knows how
+//! brokers are started, `process` what
 //! the kernel tells of them, and `table` prints.
 
 mod amqp;
@@ -12,6 +13,8 @@ mod peer;
 mod process;
 mod stomp;
 mod table;
+mod web;
+mod web_stomp;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -15,6 +15,7 @@ use rustix::event::epoll;
 
 use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
+use crate::web::{self, Kind, Opener};
 
 /// How long a broker may take to answer a request or to take bytes before the run counts as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -134,6 +135,13 @@ impl Scanner {
         Ok(count)
     }
 
+    /// Opens the messages of WebSocket in the bytes that came last.
+    fn open(&mut self, opener: &mut Opener, bytes: usize) -> Fallible<()> {
+        let begin = self.end - bytes;
+        self.end = begin + opener.open(&mut self.buffer[begin..self.end])?;
+        Ok(())
+    }
+
     fn next(&mut self) -> Fallible<Option<Arrived<'_>>> {
         let Some((arrived, length)) = cut(&self.buffer[self.start..self.end])? else { return Ok(None) };
         self.start += length;
@@ -145,6 +153,8 @@ impl Scanner {
 pub(crate) struct Client {
     stream: TcpStream,
     scanner: Scanner,
+    /// Where it is over WebSocket.
+    web: Option<Opener>,
 }
 
 impl Client {
@@ -155,21 +165,35 @@ impl Client {
 
     /// The same; `clean` is false for a session that is kept.
     pub(crate) fn open_with(address: SocketAddr, client_id: &str, clean: bool) -> Fallible<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
+        Self::log_in(connect(address)?, None, client_id, clean)
+    }
+
+    /// As [`Client::open`], over WebSocket.
+    pub(crate) fn open_web(address: SocketAddr, client_id: &str) -> Fallible<Self> {
+        let mut stream = connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        web::upgrade(&mut stream, "mqtt")?;
         stream.set_read_timeout(Some(LOOK_UP))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut client = Self { stream, scanner: Scanner::new(256 * 1024) };
-        client.send(&connect_packet(client_id, clean))?;
+        Self::log_in(stream, Some(Opener::default()), client_id, true)
+    }
+
+    fn log_in(stream: TcpStream, web: Option<Opener>, client_id: &str, clean: bool) -> Fallible<Self> {
+        let mut client = Self { stream, scanner: Scanner::new(256 * 1024), web };
+        client.send(&client.encoded(connect_packet(client_id, clean)))?;
         match client.expect(CONNACK)?.as_slice() {
             [_, 0] => Ok(client),
             other => fail(format!("CONNACK {other:?}")),
         }
     }
 
+    /// A packet as it goes over this connection: over WebSocket each is a message, as clients have it.
+    pub(crate) fn encoded(&self, packet: Vec<u8>) -> Vec<u8> {
+        if self.web.is_some() { web::frame(Kind::Binary, &packet) } else { packet }
+    }
+
     /// Subscribes to a filter.
     pub(crate) fn subscribe(&mut self, filter: &str, qos: u8) -> Fallible<()> {
-        self.send(&subscribe_packet(filter, qos))?;
+        self.send(&self.encoded(subscribe_packet(filter, qos)))?;
         let answer = self.expect(SUBACK)?;
         if answer.last() == Some(&qos) { Ok(()) } else { fail(format!("SUBACK {answer:?}")) }
     }
@@ -188,7 +212,15 @@ impl Client {
     pub(crate) fn fill(&mut self) -> Fallible<bool> {
         match self.scanner.fill(&mut self.stream) {
             Ok(0) => fail("the broker closed the connection"),
-            Ok(_) => Ok(true),
+            Ok(bytes) => {
+                if let Some(opener) = &mut self.web {
+                    self.scanner.open(opener, bytes)?;
+                    if opener.is_closed() {
+                        return fail("the broker closed the connection");
+                    }
+                }
+                Ok(true)
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
             Err(error) => Err(format!("reading from the broker: {error}").into()),
         }
@@ -216,13 +248,13 @@ impl Client {
 
     /// Waits until the broker has read everything that was sent.
     pub(crate) fn ping(&mut self) -> Fallible<()> {
-        self.send(&[0xC0, 0])?;
+        self.send(&self.encoded(vec![0xC0, 0]))?;
         self.expect(13).map(drop)
     }
 
     /// Says goodbye.
     pub(crate) fn close(mut self) -> Fallible<()> {
-        self.send(&[0xE0, 0])
+        self.send(&self.encoded(vec![0xE0, 0]))
     }
 }
 
@@ -280,6 +312,11 @@ const MEMBERS_AN_ADDRESS: usize = 4_000;
 /// Crowds that have connected so far: each has addresses of its own.
 static CROWDS: AtomicU8 = AtomicU8::new(0);
 
+/// A part of the loopback for the addresses of a crowd.
+pub(crate) fn next_network() -> u8 {
+    CROWDS.fetch_add(1, Ordering::SeqCst) % 250 + 1
+}
+
 impl Crowd {
     /// Connects the members with these numbers, so many at a time that the broker is busy: each step is asked of all before the
     /// first answer is waited for, `AT_A_TIME` by `AT_A_TIME`.
@@ -287,7 +324,7 @@ impl Crowd {
         const AT_A_TIME: usize = 64;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut crowd = Self { epoll, members: Vec::with_capacity(numbers.len()), scratch: vec![0; 64 * 1024] };
-        let network = CROWDS.fetch_add(1, Ordering::SeqCst) % 250 + 1;
+        let network = next_network();
         let mut next = numbers.start;
         while next < numbers.end {
             let batch = next..(next + AT_A_TIME).min(numbers.end);
@@ -410,8 +447,16 @@ fn cut(bytes: &[u8]) -> Fallible<Option<(Arrived<'_>, usize)>> {
     Ok(Some((Arrived { kind: bytes[0] >> 4, flags: bytes[0] & 15, body }, head + length)))
 }
 
+fn connect(address: SocketAddr) -> Fallible<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LOOK_UP))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// Connects from an address of the loopback that has ports left.
-fn connect_from(network: u8, number: usize, to: SocketAddr) -> Fallible<TcpStream> {
+pub(crate) fn connect_from(network: u8, number: usize, to: SocketAddr) -> Fallible<TcpStream> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
     let last = 1 + number / MEMBERS_AN_ADDRESS;
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, network, u8::try_from(last)?), 0));

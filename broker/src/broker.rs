@@ -16,14 +16,15 @@ use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, now_ms, resident_bytes};
 use crate::outbox;
-use crate::queue::{Queue, QueueStatus, Restored, lane_of_refusals};
+use crate::queue::{self, Queue, QueueStatus, Restored, lane_of_refusals};
 use crate::retained::{self, RETAINED};
 use crate::rights::{Authenticated, Denied, Login, Permission, Tokens, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stream;
-use crate::vhost::{Pending, Rows, SPACES, VirtualHost};
+use crate::timer::Sleeper;
+use crate::vhost::{Pending, Rows, SPACES, VirtualHost, put_schedules, schedules_lane};
 
 const VHOSTS: &str = "vhosts";
 const META: &str = "meta";
@@ -32,7 +33,10 @@ const FORMAT: &[u8] = b"format";
 
 /// How rows of the table and messages in the journal are written. One more with each change that an older program, or a newer
 /// one, would misread.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
+
+/// The oldest one that is read: it knows no groups of messages and nothing that is sent again and again.
+const FORMAT_VERSION_MIN: u32 = 2;
 
 /// How often the alarms are looked at.
 const ALARM_PERIOD: Duration = Duration::from_millis(100);
@@ -221,6 +225,7 @@ impl Broker {
             tokio::spawn(stream::follow(Arc::clone(&broker))),
             tokio::spawn(stream::run(Arc::clone(&broker))),
             tokio::spawn(delays::run(Arc::clone(&broker))),
+            tokio::spawn(queue::scout(Arc::clone(&broker))),
             tokio::spawn(events::run(Arc::clone(&broker))),
             tokio::spawn(retained::run(Arc::clone(&broker))),
         ];
@@ -290,6 +295,13 @@ impl Broker {
             marks.restore(lane.entries);
         }
         for vhost in self.vhosts() {
+            if let Some(lane) = found.lanes.remove(&Sleeper::lane(&**vhost.schedules())) {
+                if let Some(error) = lane.unreadable {
+                    return Err(Error::Storage(format!("scheduled messages of '{}': {error}", vhost.name())));
+                }
+                messages += lane.entries.len();
+                vhost.schedules().restore(lane.entries, found.crashed);
+            }
             vhost.retained_messages().restore()?;
         }
         // Streams that are gone.
@@ -332,13 +344,24 @@ impl Broker {
     fn add_vhost(&self, name: &str) -> Result<(), Error> {
         let name: Arc<str> = Arc::from(name);
         let is_default = *name == *self.options.default_vhost;
-        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name), is_default)?;
+        let lane = self.schedules_lane(&name)?;
+        let vhost = VirtualHost::new(Arc::clone(&self.shared), Arc::clone(&name), is_default, lane)?;
         vhost.restore_tracing()?;
         if is_default {
             self.shared.events.go_to(&vhost.exchange(EVENT_EXCHANGE)?);
         }
         self.vhosts.write().insert(name, vhost);
         Ok(())
+    }
+
+    /// The lane for messages of a virtual host that are published for later. Its row is on stable storage before there can be one.
+    fn schedules_lane(&self, vhost: &str) -> Result<u64, Error> {
+        if let Some(lane) = schedules_lane(&*self.shared.table, vhost)? {
+            return Ok(lane);
+        }
+        let lane = self.shared.next_lane();
+        commit_blocking(&*self.shared.table, vec![put_schedules(vhost, lane)?])?;
+        Ok(lane)
     }
 
     /// The virtual host of this name.
@@ -622,9 +645,9 @@ fn next_run(table: &dyn Table) -> Result<u32, Error> {
     let last = number(RUN)?;
     // The first format did not say so.
     let format = number(FORMAT)?.unwrap_or(1);
-    if last.is_some() && format != FORMAT_VERSION {
+    if last.is_some() && !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&format) {
         return Err(Error::Storage(format!(
-            "the data folder has format {format}, and this version reads format {FORMAT_VERSION}"
+            "the data folder has format {format}, and this version reads formats {FORMAT_VERSION_MIN} to {FORMAT_VERSION}"
         )));
     }
     let run = last.unwrap_or(0) + 1;

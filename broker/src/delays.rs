@@ -4,6 +4,8 @@
 //! for the queues that get it at once, and leaves memory: what stays is where it is stored and when it is due. Recovery gets
 //! both from the journal without reading the message.
 //!
+//! Messages that are published for later ([`crate::schedule`]) are in such a lane, too: each virtual host has one.
+//!
 //! One task fires all that is due, a bounded batch of one exchange at a time: bodies are read back in one go, each message is
 //! routed by what is bound then, and one record of the journal takes the batch out of the lane and puts it into the queues.
 //! After a crash each message is in the one place or in the other.
@@ -14,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gantry_storage::{Position, Reading};
+use bytes::Bytes;
+use gantry_storage::{JournalError, Position, Reading};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -23,10 +27,11 @@ use crate::inbox::Wakes;
 use crate::load::{PREFIX_BYTES_USUAL, restored};
 use crate::message::{Address, Edit, Message, now_ms};
 use crate::queue::{Later, Restored};
+use crate::schedule::{BLOCK_BYTES_MAX, Schedule};
 use crate::shared::Shared;
 use crate::timer::Sleeper;
 use crate::value::Value;
-use crate::vhost::{Parcel, RouteCache, VirtualHost, further_keys};
+use crate::vhost::{Again, Parcel, Reached, RouteCache, VirtualHost, further_keys};
 
 /// The header that asks for a delay, in milliseconds.
 const X_DELAY: &str = "x-delay";
@@ -76,11 +81,12 @@ struct Waiting {
     closed: bool,
 }
 
-/// The messages that one exchange holds back.
+/// The messages that one exchange holds back, or that were published for later.
 pub(crate) struct DelayLane {
     lane: u64,
     vhost: Arc<str>,
-    exchange: Arc<str>,
+    /// None for those that were published for later.
+    exchange: Option<Arc<str>>,
     seq: AtomicU64,
     waiting: Mutex<Waiting>,
     wake_ms: AtomicU64,
@@ -90,7 +96,7 @@ pub(crate) struct DelayLane {
 }
 
 impl DelayLane {
-    pub(crate) fn new(shared: Arc<Shared>, lane: u64, vhost: Arc<str>, exchange: Arc<str>) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, lane: u64, vhost: Arc<str>, exchange: Option<Arc<str>>) -> Arc<Self> {
         let (seq, waiting, wake_ms) = (AtomicU64::new(0), Mutex::default(), AtomicU64::new(u64::MAX));
         let unsure_to_ms = AtomicU64::new(0);
         Arc::new(Self { lane, vhost, exchange, seq, waiting, wake_ms, unsure_to_ms, shared })
@@ -198,7 +204,7 @@ impl DelayLane {
             }
             if error != Error::Full && !self.shared.is_closing() {
                 // The journal has failed, and the process is about to stop.
-                tracing::error!(exchange = %self.exchange, %error, "delayed messages were not routed");
+                tracing::error!(exchange = self.exchange.as_deref(), %error, "delayed messages were not routed");
             }
             return Fired::Stalled;
         }
@@ -212,8 +218,9 @@ impl DelayLane {
         Fired::All
     }
 
-    fn relay(&self, vhost: &Arc<VirtualHost>, batch: &[(u64, Delayed)], now_ms: u64) -> Result<(), Error> {
-        let usual = |delayed: &Delayed| delayed.bytes.saturating_add(PREFIX_BYTES_USUAL);
+    fn relay(self: &Arc<Self>, vhost: &Arc<VirtualHost>, batch: &[(u64, Delayed)], now_ms: u64) -> Result<(), Error> {
+        let before = PREFIX_BYTES_USUAL + if self.exchange.is_none() { BLOCK_BYTES_MAX } else { 0 };
+        let usual = |delayed: &Delayed| delayed.bytes.saturating_add(before);
         let readings: Vec<Reading> = batch
             .iter()
             .map(|(_, delayed)| Reading { position: delayed.position, payload_bytes: usual(delayed) })
@@ -224,16 +231,24 @@ impl DelayLane {
         let mut parcels = Vec::with_capacity(batch.len());
         let unsure_to_ms = self.unsure_to_ms.load(Ordering::Relaxed);
         for ((due_ms, delayed), result) in batch.iter().zip(read) {
-            match restored(&self.shared, result) {
-                Ok(message) => {
-                    let mut parcel =
-                        self.parcel(vhost, &mut routes, &mut addresses, &message, delayed.position, now_ms);
+            let parcel = match &self.exchange {
+                Some(exchange) => restored(&self.shared, result).map(|message| {
+                    Self::parcel(vhost, exchange, &mut routes, &mut addresses, &message, delayed.position, now_ms)
+                }),
+                None => self.scheduled(vhost, &mut routes, result, delayed.position, *due_ms, now_ms),
+            };
+            match parcel {
+                Ok(mut parcel) => {
                     parcel.redelivered = *due_ms <= unsure_to_ms;
                     parcels.push(parcel);
                 }
                 Err(error) => {
                     if !self.waiting.lock().closed {
-                        tracing::error!(exchange = %self.exchange, error, "a delayed message cannot be read and is lost");
+                        tracing::error!(
+                            exchange = self.exchange.as_deref(),
+                            error,
+                            "a delayed message cannot be read and is lost"
+                        );
                         self.settle(&[delayed.position]);
                     }
                 }
@@ -245,10 +260,40 @@ impl DelayLane {
         result.map(drop)
     }
 
+    /// A message that was published for later: as if it had been published now, and what comes of it after that.
+    fn scheduled(
+        self: &Arc<Self>,
+        vhost: &Arc<VirtualHost>,
+        routes: &mut RouteCache,
+        read: Result<Bytes, JournalError>,
+        position: Position,
+        due_ms: u64,
+        now_ms: u64,
+    ) -> Result<Parcel, String> {
+        let mut stored = read.map_err(|error| error.to_string())?;
+        let (schedule, block_bytes) = Schedule::decode(&stored).map_err(|error| error.to_string())?;
+        let message = restored(&self.shared, Ok(stored.split_off(block_bytes)))?;
+        let firing = schedule.fire(due_ms, now_ms);
+        let mut reached = Reached::default();
+        if firing.delivers {
+            let address = message.address();
+            if let Some(mut route) = vhost.route_internally(routes, &address.exchange, &address.routing_key) {
+                let keys = further_keys(&message);
+                if !keys.is_empty() {
+                    route = vhost.route_copies(&route, keys);
+                }
+                reached = vhost.reached(&route, &message, now_ms);
+            }
+        }
+        let again = firing.again.into_iter().flatten();
+        let again = again.map(|(due_ms, next)| Again::new(self, &message, &next, due_ms, now_ms)).collect();
+        Ok(Parcel { taken_from: Some(position), message, reached, stays_in: None, redelivered: false, again })
+    }
+
     /// The message as it goes on, and where to: as if it had been published now, to this exchange.
     fn parcel(
-        &self,
         vhost: &Arc<VirtualHost>,
+        exchange: &str,
         routes: &mut RouteCache,
         last_address: &mut Option<Arc<Address>>,
         message: &Arc<Message>,
@@ -274,8 +319,9 @@ impl DelayLane {
                 message.edited(address, &edit)
             }
         };
-        let reached = vhost.reach(routes, &self.exchange, &message, keys, now_ms);
-        Parcel { taken_from: Some(position), message, reached, stays_in: None, redelivered: false }
+        let reached = vhost.reach(routes, exchange, &message, keys, now_ms);
+        let (stays_in, redelivered, again) = (None, false, SmallVec::new());
+        Parcel { taken_from: Some(position), message, reached, stays_in, redelivered, again }
     }
 }
 
@@ -328,7 +374,7 @@ pub(crate) async fn run(broker: Arc<Broker>) {
             Ok(fired) => fired,
             // Those messages are still where they were, and come again at the next start.
             Err(error) if error.is_panic() => {
-                tracing::error!(exchange = %lane.exchange, "delayed messages were not routed");
+                tracing::error!(exchange = lane.exchange.as_deref(), "delayed messages were not routed");
                 Fired::More
             }
             // The runtime is going down: what was not routed is still where it was.

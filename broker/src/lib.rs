@@ -17,6 +17,7 @@
 //! | [`inbox`] | what a connection has been granted and not yet sent |
 //! | [`replies`] | replies that go from one connection to another without a queue |
 //! | [`rights`] | users, passwords, permissions |
+//! | [`selector`] | conditions that a consumer sets on messages |
 //! | [`session`] | a client that has logged in |
 //! | [`broker`] | all of it, opened on its storage |
 //! | [`protocol`] | the seam to the program that accepts connections |
@@ -28,6 +29,7 @@ mod delays;
 pub mod error;
 pub mod events;
 pub mod exchange;
+mod group;
 pub mod inbox;
 mod load;
 mod marks;
@@ -41,6 +43,8 @@ pub mod replies;
 mod retained;
 pub mod rights;
 mod rights_store;
+mod schedule;
+pub mod selector;
 pub mod session;
 mod shared;
 pub mod stream;
@@ -55,13 +59,18 @@ pub use gantry_storage::{LogFilter, Ticket};
 
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
 pub use self::error::{Error, Kind, Resource};
+pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
-pub use self::queue::{Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType};
+pub use self::queue::{
+    Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType, Selection,
+};
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
+pub use self::schedule::{Schedule, ScheduleError};
+pub use self::selector::{Selector, SelectorError};
 pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::group::Group;
 use crate::native::NATIVE;
 use crate::value::{Table, Value};
 
@@ -76,6 +77,11 @@ pub trait Source: Send + Sync {
         self.properties(head).headers?.get(name).cloned()
     }
 
+    /// The connection that published it, by a number that no other connection has, where the head tells.
+    fn publisher(&self, _head: &[u8]) -> Option<u64> {
+        None
+    }
+
     /// Appends a head that differs from this one by what `edit` says.
     fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut BytesMut);
 }
@@ -117,6 +123,8 @@ pub struct Essentials {
     pub priority: u8,
     /// Time to live from its arrival in a queue, in milliseconds.
     pub ttl_ms: Option<u64>,
+    /// The group that it belongs to.
+    pub group: Option<Group>,
 }
 
 /// A message: immutable, shared by everyone who has it.
@@ -315,6 +323,12 @@ impl fmt::Debug for Message {
 #[error("the stored message cannot be read: {0}")]
 pub struct Unreadable(&'static str);
 
+impl Unreadable {
+    pub(crate) const fn new(why: &'static str) -> Self {
+        Self(why)
+    }
+}
+
 /// What the journal keeps of a message beside its payload, so that recovery need not read the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -335,6 +349,7 @@ const META_DUPLICATE: u8 = 2;
 const ESSENTIALS_DURABLE: u8 = 1;
 const ESSENTIALS_TTL: u8 = 2;
 const ESSENTIALS_PRIORITY: u8 = 4;
+const ESSENTIALS_GROUP: u8 = 8;
 
 fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Result<&'a [u8], Unreadable> {
     let (first, rest) = bytes.split_at_checked(n).ok_or(Unreadable("its meta data ends too early"))?;
@@ -358,6 +373,9 @@ impl Essentials {
         if self.priority > 0 {
             flags |= ESSENTIALS_PRIORITY;
         }
+        if self.group.is_some() {
+            flags |= ESSENTIALS_GROUP;
+        }
         out.push(flags);
         if let Some(ttl_ms) = self.ttl_ms {
             out.extend_from_slice(&ttl_ms.to_be_bytes());
@@ -365,13 +383,17 @@ impl Essentials {
         if self.priority > 0 {
             out.push(self.priority);
         }
+        if let Some(group) = self.group {
+            out.extend_from_slice(&group.bits().to_be_bytes());
+        }
     }
 
     fn decode(bytes: &mut &[u8]) -> Result<Self, Unreadable> {
         let flags = take(bytes, 1)?[0];
         let ttl_ms = if flags & ESSENTIALS_TTL != 0 { Some(number(take(bytes, 8)?)) } else { None };
         let priority = if flags & ESSENTIALS_PRIORITY != 0 { take(bytes, 1)?[0] } else { 0 };
-        Ok(Self { durable: flags & ESSENTIALS_DURABLE != 0, priority, ttl_ms })
+        let group = if flags & ESSENTIALS_GROUP != 0 { Some(Group::from_bits(number(take(bytes, 8)?))) } else { None };
+        Ok(Self { durable: flags & ESSENTIALS_DURABLE != 0, priority, ttl_ms, group })
     }
 }
 
@@ -465,7 +487,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_stored_message_comes_back_equal_and_a_cut_one_is_refused() {
-        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000) };
+        let group = Some(Group::new(b"g", true));
+        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group };
         let message = plain("logs", "a.b", essentials, b"body");
         let mut prefix = SmallVec::new();
         message.stored_prefix(&Meta::new(0, essentials), &mut prefix);
@@ -484,13 +507,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_knew_no_groups_is_read_as_it_was_written() {
+        // As a process wrote it whose format was 2: durable, with a time to live and a priority, due, and with a key.
+        let written = b"\x01\xa0\x00\x00\x00\x07\x00\x00\x46\x00\x04\x07\x00\x00\x00\x00\x00\x01\x11\x70\x03\
+            \x01\x01\xa0\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00\x00\x00\x05";
+        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group: None };
+        let meta =
+            Meta { published_ms: 0x01a0_0000_0007, essentials, due_ms: Some(0x01a0_0000_0009), duplicate_key: Some(5) };
+        assert_eq!(Meta::decode(written), Ok((meta, Lengths { prefix_bytes: 70, head_bytes: 4 })));
+        assert_eq!(meta.encode(70, 4)[..], written[..], "and without a group it is written the same");
+    }
+
+    #[test]
     fn meta_data_round_trips() {
         for ttl_ms in [None, Some(0), Some(u64::MAX)] {
             for priority in [0, 1, 255] {
                 for (due_ms, duplicate_key) in
                     [(None, None), (Some(1_790_000_000_456), Some(u64::MAX)), (None, Some(0))]
                 {
-                    let essentials = Essentials { durable: true, priority, ttl_ms };
+                    let group = due_ms.map(|due_ms: u64| Group::new(&due_ms.to_be_bytes(), false));
+                    let essentials = Essentials { durable: true, priority, ttl_ms, group };
                     let meta = Meta { published_ms: 1_790_000_000_123, essentials, due_ms, duplicate_key };
                     let encoded = meta.encode(70, 1 << 20);
                     assert!(encoded.len() <= gantry_storage::journal::META_BYTES_MAX);

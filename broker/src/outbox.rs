@@ -19,6 +19,7 @@ use std::time::Duration;
 use gantry_storage::Reading;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
@@ -227,6 +228,7 @@ impl Carrier {
                 reached,
                 stays_in: letter.to.at_least_once.then(|| letter.queue.lane()),
                 redelivered: letter.queue.may_have_gone_on(&letter.entry),
+                again: SmallVec::new(),
             });
             carried.push(letter);
         }

@@ -11,7 +11,7 @@ use crate::delays::DelayLane;
 use crate::events::Events;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
-use crate::queue::{Queue, Rules};
+use crate::queue::{Queue, Rules, Scouts};
 use crate::replies::Replies;
 use crate::retained::RetainedRoom;
 use crate::stream::Streams;
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer<Queue>,
     /// For delayed exchanges.
     pub(crate) delays: Timer<DelayLane>,
+    /// For queues whose consumers have to look at messages on the disk.
+    pub(crate) scouts: Scouts,
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
     /// Who has which connection.
@@ -63,6 +65,7 @@ impl Shared {
             sources,
             timer: Timer::default(),
             delays: Timer::default(),
+            scouts: Scouts::default(),
             outbox: Outbox::default(),
             events: Events::default(),
             users: Mutex::default(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
-use gantry_websocket::Origins;
+use gantry_websocket::{Compression, Origins};
 
 use super::value::Given;
 use super::{Config, ListenerConfig, LogFormat, LoginFrom, Secret};
@@ -35,6 +35,7 @@ pub(super) enum Kind {
     Bytes(RangeInclusive<u64>, fn(&mut Config) -> &mut u64),
     Login(&'static [(&'static str, LoginFrom)]),
     Format(&'static [(&'static str, LogFormat)]),
+    Compression(&'static [(&'static str, Compression)]),
     Dialect(&'static [(&'static str, Dialect)]),
     UrlPaths(fn(&mut Config) -> &mut Vec<String>),
     Origins(fn(&mut Config) -> &mut Origins),
@@ -59,6 +60,7 @@ impl Key {
             Kind::Bytes(range, place) => *place(config) = given.bytes(range)?,
             Kind::Login(choices) => config.tls.login_from = given.choice(choices)?,
             Kind::Format(choices) => config.log.format = given.choice(choices)?,
+            Kind::Compression(choices) => config.websocket.compression = given.choice(choices)?,
             Kind::Dialect(choices) => config.stomp.dialect = given.choice(choices)?,
             Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
             Kind::Origins(place) => *place(config) = given.origins()?,
@@ -349,7 +351,7 @@ fn jwt_keys() -> [Key; 6] {
     ]
 }
 
-fn websocket_keys() -> [Key; 2] {
+fn websocket_keys() -> [Key; 3] {
     [
         key(
             "websocket.paths",
@@ -362,6 +364,12 @@ fn websocket_keys() -> [Key; 2] {
             "same-host",
             "web pages that may connect: same-host, https://app.example.com, *; with commas between them",
             Kind::Origins(|config| &mut config.websocket.origins),
+        ),
+        key(
+            "websocket.compression",
+            "none",
+            "what clients are offered: none, or permessage-deflate, which costs memory and processor time",
+            Kind::Compression(&[("none", Compression::None), ("permessage-deflate", Compression::PermessageDeflate)]),
         ),
     ]
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
-use gantry_websocket::Origins;
+use gantry_websocket::{Compression, Origins};
 
 use self::keys::{Key, keys};
 use self::value::Given;
@@ -145,6 +145,8 @@ pub(crate) struct WebSocketConfig {
     pub(crate) paths: Vec<String>,
     /// Which web pages may connect.
     pub(crate) origins: Origins,
+    /// Whether messages may be compressed.
+    pub(crate) compression: Compression,
 }
 
 /// Something that is not shown.

@@ -249,7 +249,9 @@ impl Mqtt {
                     self.received.drain(..self.at);
                     self.at = 0;
                 }
-                return Some(Packet { kind: first >> 4, flags: first & 0x0F, body });
+                let packet = Packet { kind: first >> 4, flags: first & 0x0F, body };
+                check_server(&packet, self.version);
+                return Some(packet);
             }
         }
         assert!(rest.len() < 4, "the broker sends a remaining length of five bytes");
@@ -320,6 +322,60 @@ impl Mqtt {
     /// When the system does not let go of it.
     pub fn lose(&mut self) -> io::Result<()> {
         self.stream.shutdown(std::net::Shutdown::Both)
+    }
+}
+
+/// What holds for every packet of a server: it is one that servers send, with a reason code that is one of this packet's
+/// (tables 3-1, 3-4 to 3-7, 3-8, 3-9, 3-10 and 3-11 of 5.0; 3.2.2.3 and 3.9.3 of 3.1.1).
+///
+/// # Panics
+/// When it does not hold.
+fn check_server(packet: &Packet, version: u8) {
+    let is_v5 = version == V5;
+    let codes = match packet.kind {
+        kind::CONNACK => {
+            assert!(packet.body[0] <= 1, "reserved bits of CONNACK: {packet:02x?}");
+            assert!(
+                packet.body[0] == 0 || packet.reason() == 0,
+                "a session that is present, and refused: {packet:02x?}"
+            );
+            vec![packet.reason()]
+        }
+        kind::SUBACK | kind::UNSUBACK if is_v5 => {
+            let (properties_bytes, prefix) = variable(&packet.body[2..]);
+            packet.body[2 + prefix + properties_bytes..].to_vec()
+        }
+        kind::SUBACK => packet.body[2..].to_vec(),
+        kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP | kind::DISCONNECT | kind::AUTH => {
+            vec![packet.reason()]
+        }
+        kind::PUBLISH | kind::UNSUBACK | kind::PINGRESP => Vec::new(),
+        _ => panic!("a server sends no such packet: {packet:02x?}"),
+    };
+    let allowed: &[u8] = match packet.kind {
+        // By its length, since a client whose version is refused may have spoken another one.
+        kind::CONNACK if packet.body.len() > 2 => &[
+            0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A,
+            0x9B, 0x9C, 0x9D, 0x9F,
+        ],
+        kind::CONNACK => &[0, 1, 2, 3, 4, 5],
+        kind::PUBACK | kind::PUBREC => &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
+        kind::PUBREL | kind::PUBCOMP => &[0x00, 0x92],
+        kind::SUBACK if is_v5 => &[0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2],
+        kind::SUBACK => &[0, 1, 2, 0x80],
+        kind::UNSUBACK => &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91],
+        kind::DISCONNECT if is_v5 => &[
+            0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+            0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+        ],
+        kind::AUTH if is_v5 => &[0x00, 0x18],
+        _ => &[],
+    };
+    for code in codes {
+        assert!(allowed.contains(&code), "{code:#04x} is no reason code of this packet: {packet:02x?}");
+    }
+    if packet.kind == kind::DISCONNECT {
+        assert_ne!(packet.body.get(2), Some(&0x11), "a server says nothing of the session's expiry: {packet:02x?}");
     }
 }
 

@@ -68,6 +68,24 @@ fn paho_python_and_pika() {
 }
 
 #[test]
+fn paho_python_and_rights() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // it asks for tokens
+    }
+    let secret = "a secret that is only for this test";
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("secret");
+    std::fs::write(&file, secret).expect("written");
+    let config = format!("[jwt]\nsecret_file = {file:?}\nalgorithms = \"HS256\"\n");
+    let mut broker = settings().listener("management").config(&config).start();
+    let mut command = client::python("mqtt_rights.py");
+    command.env("MANAGEMENT_URL", format!("http://{}", broker.address_of("management")));
+    command.env("JWT_SECRET", secret);
+    let url = broker.mqtt_url();
+    client::run_at(command, &url, &mut broker);
+}
+
+#[test]
 fn paho_java() {
     run(client::java("PahoMqtt"));
 }

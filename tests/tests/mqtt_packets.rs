@@ -862,3 +862,148 @@ fn what_follows_a_refused_connect_is_not_looked_at() {
     }
     watcher.ping().expect("nothing came");
 }
+
+#[test]
+fn with_an_authentication_method_nothing_else_comes_before_connack() {
+    let broker = broker();
+    let with_method = [&[0x15][..], &string("SCRAM-SHA-256"), &[0x16], &string("n,,n=guest,r=fyko")].concat();
+    let hello = Hello::new(&unique("auth")).with(&with_method);
+    let too_early = [
+        publish(V5, 0, "a", 0, 0, b"x"),
+        subscribe(V5, 1, &[("a", 0)], &[]),
+        packet(kind::PINGREQ << 4, &[]),
+        hello.packet(),
+    ];
+    for bytes in too_early {
+        let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
+        mqtt.send(&[hello.packet(), bytes.clone()].concat()).expect("sent");
+        let packets = mqtt.end(AT_ONCE).expect("closed");
+        let kinds: Vec<_> = packets.iter().map(|packet| packet.kind).collect();
+        assert!(!kinds.contains(&kind::PINGRESP) && !kinds.contains(&kind::SUBACK), "{bytes:02x?}: {packets:02x?}");
+        let last = packets.last().expect("a word before the end");
+        assert!(last.kind == kind::AUTH || last.reason() >= 0x80, "{bytes:02x?}: {packets:02x?}");
+    }
+}
+
+#[test]
+fn client_ids_of_letters_and_digits_have_sessions() {
+    let broker = broker();
+    let stem = unique("").replace('-', "");
+    for length in [1, 2, 22, 23] {
+        let id: String = "Z9".chars().chain(stem.chars()).cycle().take(length).collect();
+        for version in [V31, V311, V5] {
+            let hello = Hello { id: id.clone(), ..Hello::new("").version(version).lasting() };
+            let clean = Hello { clean: true, properties: Vec::new(), ..hello.clone() };
+            drop(open(&broker, &clean));
+            let (mqtt, first) = Mqtt::open(broker.address_of("mqtt"), &hello).expect("let in");
+            assert_eq!(first.body[0], 0, "{id}");
+            drop(mqtt);
+            let (_mqtt, again) = Mqtt::open(broker.address_of("mqtt"), &hello).expect("let in");
+            // 3.1 has no such flag.
+            assert_eq!(again.body[0], u8::from(version > V31), "version {version}: {id}");
+            drop(open(&broker, &clean));
+        }
+    }
+}
+
+#[test]
+fn user_properties_of_a_will_keep_their_order() {
+    let broker = broker();
+    let mut heir = device(&broker, V5);
+    let topic = unique("will");
+    heir.subscribe(&topic, 1).expect("subscribed");
+    let pair = |name: &str, value: &str| [&[0x26][..], &string(name), &string(value)].concat();
+    let properties = [pair("b", "1"), pair("a", "2"), pair("b", "3"), pair("", ""), pair("a", "2")].concat();
+    let will = [with_length(&properties), string(&topic), string("gone")].concat();
+    let mut mqtt = Mqtt::silent(broker.address_of("mqtt"), V5).expect("connected");
+    mqtt.send(&Hello::new(&unique("dies")).packet_with(4 | 1 << 3, &will)).expect("sent");
+    assert_eq!(mqtt.expect(kind::CONNACK).expect("let in").reason(), 0);
+    mqtt.lose().expect("lost");
+    assert_eq!(heir.message().expect("the will").properties, properties);
+}
+
+#[test]
+fn topic_aliases_that_were_not_offered() {
+    let broker = Broker::settings().listener("mqtt").config("[mqtt]\ntopic_alias_max = 0\n").start();
+    let mut mqtt = device(&broker, V5);
+    mqtt.send(&publish_with(V5, 0, "a", 0, 0, &[0x23, 0, 1], b"x")).expect("sent");
+    ends(&broker, &mut mqtt, V5, 0x94);
+}
+
+#[test]
+fn nothing_is_normalised_when_topics_are_compared() {
+    let broker = broker();
+    let stem = unique("n");
+    for version in [V31, V311, V5] {
+        let mut mqtt = device(&broker, version);
+        // The same letter, composed and decomposed; a ligature; a space; another case.
+        let different = ["\u{e9}", "e\u{301}", "\u{fb01}", "fi", " fi", "FI"];
+        for (nth, last) in different.iter().enumerate() {
+            mqtt.subscribe(&format!("{stem}/{last}"), 0).expect("subscribed");
+            for other in different {
+                mqtt.send(&publish(version, 0, &format!("{stem}/{other}"), 0, 0, b"")).expect("sent");
+            }
+            for _ in 0..=nth {
+                let topic = mqtt.message().expect("a message").topic;
+                assert!(different[..=nth].iter().any(|last| topic == format!("{stem}/{last}")), "{topic}");
+            }
+            mqtt.ping().expect("nothing more");
+        }
+    }
+}
+
+#[test]
+fn releases_are_in_the_order_in_which_messages_were_received() {
+    let broker = broker();
+    let topic = unique("order");
+    let mut mqtt = device(&broker, V5);
+    mqtt.subscribe(&topic, 2).expect("subscribed");
+    let mut publisher = device(&broker, V5);
+    for id in 11..=15 {
+        publisher.send(&publish(V5, 0, &topic, 2, id, b"x")).expect("sent");
+        assert_eq!(publisher.expect(kind::PUBREC).expect("PUBREC").short(0), id);
+        publisher.send(&ack(kind::PUBREL, id)).expect("sent");
+        assert_eq!(publisher.expect(kind::PUBCOMP).expect("PUBCOMP").short(0), id);
+    }
+    let ids: Vec<_> = (0..5).map(|_| mqtt.message().expect("a message").packet_id).collect();
+    for &nth in &[3, 0, 4, 1, 2] {
+        mqtt.send(&ack(kind::PUBREC, ids[nth])).expect("sent");
+    }
+    for &nth in &[3, 0, 4, 1, 2] {
+        assert_eq!(mqtt.expect(kind::PUBREL).expect("PUBREL").short(0), ids[nth], "4.6.0-4");
+    }
+}
+
+/// Sets the topic permission of guest by the management API.
+fn allow_topics(broker: &Broker, write: &str) {
+    use std::io::{Read, Write};
+    let body = format!(r#"{{"exchange":"amq.topic","write":"{write}","read":".*"}}"#);
+    let mut stream = std::net::TcpStream::connect(broker.address_of("management")).expect("connected");
+    let request = format!(
+        "PUT /api/topic-permissions/%2F/guest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+}
+
+#[test]
+fn an_identifier_that_was_refused_is_free() {
+    let broker = Broker::settings().listener("mqtt").listener("management").start();
+    if broker.is_external() {
+        return; // it takes our management API
+    }
+    allow_topics(&broker, "^own");
+    let mut heir = device(&broker, V5);
+    heir.subscribe("#", 0).expect("subscribed");
+    let mut mqtt = device(&broker, V5);
+    mqtt.send(&publish(V5, 0, "other", 2, 7, b"refused")).expect("sent");
+    assert_eq!(mqtt.expect(kind::PUBREC).expect("PUBREC").reason(), 0x87);
+    // No PUBREL follows a refusal: what comes next under this identifier is another message (4.3.3-9).
+    mqtt.send(&publish(V5, 0, "own", 2, 7, b"taken")).expect("sent");
+    assert_eq!(mqtt.expect(kind::PUBREC).expect("PUBREC").reason(), 0);
+    assert_eq!(heir.message().expect("a message").payload, b"taken");
+}

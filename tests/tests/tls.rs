@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gantry_tests::broker::Broker;
+use gantry_tests::broker::{Broker, Settings};
 use gantry_tests::client;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
@@ -101,24 +101,59 @@ fn paho_over_tls() {
     broker.assert_sound();
 }
 
-#[test]
-fn mqtt_js_by_every_transport() {
-    if std::env::var_os("GANTRY_E2E_URL").is_some() {
-        return; // it asks for three listeners
-    }
+/// Settings for a broker with a certificate, and this in its configuration.
+fn with_server_certificate(config: &str) -> (Settings, Certificates) {
     let certificates = Certificates::make();
-    let config = format!(
+    let tls = format!(
         "[tls]\ncertificate = {:?}\nkey = {:?}\n",
         certificates.path("server.pem"),
         certificates.path("server.key")
     );
-    let settings = Broker::settings().config(&config).keeps_port();
-    let mut broker = settings.listener("mqtt").listener("mqtt_tls").listener("web_mqtt").start();
+    (Broker::settings().config(&tls).config(config).keeps_port(), certificates)
+}
+
+#[test]
+fn amqp_client_js_over_websocket_and_tls() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    let (settings, certificates) = with_server_certificate("");
+    let mut broker = settings.listener("ws_tls").start();
+    let mut command = client::node("amqp_websocket.js");
+    command.env("CERTIFICATES", certificates.folder());
+    let url = format!("wss://localhost:{}/ws", port_of(&broker, "ws_tls"));
+    client::run_at(command, &url, &mut broker);
+}
+
+#[test]
+fn stompjs_over_websocket_and_tls() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // gantry's own settings
+    }
+    let (settings, certificates) = with_server_certificate("[websocket]\ncompression = \"permessage-deflate\"\n");
+    let mut broker = settings.listener("web_stomp").listener("web_stomp_tls").start();
+    let mut command = client::node("stompjs.js");
+    command
+        .env("CERTIFICATES", certificates.folder())
+        .env("STOMP_WSS_URL", format!("wss://localhost:{}/ws", port_of(&broker, "web_stomp_tls")));
+    let url = format!("ws://{}/ws", broker.address_of("web_stomp"));
+    client::run_at(command, &url, &mut broker);
+}
+
+#[test]
+fn mqtt_js_by_every_transport() {
+    if std::env::var_os("GANTRY_E2E_URL").is_some() {
+        return; // it asks for four listeners
+    }
+    let (settings, certificates) = with_server_certificate("[websocket]\ncompression = \"permessage-deflate\"\n");
+    let listeners = settings.listener("mqtt").listener("mqtt_tls").listener("web_mqtt").listener("web_mqtt_tls");
+    let mut broker = listeners.start();
     let mut command = client::node("mqtt.js");
     command
         .env("CERTIFICATES", certificates.folder())
         .env("MQTT_TLS_URL", format!("mqtts://guest:guest@localhost:{}", port_of(&broker, "mqtt_tls")))
-        .env("MQTT_WS_URL", format!("ws://guest:guest@{}/ws", broker.address_of("web_mqtt")));
+        .env("MQTT_WS_URL", format!("ws://guest:guest@{}/ws", broker.address_of("web_mqtt")))
+        .env("MQTT_WSS_URL", format!("wss://guest:guest@localhost:{}/ws", port_of(&broker, "web_mqtt_tls")));
     let url = broker.mqtt_url();
     client::run_at(command, &url, &mut broker);
 }

@@ -24,6 +24,7 @@ mod stream;
 mod topic;
 mod traffic;
 mod transient;
+mod web_fanout;
 
 use std::path::Path;
 use std::time::Duration;
@@ -83,7 +84,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 22] = [
+pub(crate) const WORKLOADS: [Workload; 24] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -106,6 +107,8 @@ pub(crate) const WORKLOADS: [Workload; 22] = [
     mqtt_workload("mqtt-storm-20k", mqtt::storm::ABOUT, mqtt::storm::run),
     stomp_workload("stomp-persistent-1k", stomp::persistent::ABOUT, stomp::persistent::run),
     stomp_workload("stomp-transient-64", stomp::transient::ABOUT, stomp::transient::run),
+    web("mqtt-web-64", mqtt::web::ABOUT, Protocol::WebMqtt, mqtt::web::run),
+    web("web-stomp-10k", web_fanout::ABOUT, Protocol::WebStomp, web_fanout::run),
 ];
 
 type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
@@ -120,6 +123,10 @@ const fn mqtt_workload(name: &'static str, about: &'static str, run: Run) -> Wor
 
 const fn stomp_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
     Workload { name, about, protocol: Protocol::Stomp, run }
+}
+
+const fn web(name: &'static str, about: &'static str, protocol: Protocol, run: Run) -> Workload {
+    Workload { name, about, protocol, run }
 }
 
 /// Bytes as KiB.

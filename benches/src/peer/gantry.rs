@@ -13,6 +13,8 @@ use crate::process::Process;
 const LISTENING_AMQP: &str = "listening amqp ";
 const LISTENING_MQTT: &str = "listening mqtt ";
 const LISTENING_STOMP: &str = "listening stomp ";
+const LISTENING_WEB_MQTT: &str = "listening web_mqtt ";
+const LISTENING_WEB_STOMP: &str = "listening web_stomp ";
 /// All listeners. A workload uses one of them.
 const LISTENERS: [&str; 10] =
     ["amqp", "mqtt", "stomp", "openwire", "web_stomp", "web_mqtt", "ws", "aws", "management", "metrics"];
@@ -73,6 +75,8 @@ impl Broker for Gantry {
             Protocol::Amqp => Clients::Told(|log| find_address(log, LISTENING_AMQP)),
             Protocol::Mqtt => Clients::Told(|log| find_address(log, LISTENING_MQTT)),
             Protocol::Stomp => Clients::Told(|log| find_address(log, LISTENING_STOMP)),
+            Protocol::WebMqtt => Clients::Told(|log| find_address(log, LISTENING_WEB_MQTT)),
+            Protocol::WebStomp => Clients::Told(|log| find_address(log, LISTENING_WEB_STOMP)),
         };
         Ok(Launched { process, helpers: Vec::new(), clients })
     }
@@ -84,6 +88,8 @@ fn configuration(data: &Path, settings: Settings) -> String {
         Protocol::Amqp => "amqp",
         Protocol::Mqtt => "mqtt",
         Protocol::Stomp => "stomp",
+        Protocol::WebMqtt => "web_mqtt",
+        Protocol::WebStomp => "web_stomp",
     };
     for listener in LISTENERS {
         let address = if listener == open { "127.0.0.1:0" } else { "off" };

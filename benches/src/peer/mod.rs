@@ -19,6 +19,7 @@ use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
 use crate::stomp;
+use crate::web_stomp;
 
 /// How long a broker may take until it accepts a client.
 const START_PATIENCE: Duration = Duration::from_secs(180);
@@ -33,6 +34,10 @@ pub(crate) enum Protocol {
     Mqtt,
     /// STOMP 1.2.
     Stomp,
+    /// The same over WebSocket.
+    WebMqtt,
+    /// STOMP 1.2 over WebSocket.
+    WebStomp,
 }
 
 /// What a workload asks of a broker beyond its defaults.
@@ -97,6 +102,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// From the start of the process to a client that is logged in.
     pub(crate) ready_after: Duration,
+    protocol: Protocol,
     folder: PathBuf,
     _helpers: Vec<Process>,
 }
@@ -124,6 +130,8 @@ impl Running {
                     Protocol::Amqp => Connection::open(address).and_then(|mut client| is_ready(&mut client)),
                     Protocol::Mqtt => mqtt::Client::open(address, "bench-ready").map(|_| true),
                     Protocol::Stomp => stomp::Client::open(address).map(|_| true),
+                    Protocol::WebMqtt => mqtt::Client::open_web(address, "bench-ready").map(|_| true),
+                    Protocol::WebStomp => web_stomp::Publisher::open_web(address).map(|_| true),
                 };
                 match ready {
                     Ok(true) => {
@@ -132,6 +140,7 @@ impl Running {
                             process,
                             address,
                             ready_after,
+                            protocol: settings.protocol,
                             folder: folder.to_owned(),
                             _helpers: helpers,
                         });
@@ -155,9 +164,12 @@ impl Running {
         Connection::open(self.address)
     }
 
-    /// A client that speaks MQTT.
+    /// A client that speaks MQTT, over WebSocket where that is what it was started for.
     pub(crate) fn connect_mqtt(&self, client_id: &str) -> Fallible<mqtt::Client> {
-        mqtt::Client::open(self.address, client_id)
+        match self.protocol {
+            Protocol::WebMqtt => mqtt::Client::open_web(self.address, client_id),
+            _ => mqtt::Client::open(self.address, client_id),
+        }
     }
 
     /// A client that speaks STOMP.

@@ -1,5 +1,4 @@
-//! RabbitMQ as the distribution installs it, with its defaults, no plugins but that of STOMP where that is spoken, and everything
-//! it writes in one folder.
+//! RabbitMQ as the distribution installs it, with its defaults, no plugins but the one that a workload speaks to, and everything it writes in one folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ impl Broker for RabbitMq {
     }
 
     fn speaks(&self, protocol: Protocol) -> bool {
-        matches!(protocol, Protocol::Amqp | Protocol::Stomp)
+        matches!(protocol, Protocol::Amqp | Protocol::Stomp | Protocol::WebStomp)
     }
 
     fn binary(&self) -> Option<&Path> {
@@ -48,19 +47,25 @@ impl Broker for RabbitMq {
 
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched> {
         let amqp_port = free_port()?;
+        let other_port = free_port()?;
         let names_port = free_port()?;
         let config = folder.join("rabbitmq.conf");
         let plugins = folder.join("enabled_plugins");
         let mut text = format!("listeners.tcp.1 = 127.0.0.1:{amqp_port}\n");
-        let mut clients_port = amqp_port;
-        let mut enabled = "[].\n";
-        if settings.protocol == Protocol::Stomp {
-            clients_port = free_port()?;
-            text.push_str(&format!("stomp.listeners.tcp.1 = 127.0.0.1:{clients_port}\n"));
-            enabled = "[rabbitmq_stomp].\n";
-        }
+        let (plugin, port) = match settings.protocol {
+            Protocol::WebStomp => {
+                text.push_str("stomp.listeners.tcp = none\nweb_stomp.tcp.ip = 127.0.0.1\n");
+                text.push_str(&format!("web_stomp.tcp.port = {other_port}\n"));
+                ("rabbitmq_web_stomp", other_port)
+            }
+            Protocol::Stomp => {
+                text.push_str(&format!("stomp.listeners.tcp.1 = 127.0.0.1:{other_port}\n"));
+                ("rabbitmq_stomp", other_port)
+            }
+            _ => ("", amqp_port),
+        };
         fs::write(&config, text)?;
-        fs::write(&plugins, enabled)?;
+        fs::write(&plugins, format!("[{plugin}].\n"))?;
         let names = start_names(names_port, folder)?;
         let mut command = Command::new(&self.script);
         command
@@ -79,7 +84,7 @@ impl Broker for RabbitMq {
             .env("ERL_EPMD_PORT", names_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let process = Process::start(&mut command, &folder.join("rabbitmq.log"))?;
-        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(clients_port)) })
+        Ok(Launched { process, helpers: vec![names], clients: Clients::At(loopback(port)) })
     }
 }
 

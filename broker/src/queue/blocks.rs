@@ -72,6 +72,45 @@ impl<T> Blocks<T> {
         Some(entry)
     }
 
+    /// The block and the place of the first entry that is not before something, in a queue that is in that order.
+    fn place(&self, is_before: &impl Fn(&T) -> bool) -> (usize, usize) {
+        let block = self.blocks.partition_point(|block| block.back().is_some_and(is_before));
+        (block, self.blocks.get(block).map_or(0, |block| block.partition_point(is_before)))
+    }
+
+    /// The first entry that is not before something.
+    pub(super) fn find(&self, is_before: impl Fn(&T) -> bool) -> Option<&T> {
+        let (block, place) = self.place(&is_before);
+        self.blocks.get(block)?.get(place)
+    }
+
+    /// As [`Blocks::find`].
+    pub(super) fn find_mut(&mut self, is_before: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let (block, place) = self.place(&is_before);
+        self.blocks.get_mut(block)?.get_mut(place)
+    }
+
+    /// Takes out what [`Blocks::find`] finds, if it `is` the right one. Moves no more than the entries of a block.
+    pub(super) fn remove(&mut self, is_before: impl Fn(&T) -> bool, is: impl Fn(&T) -> bool) -> Option<T> {
+        let (at, place) = self.place(&is_before);
+        if at == 0 && place == 0 {
+            return if self.front().is_some_and(is) { self.pop_front() } else { None };
+        }
+        let block = self.blocks.get_mut(at)?;
+        if !block.get(place).is_some_and(is) {
+            return None;
+        }
+        let entry = block.remove(place)?;
+        self.len -= 1;
+        if block.is_empty() {
+            self.blocks.remove(at);
+        } else if block.len() * 4 <= block.capacity() {
+            // Many blocks of which little is left would take as much memory as when they were full.
+            block.shrink_to(block.len() * 2);
+        }
+        Some(entry)
+    }
+
     /// Gives memory back once nothing waits.
     pub(super) fn shrink(&mut self) {
         if self.len == 0 {

@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::groups::Groups;
+use super::ready::Ready;
+use super::seek::{Key, Seek};
+use super::selection::Selection;
+
 /// A consumer of a queue; never given to another one while the queue lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConsumerId {
@@ -58,9 +63,76 @@ pub(super) struct Consumer<O> {
     held: u32,
     /// Of those, how many were over before it said anything.
     lapsed: u32,
+    /// Where it is not for every message.
+    selection: Option<Box<Selection>>,
+    /// How far it has looked, where it may have to pass messages over.
+    seek: Option<Box<Seek>>,
+}
+
+/// What waits, for those who look for something in it.
+pub(super) struct View<'a> {
+    pub(super) ready: &'a Ready,
+    pub(super) groups: Option<&'a Groups>,
+    /// Counts what came in, or came back.
+    pub(super) arrivals: u64,
+    pub(super) now_ms: u64,
+}
+
+/// What came of looking for a message that somebody can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This one is for this consumer, whose credit and room have been taken.
+    For(ConsumerId, Key),
+    /// Somebody came to this one, and its time is over.
+    Expired(Key),
+    /// Somebody came to this one and does not want it, and nobody else comes for it.
+    Unwanted(Key),
+    /// Nobody can take any of what there is.
+    Nothing,
+    /// Nobody can say before this has been read from the disk.
+    Unread,
+    /// There is more to look at than one step may.
+    TooMuch,
 }
 
 impl<O> Consumer<O> {
+    /// Looks for the first message that it can take. `looks` counts down; `furthest` is raised to where it has looked.
+    fn look(&mut self, id: ConsumerId, view: &View<'_>, looks: &mut usize, furthest: &mut u64) -> Found {
+        if self.selection.is_none() && view.groups.is_none() {
+            return view.ready.first().map_or(Found::Nothing, |first| Found::For(id, Key::of(first)));
+        }
+        let seek = self.seek.get_or_insert_default();
+        while let Some(entry) = seek.next(view.ready, view.arrivals) {
+            let Some(left) = looks.checked_sub(1) else { return Found::TooMuch };
+            *looks = left;
+            let key = Key::of(entry);
+            if entry.expires_ms < view.now_ms {
+                return Found::Expired(key);
+            }
+            if view.groups.is_none_or(|groups| groups.may_take(entry.seq, id)) {
+                match (&self.selection, &entry.message) {
+                    (None, _) => return Found::For(id, key),
+                    (Some(_), None) => return Found::Unread,
+                    (Some(selection), Some(message)) if selection.takes(message) => return Found::For(id, key),
+                    (Some(selection), _) if selection.discards => return Found::Unwanted(key),
+                    _ => {}
+                }
+            }
+            *furthest = (*furthest).max(seek.pass(key));
+        }
+        Found::Nothing
+    }
+
+    /// Takes credit for one message; whether there is more.
+    fn charge(&mut self) -> bool {
+        self.held += u32::from(self.options.acknowledges);
+        if self.available != u32::MAX {
+            self.available -= 1;
+        }
+        self.in_turn = self.available > 0;
+        self.in_turn
+    }
+
     /// One without a limit that lets its time run out gets nothing more until it has caught up: it would take the same
     /// messages again and again, and each time leave something behind.
     fn can_take(&self) -> bool {
@@ -86,6 +158,10 @@ pub(super) struct Consumers<O> {
     /// Rises with every consumer: who came first has the lesser one.
     generation: u32,
     alone: Option<Alone>,
+    /// Consumers that are not for every message.
+    choosy: usize,
+    /// No consumer that remembers how far it has looked has looked further than this number.
+    furthest: u64,
 }
 
 /// Only one consumer gets anything.
@@ -102,7 +178,8 @@ struct Alone {
 
 impl<O> Default for Consumers<O> {
     fn default() -> Self {
-        Self { slots: Vec::new(), rings: SmallVec::new(), len: 0, generation: 0, alone: None }
+        let (slots, rings) = (Vec::new(), SmallVec::new());
+        Self { slots, rings, len: 0, generation: 0, alone: None, choosy: 0, furthest: 0 }
     }
 }
 
@@ -115,14 +192,30 @@ impl<O> Consumers<O> {
         self.slots.iter().flatten().any(|consumer| consumer.options.exclusive)
     }
 
-    pub(super) fn insert(&mut self, outlet: O, options: ConsumerOptions) -> ConsumerId {
+    /// Whether some of them are not for every message.
+    pub(super) fn any_choosy(&self) -> bool {
+        self.choosy > 0
+    }
+
+    pub(super) fn insert(&mut self, outlet: O, options: ConsumerOptions, selection: Selection) -> ConsumerId {
         self.generation = self.generation.wrapping_add(1);
         let available = match options.credit {
             Credit::Unlimited => u32::MAX,
             Credit::Window(window) => window.min(u32::MAX - 1),
         };
-        let consumer =
-            Consumer { generation: self.generation, outlet, options, available, in_turn: false, held: 0, lapsed: 0 };
+        let selection = (!selection.is_everything()).then(|| Box::new(selection));
+        self.choosy += usize::from(selection.is_some());
+        let consumer = Consumer {
+            generation: self.generation,
+            outlet,
+            options,
+            available,
+            in_turn: false,
+            held: 0,
+            lapsed: 0,
+            selection,
+            seek: None,
+        };
         let index = match self.slots.iter().position(Option::is_none) {
             Some(index) => {
                 self.slots[index] = Some(consumer);
@@ -260,6 +353,7 @@ impl<O> Consumers<O> {
         // Its index may still stand in the ring, where it must not give its turn to the next one in this slot.
         let removed = self.slots[id.index as usize].take();
         if let Some(removed) = &removed {
+            self.choosy -= usize::from(removed.selection.is_some());
             let priority = removed.options.priority;
             let last = !self.slots.iter().flatten().any(|consumer| consumer.options.priority == priority);
             if last {
@@ -282,7 +376,7 @@ impl<O> Consumers<O> {
         removed
     }
 
-    fn get(&self, id: ConsumerId) -> Option<&Consumer<O>> {
+    pub(super) fn get(&self, id: ConsumerId) -> Option<&Consumer<O>> {
         self.slots.get(id.index as usize)?.as_ref().filter(|consumer| consumer.generation == id.generation)
     }
 
@@ -332,12 +426,7 @@ impl<O> Consumers<O> {
                     consumer.in_turn = false;
                     continue;
                 }
-                consumer.held += u32::from(consumer.options.acknowledges);
-                if consumer.available != u32::MAX {
-                    consumer.available -= 1;
-                }
-                consumer.in_turn = consumer.available > 0;
-                if consumer.in_turn {
+                if consumer.charge() {
                     turn.push_back(index);
                 }
                 let id = ConsumerId { index, generation: consumer.generation };
@@ -345,6 +434,83 @@ impl<O> Consumers<O> {
             }
         }
         None
+    }
+
+    /// As [`Consumers::next`], where what waits is not for everybody: each of those that can take something looks for a message
+    /// in its turn, and whoever finds none keeps its place among those. `looks` counts down with each message looked at;
+    /// `unread` is set where somebody has to know what is in a message that is only on the disk.
+    pub(super) fn find(
+        &mut self,
+        view: &View<'_>,
+        looks: &mut usize,
+        unread: &mut bool,
+        mut take_room: impl FnMut(&O) -> bool,
+    ) -> Found {
+        let Self { slots, rings, alone, furthest, .. } = self;
+        if alone.as_ref().is_some_and(|alone| alone.hands_over) {
+            return Found::Nothing;
+        }
+        for Ring { turn, .. } in rings {
+            for _ in 0..turn.len() {
+                let Some(index) = turn.pop_front() else { break };
+                let Some(consumer) = slots[index as usize].as_mut() else { continue };
+                if !consumer.can_take() {
+                    consumer.in_turn = false;
+                    continue;
+                }
+                let id = ConsumerId { index, generation: consumer.generation };
+                match consumer.look(id, view, looks, furthest) {
+                    Found::Nothing => turn.push_back(index),
+                    Found::Unread => {
+                        *unread = true;
+                        turn.push_back(index);
+                    }
+                    Found::For(..) if !take_room(&consumer.outlet) => consumer.in_turn = false,
+                    found @ Found::For(..) => {
+                        if consumer.charge() {
+                            turn.push_back(index);
+                        }
+                        return found;
+                    }
+                    found => {
+                        turn.push_front(index);
+                        return found;
+                    }
+                }
+            }
+        }
+        Found::Nothing
+    }
+
+    /// The places from which consumers that can take something wait for messages to be read, one each.
+    pub(super) fn unread(&mut self, ready: &Ready, arrivals: u64) -> Vec<Key> {
+        let Self { slots, rings, .. } = self;
+        let waiting = rings.iter().flat_map(|ring| ring.turn.iter());
+        let mut places = Vec::new();
+        for index in waiting {
+            if let Some(consumer) = slots[*index as usize].as_mut()
+                && consumer.selection.is_some()
+                && let Some(seek) = &mut consumer.seek
+                && let Some(entry) = seek.next(ready, arrivals)
+            {
+                places.push(Key::of(entry));
+            }
+        }
+        places
+    }
+
+    /// A message has come to its place, or may be looked at once more.
+    pub(super) fn miss(&mut self, key: Key) {
+        if key.seq < self.furthest {
+            let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
+            seeks.for_each(|seek| seek.miss(key));
+        }
+    }
+
+    /// Nobody has to look for messages any more.
+    pub(super) fn stop_looking(&mut self) {
+        self.furthest = 0;
+        self.slots.iter_mut().flatten().for_each(|consumer| consumer.seek = None);
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Consumer<O>> + use<O> {

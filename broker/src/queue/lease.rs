@@ -251,6 +251,14 @@ impl Leases {
         self.slots.capacity()
     }
 
+    /// What is leased, in no order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Taken { leased, .. } => Some(&leased.entry),
+            Slot::Lapsed { .. } | Slot::Free { .. } => None,
+        })
+    }
+
     /// Takes all of them, in no order.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Leased> + use<> {
         let all = std::mem::take(self);

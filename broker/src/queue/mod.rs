@@ -4,7 +4,8 @@
 //!   that somebody has. [`blocks`]: what long lists are made of.
 //! * [`direct`]: the body of a queue that has none of all this.
 //! * [`duplicates`]: which of them may not come in once more.
-//! * [`consumer`]: who gets them, by turns and by credit.
+//! * [`consumer`]: who gets them, by turns and by credit. [`selection`]: consumers that are not for every message; [`groups`]:
+//!   messages that are not for every consumer; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * [`policy`]: the policies that it is under.
@@ -20,6 +21,7 @@ mod consumer;
 mod direct;
 mod duplicates;
 mod entry;
+mod groups;
 mod incoming;
 mod later;
 mod lease;
@@ -31,6 +33,9 @@ mod policy;
 mod ready;
 mod recovery;
 mod rules;
+mod scout;
+mod seek;
+mod selection;
 mod shell;
 mod state;
 #[cfg(test)]
@@ -59,6 +64,8 @@ pub use self::options::{QueueOptions, QueueType};
 pub(crate) use self::recovery::Restored;
 pub use self::rules::ARGUMENT_MS_MAX;
 pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules, check_replicated};
+pub(crate) use self::scout::{Scouts, run as scout};
+pub use self::selection::Selection;
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Discarded, STEP_ENTRIES_MAX, State};
@@ -97,6 +104,8 @@ pub struct Queue {
     keeps: AtomicBool,
     /// When the timer looks at this queue next, in milliseconds since the epoch of Unix; `u64::MAX` for never.
     wake_ms: AtomicU64,
+    /// It stands in line to have messages read that consumers look at.
+    is_scouted: AtomicBool,
     /// It is on stable storage where it survives: messages can be routed to it.
     visible: AtomicBool,
     /// Entries before this one were there when the process was killed.
@@ -204,6 +213,7 @@ impl Queue {
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
             state: Mutex::new(State::new(rules)),
             wake_ms: AtomicU64::new(u64::MAX),
+            is_scouted: AtomicBool::new(false),
             visible: AtomicBool::new(false),
             unsure_before: AtomicU64::new(0),
             used_ms: AtomicU64::new(now_ms()),
@@ -268,6 +278,11 @@ impl Queue {
     /// What all parts of the broker share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Whether what its consumers refuse, and what expires, goes to an exchange.
+    pub fn has_dead_letter_exchange(&self) -> bool {
+        self.state.lock().has_dead_letter_exchange()
     }
 
     /// What it holds, now.

@@ -2,10 +2,13 @@
 
 use std::cmp::Reverse;
 
+use std::collections::{HashMap, HashSet};
+
 use super::consumer::Credit;
 use super::lease::Outcome;
 use super::rules::{Delayed, Overflow, Rules};
 use super::state::Departure;
+use crate::group::Group;
 
 /// A message, by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,35 @@ pub(super) struct Item {
     pub(super) attempts: u32,
     pub(super) priority: u8,
     pub(super) redelivered: bool,
+    /// The priority that it was published with, which consumers choose by.
+    pub(super) choice: u8,
+    pub(super) group: Option<Group>,
+    /// It is on the disk only.
+    pub(super) unread: bool,
+}
+
+/// Who has a group.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    name: usize,
+    leased: u32,
+    has_left: bool,
+}
+
+/// What a consumer is for: messages published with this priority or a higher one. The others may leave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) at_least: u8,
+    pub(super) discards: bool,
+}
+
+/// What looking for a message has come to.
+enum Looked {
+    Nothing,
+    Unread,
+    Expired(usize),
+    Unwanted(usize),
+    Takes(usize),
 }
 
 /// A message that somebody has.
@@ -43,6 +75,9 @@ pub(super) struct Consumer {
     late: u32,
     /// Deliveries without a lease, which use credit up for good.
     ended: u32,
+    choice: Option<Choice>,
+    /// Messages that it has passed over.
+    passed: HashSet<u64>,
 }
 
 /// A delivery that is expected.
@@ -81,9 +116,74 @@ pub(super) struct Model {
     pub(super) closed: bool,
     /// Messages that have left, and why; none where that was their delivery.
     pub(super) gone: Vec<(u64, Option<Departure>)>,
+    pub(super) owners: HashMap<u64, Owner>,
+    /// Somebody has to know what is in a message that is on the disk only.
+    pub(super) is_unread: bool,
 }
 
 impl Model {
+    fn knows_groups(&self) -> bool {
+        let items = || self.waiting.iter().chain(self.later.iter().map(|(_, item)| item));
+        let all = items().chain(self.held.iter().map(|held| &held.item));
+        !self.owners.is_empty() || all.into_iter().any(|item| item.group.is_some())
+    }
+
+    /// Where nobody has to look for messages, nobody remembers any.
+    pub(super) fn tidy(&mut self) {
+        if !self.knows_groups() && self.consumers.iter().all(|consumer| consumer.choice.is_none()) {
+            self.consumers.iter_mut().for_each(|consumer| consumer.passed.clear());
+        }
+    }
+
+    /// A group may go to anybody.
+    fn free(&mut self, key: u64) {
+        self.owners.remove(&key);
+        let seqs: Vec<u64> = self.waiting.iter().filter(|item| is_of(item, key)).map(|item| item.seq).collect();
+        for consumer in &mut self.consumers {
+            consumer.passed.retain(|seq| !seqs.contains(seq));
+        }
+    }
+
+    fn end_lease(&mut self, item: &Item, by: Option<usize>) {
+        let (Some(group), Some(name)) = (item.group, by) else { return };
+        let Some(owner) = self.owners.get_mut(&group.key()).filter(|owner| owner.name == name) else { return };
+        owner.leased = owner.leased.saturating_sub(1);
+        if owner.has_left && owner.leased == 0 {
+            self.free(group.key());
+        }
+    }
+
+    fn look(&mut self, name: usize, now_ms: u64) -> Looked {
+        let knows_groups = self.knows_groups();
+        let (waiting, owners) = (&self.waiting, &self.owners);
+        let Some(consumer) = self.consumers.iter_mut().find(|consumer| consumer.name == name) else {
+            return Looked::Nothing;
+        };
+        if consumer.choice.is_none() && !knows_groups {
+            return Looked::Takes(0);
+        }
+        for (at, item) in waiting.iter().enumerate() {
+            if consumer.passed.contains(&item.seq) {
+                continue;
+            }
+            if item.expires_ms < now_ms {
+                return Looked::Expired(at);
+            }
+            let owner = item.group.and_then(|group| owners.get(&group.key()));
+            if owner.is_none_or(|owner| owner.name == name) {
+                match consumer.choice {
+                    None => return Looked::Takes(at),
+                    Some(_) if item.unread => return Looked::Unread,
+                    Some(choice) if item.choice >= choice.at_least => return Looked::Takes(at),
+                    Some(choice) if choice.discards => return Looked::Unwanted(at),
+                    Some(_) => {}
+                }
+            }
+            consumer.passed.insert(item.seq);
+        }
+        Looked::Nothing
+    }
+
     pub(super) fn set_rules(&mut self, rules: Rules) {
         let was_alone = std::mem::replace(&mut self.rules, rules).single_active;
         if !was_alone && !self.rules.single_active {
@@ -132,6 +232,7 @@ impl Model {
 
     fn put(&mut self, item: Item) {
         let place = |item: &Item| (Reverse(item.priority), item.seq);
+        self.consumers.iter_mut().for_each(|consumer| consumer.passed.retain(|seq| *seq != item.seq));
         let at = self.waiting.partition_point(|other| place(other) < place(&item));
         self.waiting.insert(at, item);
     }
@@ -205,7 +306,12 @@ impl Model {
         }
     }
 
-    pub(super) fn subscribe(&mut self, name: usize, options: super::consumer::ConsumerOptions) -> bool {
+    pub(super) fn subscribe(
+        &mut self,
+        name: usize,
+        options: super::consumer::ConsumerOptions,
+        choice: Option<Choice>,
+    ) -> bool {
         let super::consumer::ConsumerOptions { credit, acknowledges, exclusive, priority } = options;
         let taken = self.consumers.iter().any(|other| other.exclusive)
             || exclusive && (self.rules.single_active || !self.consumers.is_empty());
@@ -222,6 +328,8 @@ impl Model {
             held: 0,
             late: 0,
             ended: 0,
+            choice,
+            passed: HashSet::new(),
         });
         self.line_up(name);
         self.elect();
@@ -238,6 +346,13 @@ impl Model {
             self.leaving = (leaves && held > 0).then_some((name, held));
         }
         self.elect();
+        let of_it: Vec<_> = self.owners.iter().filter(|(_, owner)| owner.name == name).map(|(key, _)| *key).collect();
+        for key in of_it {
+            match self.owners.get_mut(&key) {
+                Some(owner) if owner.leased > 0 => owner.has_left = true,
+                _ => self.free(key),
+            }
+        }
     }
 
     pub(super) fn resume(&mut self, name: usize) {
@@ -268,6 +383,7 @@ impl Model {
     pub(super) fn settle(&mut self, seq: u64, outcome: Outcome, now_ms: u64) {
         let Some(at) = self.held.iter().position(|held| held.item.seq == seq) else { return };
         let Held { item, by, .. } = self.held.remove(at);
+        self.end_lease(&item, by);
         match outcome {
             Outcome::Accept => self.gone.push((seq, Some(Departure::Accepted))),
             Outcome::Reject => self.gone.push((seq, Some(Departure::Rejected))),
@@ -314,6 +430,7 @@ impl Model {
                     self.elect();
                 }
             }
+            self.end_lease(&item, by);
             self.retry(item, false, now_ms);
         }
     }
@@ -370,42 +487,88 @@ impl Model {
         self.take_due(now_ms);
         loop {
             self.expire(now_ms);
+            self.is_unread = false;
             if self.waiting.is_empty() {
                 return expected;
             }
-            let priority =
-                |name: usize| self.consumers.iter().find(|consumer| consumer.name == name).map(|c| c.priority);
-            let first = self.turn.iter().enumerate().min_by_key(|(at, name)| (Reverse(priority(**name)), *at));
-            let Some(at) = first.map(|(at, _)| at).filter(|_| !self.hands_over) else {
+            if self.hands_over || !self.grant_one(now_ms, room, &mut expected) {
                 break;
-            };
-            let name = self.turn.remove(at);
-            if !self.may_take(name) {
-                continue;
             }
-            if room[name] == 0 {
-                if let Some(consumer) = self.consumer(name) {
-                    consumer.starved = true;
-                }
-                continue;
-            }
-            room[name] -= 1;
-            let item = self.waiting.remove(0);
-            let Some(consumer) = self.consumer(name) else { continue };
-            let leased = consumer.acknowledges;
-            let Item { seq, attempts, redelivered, .. } = item;
-            if leased {
-                consumer.held += 1;
-                self.hold(item, Some(name), now_ms);
-            } else {
-                consumer.ended += 1;
-                self.gone.push((seq, None));
-            }
-            self.line_up(name);
-            expected.push(Expected { to: name, seq, attempts, redelivered, leased });
         }
         self.expire(now_ms + 1);
         self.drop_overflow();
         expected
     }
+
+    /// Asks everybody once, those of the highest priority first. Whether anything came of it.
+    fn grant_one(&mut self, now_ms: u64, room: &mut [usize], expected: &mut Vec<Expected>) -> bool {
+        let priority = |consumers: &[Consumer], name: usize| {
+            consumers.iter().find(|consumer| consumer.name == name).map_or(i32::MIN, |consumer| consumer.priority)
+        };
+        let mut asked = self.turn.clone();
+        asked.sort_by_key(|name| Reverse(priority(&self.consumers, *name)));
+        for name in asked {
+            self.turn.retain(|other| *other != name);
+            if !self.may_take(name) {
+                continue;
+            }
+            let looked = self.look(name, now_ms);
+            match looked {
+                Looked::Takes(_) if room[name] == 0 => {
+                    if let Some(consumer) = self.consumer(name) {
+                        consumer.starved = true;
+                    }
+                }
+                Looked::Nothing => self.turn.push(name),
+                Looked::Unread => {
+                    self.is_unread = true;
+                    self.turn.push(name);
+                }
+                Looked::Expired(at) => {
+                    self.turn.insert(0, name);
+                    self.gone.push((self.waiting.remove(at).seq, Some(Departure::Expired)));
+                    return true;
+                }
+                Looked::Unwanted(at) => {
+                    self.turn.insert(0, name);
+                    self.gone.push((self.waiting.remove(at).seq, Some(Departure::Discarded)));
+                    return true;
+                }
+                Looked::Takes(at) => {
+                    room[name] -= 1;
+                    expected.extend(self.hand_out(name, at, now_ms));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn hand_out(&mut self, name: usize, at: usize, now_ms: u64) -> Option<Expected> {
+        let item = self.waiting.remove(at);
+        let consumer = self.consumer(name)?;
+        let leased = consumer.acknowledges;
+        let Item { seq, attempts, redelivered, group, .. } = item;
+        if leased {
+            consumer.held += 1;
+            self.hold(item, Some(name), now_ms);
+        } else {
+            consumer.ended += 1;
+            self.gone.push((seq, None));
+        }
+        match group {
+            Some(group) if group.closes() => self.free(group.key()),
+            Some(group) => {
+                let owner = self.owners.entry(group.key()).or_insert(Owner { name, leased: 0, has_left: false });
+                owner.leased += u32::from(leased);
+            }
+            None => {}
+        }
+        self.line_up(name);
+        Some(Expected { to: name, seq, attempts, redelivered, leased })
+    }
+}
+
+fn is_of(item: &Item, key: u64) -> bool {
+    item.group.is_some_and(|group| group.key() == key)
 }

@@ -6,24 +6,25 @@ use std::sync::atomic::Ordering;
 use gantry_storage::{Position, Ticket};
 
 use super::state::Grant;
-use super::{ConsumerId, ConsumerOptions, End, Lease, Outcome, Queue, SealIf, Stored, SubscribeError};
+use super::{ConsumerId, ConsumerOptions, End, Lease, Outcome, Queue, SealIf, Selection, Stored, SubscribeError};
 use crate::error::Error;
 use crate::inbox::{Content, Delivery, Outlet, Wakes};
 use crate::marks::Marks;
 use crate::message::now_ms;
 
 impl Queue {
-    /// Adds a consumer, and grants it what waits.
+    /// Adds a consumer, and grants it what waits. In a stream nobody chooses.
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         outlet: Outlet,
         options: ConsumerOptions,
+        selection: Selection,
         wakes: &mut Wakes,
     ) -> Result<ConsumerId, SubscribeError> {
         if self.is_direct() {
             return Err(SubscribeError::InExclusiveUse);
         }
-        self.with_grant(wakes, |state, _| state.subscribe(outlet, options))
+        self.with_grant(wakes, |state, _| state.subscribe(outlet, options, selection))
     }
 
     /// Removes a consumer. `leaves`: the outcomes of what it has follow at once. True where the queue has to go with it: then

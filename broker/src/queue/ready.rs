@@ -5,6 +5,7 @@ use std::mem;
 
 use super::blocks::Blocks;
 use super::entry::Entry;
+use super::seek::Key;
 
 /// Waiting entries: the highest priority first, and in each by their sequence number. A queue without priorities has only
 /// the lowest level and pays for no other.
@@ -57,6 +58,56 @@ impl Ready {
         let entry = match &mut self.higher {
             None => self.lowest.pop_first(),
             Some(higher) => higher.pop_first().or_else(|| self.lowest.pop_first()),
+        }?;
+        self.bytes -= u64::from(entry.body_bytes());
+        Some(entry)
+    }
+
+    fn level(&self, priority: u8) -> Option<&Level> {
+        match priority {
+            0 => Some(&self.lowest),
+            priority => {
+                let higher = self.higher.as_ref()?;
+                Some(&higher.levels[higher.index(priority).ok()?].1)
+            }
+        }
+    }
+
+    /// The highest priority that has entries.
+    pub(super) fn highest(&self) -> Option<u8> {
+        let higher = self.higher.as_ref().and_then(|higher| higher.highest());
+        higher.or_else(|| (self.lowest.len() > 0).then_some(0))
+    }
+
+    /// The next priority below this one that has entries.
+    pub(super) fn below(&self, priority: u8) -> Option<u8> {
+        let higher = self.higher.as_ref().and_then(|higher| higher.below(priority));
+        higher.or_else(|| (priority > 0 && self.lowest.len() > 0).then_some(0))
+    }
+
+    /// The entry at this place.
+    pub(super) fn get(&self, key: Key) -> Option<&Entry> {
+        self.at_or_behind(key).filter(|entry| entry.seq == key.seq)
+    }
+
+    /// As [`Ready::get`].
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        match key.priority() {
+            0 => self.lowest.get_mut(key.seq),
+            priority => self.higher.as_mut()?.level_mut(priority)?.get_mut(key.seq),
+        }
+    }
+
+    /// The first entry of this priority that is not in front of this place.
+    pub(super) fn at_or_behind(&self, key: Key) -> Option<&Entry> {
+        self.level(key.priority())?.at_or_behind(key.seq)
+    }
+
+    /// Takes out the entry at this place.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = match key.priority() {
+            0 => self.lowest.remove(key.seq),
+            priority => self.higher.as_mut()?.remove(priority, key.seq),
         }?;
         self.bytes -= u64::from(entry.body_bytes());
         Some(entry)
@@ -120,6 +171,24 @@ impl Higher {
         Some((word as u32 * 64 + bits.ilog2()) as u8)
     }
 
+    /// The next priority below this one that has entries, the lowest apart.
+    fn below(&self, priority: u8) -> Option<u8> {
+        let (word, bit) = (usize::from(priority / 64), priority % 64);
+        let lower = |at: usize| self.occupied[at] & if at == word { (1 << bit) - 1 } else { u64::MAX };
+        let at = (0..=word).rev().find(|at| lower(*at) != 0)?;
+        Some((at as u32 * 64 + lower(at).ilog2()) as u8)
+    }
+
+    fn remove(&mut self, priority: u8, seq: u64) -> Option<Entry> {
+        let level = self.level_mut(priority)?;
+        let entry = level.remove(seq)?;
+        if level.len() == 0 {
+            self.occupied[usize::from(priority / 64)] &= !(1 << (priority % 64));
+        }
+        self.len -= 1;
+        Some(entry)
+    }
+
     fn first_level(&self) -> Option<&Level> {
         let index = self.index(self.highest()?).ok()?;
         Some(&self.levels[index].1)
@@ -179,6 +248,24 @@ impl Level {
             (early, _) => early.is_some(),
         };
         if from_early { self.early.pop_first().map(|(_, entry)| entry) } else { self.fresh.pop_front() }
+    }
+
+    fn at_or_behind(&self, seq: u64) -> Option<&Entry> {
+        let fresh = self.fresh.find(|entry| entry.seq < seq);
+        let Some((_, early)) = self.early.range(seq..).next() else { return fresh };
+        Some(fresh.filter(|fresh| fresh.seq < early.seq).unwrap_or(early))
+    }
+
+    fn get_mut(&mut self, seq: u64) -> Option<&mut Entry> {
+        match self.early.get_mut(&seq) {
+            None => self.fresh.find_mut(|entry| entry.seq < seq).filter(|entry| entry.seq == seq),
+            early => early,
+        }
+    }
+
+    fn remove(&mut self, seq: u64) -> Option<Entry> {
+        let early = self.early.remove(&seq);
+        early.or_else(|| self.fresh.remove(|entry| entry.seq < seq, |entry| entry.seq == seq))
     }
 
     fn shrink(&mut self) {

@@ -113,7 +113,7 @@ impl Queue {
                 orphans.push(position);
                 continue;
             }
-            state.restore(restored.entry(delivered_to), meta.published_ms);
+            state.restore(restored.entry(delivered_to), meta.published_ms, meta.essentials.group);
         }
         // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
         let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };

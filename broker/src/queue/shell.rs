@@ -34,11 +34,13 @@ impl Queue {
 /// What is seen of the state before the lock goes, and acted on afterwards.
 pub(super) struct After {
     wake_ms: Option<u64>,
+    /// Messages have to be read for consumers to look at.
+    unread: bool,
 }
 
 impl After {
     pub(super) fn of(state: &State<Outlet>) -> Self {
-        Self { wake_ms: state.next_ms() }
+        Self { wake_ms: state.next_ms(), unread: state.is_unread() }
     }
 }
 
@@ -87,6 +89,9 @@ impl<'a> Shell<'a> {
         }
         if let Some(wake_ms) = after.wake_ms {
             self.queue.wake_at(wake_ms);
+        }
+        if after.unread {
+            self.queue.have_read();
         }
     }
 }

@@ -4,17 +4,32 @@
 
 use std::sync::Arc;
 
-use super::consumer::{ConsumerId, ConsumerOptions, Consumers};
+use gantry_storage::Position;
+
+use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, View};
 use super::entry::{Entry, Place};
+use super::groups::Groups;
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
 use super::ready::Ready;
 use super::rules::{DeadLetter, Delayed, Rules};
+use super::seek::Key;
+use super::selection::Selection;
+use crate::group::Group;
 use crate::message::Message;
 
 /// No step takes more messages out of the queue for want of time or room than this: a burst of them is several steps, and
 /// others come in between.
 pub(super) const STEP_ENTRIES_MAX: usize = 4096;
+
+/// No step has consumers look at more messages than this.
+const STEP_LOOKS_MAX: usize = 1024;
+
+/// Behind each message that has to be read, so many are read with it.
+const READ_AHEAD: usize = 64;
+/// So many messages are read at once, and not many more bytes.
+const READ_MESSAGES_MAX: usize = 512;
+const READ_BYTES: u64 = 4 << 20;
 
 /// Why a message left a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +172,15 @@ struct Promised {
     bytes: u64,
 }
 
+/// How a message is handed out.
+#[derive(Clone, Copy)]
+struct Handing {
+    now_ms: u64,
+    scarce: Scarce,
+    /// How long a consumer may have it.
+    lease_ms: Option<u64>,
+}
+
 /// Messages that leave a queue all at once. Walking through them takes no lock, however many there are.
 pub(crate) type Discarded = Box<dyn Iterator<Item = Entry> + Send>;
 
@@ -173,6 +197,14 @@ pub(crate) struct State<O> {
     promised: Promised,
     leases: Leases,
     consumers: Consumers<O>,
+    /// Not every message is for every consumer: they have to look for theirs.
+    seeks: bool,
+    /// Counts what came in or came back since then.
+    arrivals: u64,
+    /// A consumer has to know what is in a message that is only on the disk.
+    unread: bool,
+    /// Only where there was a message with a group.
+    groups: Option<Box<Groups>>,
     closed: bool,
     /// A step ended before its work was done: the next one is due at once.
     unfinished: bool,
@@ -192,6 +224,10 @@ impl<O> State<O> {
             promised: Promised::default(),
             leases: Leases::default(),
             consumers: Consumers::default(),
+            seeks: false,
+            arrivals: 0,
+            unread: false,
+            groups: None,
             closed: false,
             unfinished: false,
             delivered_to: 0,
@@ -244,14 +280,63 @@ impl<O> State<O> {
         }
         self.counters.enqueued += 1;
         self.adapt(&mut entry, now_ms);
-        self.ready.push(entry);
+        if let Some(group) = entry.message.as_ref().and_then(|message| message.essentials().group) {
+            self.enter(&entry, group);
+        }
+        self.put(entry);
         Ok(())
     }
 
-    /// Puts back what was found at recovery. `published_ms` is when it came in. [`State::grant`] is due afterwards.
-    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64) {
-        self.adapt(&mut entry, published_ms);
+    /// Puts a message at its place among those that wait.
+    fn put(&mut self, entry: Entry) {
+        if self.seeks {
+            self.arrivals += 1;
+            self.consumers.miss(Key::of(&entry));
+        }
         self.ready.push(entry);
+    }
+
+    /// A message with a group has come.
+    fn enter(&mut self, entry: &Entry, group: Group) {
+        self.groups.get_or_insert_default().enter(Key::of(entry), group);
+        self.seeks = true;
+    }
+
+    /// A message goes for good: its group need not remember it.
+    fn leave(&mut self, entry: &Entry) {
+        let Some(groups) = &mut self.groups else { return };
+        groups.leave(Key::of(entry));
+        if groups.is_empty() {
+            self.groups = None;
+            self.set_seeks();
+        }
+    }
+
+    /// A consumer has a message less.
+    fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) {
+        let Self { groups: Some(groups), consumers, arrivals, .. } = self else { return };
+        let freed = consumer.and_then(|consumer| groups.returned(entry.seq, consumer));
+        for key in freed.into_iter().flatten() {
+            *arrivals += 1;
+            consumers.miss(*key);
+        }
+    }
+
+    fn set_seeks(&mut self) {
+        let seeks = self.groups.is_some() || self.consumers.any_choosy();
+        if self.seeks && !seeks {
+            self.consumers.stop_looking();
+        }
+        self.seeks = seeks;
+    }
+
+    /// Puts back what was found at recovery. `published_ms` is when it came in. [`State::grant`] is due afterwards.
+    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64, group: Option<Group>) {
+        self.adapt(&mut entry, published_ms);
+        if let Some(group) = group {
+            self.enter(&entry, group);
+        }
+        self.put(entry);
     }
 
     /// What the rules make of a message that comes in.
@@ -260,6 +345,10 @@ impl<O> State<O> {
         if let Some(ttl_ms) = self.rules.ttl_ms {
             entry.expires_ms = entry.expires_ms.min(from_ms.saturating_add(ttl_ms));
         }
+    }
+
+    pub(crate) fn has_dead_letter_exchange(&self) -> bool {
+        self.rules.dead_letter.is_some()
     }
 
     /// A message leaves because something is wrong with it: where to depends on the rules.
@@ -278,6 +367,7 @@ impl<O> State<O> {
     /// Hands out what waits to whoever can take it, and takes out what has expired or does not fit then.
     pub(crate) fn grant(&mut self, now_ms: u64, scarce: Scarce, effects: &mut impl Effects<O>) {
         let mut steps = STEP_ENTRIES_MAX;
+        let mut looks = STEP_LOOKS_MAX;
         self.unfinished = false;
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
@@ -286,29 +376,170 @@ impl<O> State<O> {
             // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
             // those who wait for it.
             self.expire_before(now_ms, &mut steps, effects);
+            // Whoever waited for a message to be read may have been spared that by somebody who took it.
+            self.unread = false;
             if self.unfinished || self.ready.is_empty() {
                 return;
+            }
+            if self.seeks {
+                if self.grant_found(now_ms, scarce, (&mut steps, &mut looks), effects) {
+                    continue;
+                }
+                if self.unfinished {
+                    return;
+                }
+                break;
             }
             let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else {
                 break;
             };
             let Some(entry) = self.ready.pop_first() else { return };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
-            let grant = if consumer.options.acknowledges {
-                let grant = Self::lease(&mut self.leases, &mut self.counters, entry, Some(id), scarce);
-                if let (Some(ms), Some(lease)) = (self.rules.lease_ms, grant.lease) {
-                    self.leases.set_deadline(lease, now_ms.saturating_add(ms));
-                }
-                grant
-            } else {
-                Self::end(&mut self.counters, entry)
-            };
-            effects.deliver(&consumer.outlet, grant);
+            let handing = Handing { now_ms, scarce, lease_ms: self.rules.lease_ms };
+            Self::hand_out(&mut self.leases, &mut self.counters, (id, consumer), entry, handing, effects);
         }
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if self.drops {
             self.drop_overflow(&mut steps, effects);
         }
+    }
+
+    fn hand_out(
+        leases: &mut Leases,
+        counters: &mut QueueCounters,
+        (id, consumer): (ConsumerId, &Consumer<O>),
+        entry: Entry,
+        Handing { now_ms, scarce, lease_ms }: Handing,
+        effects: &mut impl Effects<O>,
+    ) {
+        let grant = if consumer.options.acknowledges {
+            let grant = Self::lease(leases, counters, entry, Some(id), scarce);
+            if let (Some(ms), Some(lease)) = (lease_ms, grant.lease) {
+                leases.set_deadline(lease, now_ms.saturating_add(ms));
+            }
+            grant
+        } else {
+            Self::end(counters, entry)
+        };
+        effects.deliver(&consumer.outlet, grant);
+    }
+
+    /// Has consumers look for a message. True where that led to something, and the next one can be looked for.
+    fn grant_found(
+        &mut self,
+        now_ms: u64,
+        scarce: Scarce,
+        (steps, looks): (&mut usize, &mut usize),
+        effects: &mut impl Effects<O>,
+    ) -> bool {
+        let Self { consumers, ready, groups, arrivals, unread, .. } = self;
+        let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms };
+        match consumers.find(&view, looks, unread, |outlet| effects.take_room(outlet)) {
+            Found::Nothing | Found::Unread => return false,
+            Found::TooMuch => {
+                self.unfinished = true;
+                return false;
+            }
+            Found::Expired(key) => {
+                if self.may_step(steps)
+                    && let Some(entry) = self.ready.remove(key)
+                {
+                    self.expire(entry, effects);
+                }
+                return !self.unfinished;
+            }
+            Found::Unwanted(key) => {
+                if let Some(entry) = self.ready.remove(key) {
+                    self.leave(&entry);
+                    effects.departed(entry, Departure::Discarded);
+                }
+            }
+            Found::For(id, key) => {
+                let Some(entry) = self.ready.remove(key) else { return false };
+                self.delivered_to = self.delivered_to.max(entry.seq + 1);
+                self.hand_out_found(id, entry, Handing { now_ms, scarce, lease_ms: self.rules.lease_ms }, effects);
+            }
+        }
+        true
+    }
+
+    fn hand_out_found(&mut self, id: ConsumerId, entry: Entry, handing: Handing, effects: &mut impl Effects<O>) {
+        let Self { consumers, groups, arrivals, .. } = self;
+        let Some(acknowledges) = consumers.get(id).map(|consumer| consumer.options.acknowledges) else { return };
+        let freed = groups.as_mut().and_then(|groups| groups.taken(entry.seq, id, acknowledges));
+        for key in freed.into_iter().flatten() {
+            *arrivals += 1;
+            consumers.miss(*key);
+        }
+        if !acknowledges {
+            self.leave(&entry);
+        }
+        if let Some(consumer) = self.consumers.get(id) {
+            Self::hand_out(&mut self.leases, &mut self.counters, (id, consumer), entry, handing, effects);
+        }
+    }
+
+    /// Whether a consumer has to know what is in a message that is only on the disk: see [`State::wanted`].
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
+    }
+
+    /// The messages that consumers have to know, and some behind them: where they are, and their bytes.
+    pub(crate) fn wanted(&mut self) -> Vec<(Key, Position, u32)> {
+        let mut wanted = Vec::new();
+        let mut bytes = 0;
+        for start in self.consumers.unread(&self.ready, self.arrivals) {
+            let mut key = start;
+            for _ in 0..READ_AHEAD {
+                let Some(entry) = self.ready.at_or_behind(key) else { break };
+                if let (None, Some(position)) = (&entry.message, entry.position.get()) {
+                    wanted.push((Key::of(entry), position, entry.bytes));
+                    bytes += u64::from(entry.bytes);
+                }
+                if wanted.len() >= READ_MESSAGES_MAX || bytes >= READ_BYTES {
+                    break;
+                }
+                key = Key::new(entry.priority, entry.seq + 1);
+            }
+            if wanted.len() >= READ_MESSAGES_MAX || bytes >= READ_BYTES {
+                break;
+            }
+        }
+        wanted.sort_unstable_by_key(|(key, ..)| *key);
+        wanted.dedup_by_key(|(key, ..)| *key);
+        wanted
+    }
+
+    /// Has a message in memory that has been read for consumers to look at. [`State::grant`] is due, and [`State::take_back`].
+    pub(crate) fn lend(&mut self, key: Key, position: Position, message: Arc<Message>) {
+        if let Some(entry) = self.ready.get_mut(key)
+            && entry.message.is_none()
+            && entry.position.get() == Some(position)
+        {
+            entry.message = Some(message);
+        }
+    }
+
+    /// Has a message that is stored not be in memory any more, if it still waits.
+    pub(crate) fn take_back(&mut self, key: Key) {
+        if let Some(entry) = self.ready.get_mut(key)
+            && entry.position.get().is_some()
+        {
+            entry.message = None;
+        }
+    }
+
+    /// A message cannot be read: it fails as if a consumer had rejected it. Whether it still waited.
+    pub(crate) fn give_up(&mut self, key: Key, position: Position, effects: &mut impl Effects<O>) -> bool {
+        if self.ready.get(key).is_none_or(|entry| entry.position.get() != Some(position)) {
+            return false;
+        }
+        if let Some(entry) = self.ready.remove(key) {
+            self.counters.rejected += 1;
+            self.leave(&entry);
+            Self::fail(&self.rules, entry, Departure::Rejected, effects);
+        }
+        true
     }
 
     /// Drops messages from the front while there are too many.
@@ -321,6 +552,7 @@ impl<O> State<O> {
             }
             let Some(entry) = self.ready.pop_first() else { return };
             self.counters.overflowed += 1;
+            self.leave(&entry);
             Self::fail(&self.rules, entry, Departure::Overflowed, effects);
         }
     }
@@ -335,12 +567,16 @@ impl<O> State<O> {
 
     /// Has messages be tried again whose time has come.
     fn take_due(&mut self, now_ms: u64, steps: &mut usize) {
-        let Self { later, ready, .. } = self;
+        let Self { later, ready, consumers, seeks, arrivals, .. } = self;
         let Some(waiting) = later else { return };
         let Waiting { entries, bytes } = &mut **waiting;
         let more = entries.take_due(now_ms, *steps, &mut |_, entry: Entry| {
             *bytes -= u64::from(entry.body_bytes());
             *steps -= 1;
+            if *seeks {
+                *arrivals += 1;
+                consumers.miss(Key::of(&entry));
+            }
             ready.push(entry);
         });
         self.unfinished |= more && *steps == 0;
@@ -372,6 +608,7 @@ impl<O> State<O> {
         // Whoever fetches is told how many are left, and those are not.
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if !acknowledges {
+            self.leave(&entry);
             return Some(Self::end(&mut self.counters, entry));
         }
         let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
@@ -438,16 +675,19 @@ impl<O> State<O> {
             }
             None => return false,
         };
+        self.end_lease(&entry, consumer);
         match outcome {
             Outcome::Accept => {
                 self.counters.accepted += 1;
+                self.leave(&entry);
                 effects.departed(entry, Departure::Accepted);
             }
             Outcome::Reject => {
                 self.counters.rejected += 1;
+                self.leave(&entry);
                 Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
-            Outcome::Release => self.ready.push(entry),
+            Outcome::Release => self.put(entry),
             Outcome::Retry | Outcome::Return => self.retry(entry, outcome, now_ms, effects),
         }
         if let Some(consumer) = consumer {
@@ -462,6 +702,7 @@ impl<O> State<O> {
         entry.redelivered = true;
         if self.rules.delivery_limit.is_some_and(|limit| entry.attempts > limit) {
             self.counters.exhausted += 1;
+            self.leave(&entry);
             return Self::fail(&self.rules, entry, Departure::Exhausted, effects);
         }
         effects.retried(entry.position, entry.attempts);
@@ -472,7 +713,7 @@ impl<O> State<O> {
                 waiting.bytes += u64::from(entry.body_bytes());
                 waiting.entries.push(due_ms, now_ms, entry);
             }
-            _ => self.ready.push(entry),
+            _ => self.put(entry),
         }
     }
 
@@ -485,6 +726,7 @@ impl<O> State<O> {
                 Some(consumer) => self.consumers.lose(consumer),
                 None => {}
             }
+            self.end_lease(&entry, consumer);
             self.retry(entry, Outcome::Retry, now_ms, effects);
         }
     }
@@ -500,7 +742,12 @@ impl<O> State<O> {
     }
 
     /// Adds a consumer. [`State::grant`] is due afterwards.
-    pub(crate) fn subscribe(&mut self, outlet: O, options: ConsumerOptions) -> Result<ConsumerId, SubscribeError> {
+    pub(crate) fn subscribe(
+        &mut self,
+        outlet: O,
+        options: ConsumerOptions,
+        selection: Selection,
+    ) -> Result<ConsumerId, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
@@ -510,13 +757,29 @@ impl<O> State<O> {
         if self.consumers.any_exclusive() || options.exclusive && self.consumers.len() > 0 {
             return Err(SubscribeError::InExclusiveUse);
         }
-        Ok(self.consumers.insert(outlet, options))
+        let id = self.consumers.insert(outlet, options, selection);
+        self.set_seeks();
+        Ok(id)
     }
 
     /// Removes a consumer; its leases stay until their outcome is said, which is at once where it `leaves`. False where it was
     /// not there.
     pub(crate) fn unsubscribe(&mut self, id: ConsumerId, leaves: bool) -> bool {
-        self.consumers.remove(id, leaves).is_some()
+        let removed = self.consumers.remove(id, leaves).is_some();
+        if removed && self.seeks {
+            let Self { consumers, groups, arrivals, .. } = self;
+            if let Some(known) = groups {
+                known.left(id, |key| {
+                    *arrivals += 1;
+                    consumers.miss(key);
+                });
+                if known.is_empty() {
+                    *groups = None;
+                }
+            }
+            self.set_seeks();
+        }
+        removed
     }
 
     /// The consumer has room again. [`State::grant`] is due afterwards.
@@ -532,10 +795,15 @@ impl<O> State<O> {
                 return;
             }
             if let Some(entry) = self.ready.pop_first() {
-                self.counters.expired += 1;
-                Self::fail(&self.rules, entry, Departure::Expired, effects);
+                self.expire(entry, effects);
             }
         }
+    }
+
+    fn expire(&mut self, entry: Entry, effects: &mut impl Effects<O>) {
+        self.counters.expired += 1;
+        self.leave(&entry);
+        Self::fail(&self.rules, entry, Departure::Expired, effects);
     }
 
     /// When there is something to do that nobody asks for, in milliseconds since the epoch of Unix: the first message
@@ -573,6 +841,14 @@ impl<O> State<O> {
         let waiting = self.ready_len();
         let mut ready = self.ready.take();
         let later = self.later.take().map(|mut later| later.entries.drain());
+        if let Some(groups) = &mut self.groups {
+            let leased: hashbrown::HashSet<u64> = self.leases.entries().map(|entry| entry.seq).collect();
+            groups.keep(|seq| leased.contains(&seq));
+            if groups.is_empty() {
+                self.groups = None;
+            }
+            self.set_seeks();
+        }
         let all = std::iter::from_fn(move || ready.pop_first()).chain(later.into_iter().flatten());
         (waiting, Box::new(all))
     }
@@ -583,6 +859,8 @@ impl<O> State<O> {
         let (waiting, discarded) = self.purge();
         let leased = self.leases.drain().map(|leased| leased.entry);
         let outlets = self.consumers.drain().map(|consumer| consumer.outlet).collect();
+        self.groups = None;
+        self.set_seeks();
         (outlets, waiting, Box::new(discarded.chain(leased)))
     }
 

@@ -10,11 +10,14 @@ use proptest::sample::Index;
 use super::consumer::{ConsumerId, ConsumerOptions, Credit};
 use super::entry::{Entry, Place};
 use super::lease::{Lease, Outcome};
-use super::model::{Expected, Item, Model};
+use super::model::{Choice, Expected, Item, Model};
 use super::rules::{DeadLetter, Delayed, Overflow, RetryDelay, Rules};
+use super::selection::Selection;
 use super::state::{Departure, Effects, Grant, NotSealed, STEP_ENTRIES_MAX, SealIf, State, SubscribeError};
-use crate::message::Essentials;
+use crate::group::Group;
 use crate::message::tests::plain;
+use crate::message::{Essentials, Message};
+use crate::selector::Selector;
 
 /// Notes what a queue asks for; outlets are numbers.
 #[derive(Debug, Default)]
@@ -56,6 +59,9 @@ struct Publish {
     ttl_ms: Option<u64>,
     bytes: u8,
     priority: u8,
+    group: Option<Group>,
+    /// It is on the disk only.
+    stored: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +77,8 @@ enum Step {
     Subscribe {
         options: ConsumerOptions,
         room: usize,
+        /// Messages of this priority and above, and whether the others may leave.
+        choice: Option<(u8, bool)>,
     },
     Unsubscribe {
         who: Index,
@@ -155,7 +163,12 @@ fn rules() -> impl Strategy<Value = Rules> {
 fn publish() -> impl Strategy<Value = Publish> {
     let ttl_ms = prop_oneof![4 => Just(None), 1 => Just(Some(0)), 2 => (1..50u64).prop_map(Some)];
     let priority = prop_oneof![2 => Just(0), 2 => 0..7u8, 1 => any::<u8>()];
-    (ttl_ms, any::<u8>(), priority).prop_map(|(ttl_ms, bytes, priority)| Publish { ttl_ms, bytes, priority })
+    let group = prop_oneof![
+        3 => Just(None),
+        2 => (0..4u8, prop::bool::weighted(0.1)).prop_map(|(id, closes)| Some(Group::new(&[id], closes))),
+    ];
+    (ttl_ms, any::<u8>(), priority, group, prop::bool::weighted(0.3))
+        .prop_map(|(ttl_ms, bytes, priority, group, stored)| Publish { ttl_ms, bytes, priority, group, stored })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -163,7 +176,8 @@ fn step() -> impl Strategy<Value = Step> {
         40 => publish().prop_map(Step::Publish),
         10 => publish().prop_map(Step::Begin),
         10 => (any::<Index>(), prop::bool::weighted(0.8)).prop_map(|(which, comes)| Step::Finish { which, comes }),
-        8 => (options(), 0..20usize).prop_map(|(options, room)| Step::Subscribe { options, room }),
+        8 => (options(), 0..20usize, prop::option::weighted(0.4, (0..7u8, prop::bool::weighted(0.2))))
+            .prop_map(|(options, room, choice)| Step::Subscribe { options, room, choice }),
         4 => (any::<Index>(), any::<bool>()).prop_map(|(who, leaves)| Step::Unsubscribe { who, leaves }),
         12 => (any::<Index>(), 0..10usize).prop_map(|(who, room)| Step::Resume { who, room }),
         40 => (any::<Index>(), outcome()).prop_map(|(which, outcome)| Step::Settle { which, outcome }),
@@ -193,6 +207,8 @@ struct Pair {
     leases: HashMap<u64, Lease>,
     late: Vec<Lease>,
     old_leases: Vec<Lease>,
+    /// What is on the disk.
+    stored: HashMap<u64, Arc<Message>>,
 }
 
 impl Pair {
@@ -201,11 +217,13 @@ impl Pair {
         let mut state = State::new(Arc::new(rules.clone()));
         let mut model = Model::default();
         model.set_rules(rules.clone());
+        let mut stored = HashMap::new();
         for (seq, (publish, attempts)) in found.iter().enumerate() {
             let (mut entry, mut item) = both(seq as u64, *publish, 0);
+            store(&mut entry, *publish, &mut stored);
             (entry.attempts, item.attempts) = (*attempts, *attempts);
             (entry.redelivered, item.redelivered) = (*attempts > 0, *attempts > 0);
-            state.restore(entry, 0);
+            state.restore(entry, 0, publish.group);
             model.enter(item, 0);
         }
         Self {
@@ -221,6 +239,7 @@ impl Pair {
             leases: HashMap::new(),
             late: Vec::new(),
             old_leases: Vec::new(),
+            stored,
         }
     }
 
@@ -250,6 +269,9 @@ impl Pair {
         let (entry, item) = both(seq, publish, self.now_ms);
         let taken = self.state.enqueue(entry, self.now_ms).is_ok();
         assert_eq!(taken, !self.model.closed);
+        if let Some(entry) = self.state.newcomer(seq, publish.priority).filter(|_| taken) {
+            store(entry, publish, &mut self.stored);
+        }
         if taken {
             self.entered += 1;
             self.model.enter(item, self.now_ms);
@@ -277,11 +299,12 @@ impl Pair {
                     self.finish(begun, comes);
                 }
             }
-            Step::Subscribe { options, room } => {
+            Step::Subscribe { options, room, choice } => {
                 let name = self.notes.room.len();
                 self.notes.room.push(room);
-                let subscribed = self.state.subscribe(name, options);
-                let agreed = self.model.subscribe(name, options);
+                let subscribed = self.state.subscribe(name, options, selection(choice));
+                let choice = choice.map(|(at_least, discards)| Choice { at_least, discards });
+                let agreed = self.model.subscribe(name, options, choice);
                 assert_eq!(subscribed.is_ok(), agreed);
                 match subscribed {
                     Ok(id) => drop(self.ids.insert(name, id)),
@@ -410,8 +433,33 @@ impl Pair {
         (!self.model.consumers.is_empty()).then(|| who.get(&self.model.consumers).name)
     }
 
-    /// What the state machine grants is what the model expects: who, what, in which order, as which attempt.
+    /// What the state machine grants is what the model expects: who, what, in which order, as which attempt. What it asks for is
+    /// read, and looked at.
     fn grant(&mut self) {
+        self.model.tidy();
+        self.grant_once();
+        let mut rounds = 0;
+        while self.state.is_unread() {
+            let read = self.state.wanted();
+            for (key, position, _) in &read {
+                self.state.lend(*key, *position, Arc::clone(&self.stored[&key.seq]));
+            }
+            let is_read = |seq| read.iter().any(|(key, ..)| key.seq == seq);
+            self.model.waiting.iter_mut().for_each(|item| item.unread &= !is_read(item.seq));
+            self.grant_once();
+            for (key, ..) in read {
+                self.state.take_back(key);
+                let stored = &self.stored;
+                let waiting = self.model.waiting.iter_mut().find(|item| item.seq == key.seq);
+                waiting.into_iter().for_each(|item| item.unread = stored.contains_key(&item.seq));
+            }
+            rounds += 1;
+            assert!(rounds < 1000, "each time, it has looked at something");
+        }
+        self.model.tidy();
+    }
+
+    fn grant_once(&mut self) {
         let mut room = self.notes.room.clone();
         let expected = self.model.grant(self.now_ms, &mut room);
         self.state.grant(self.now_ms, false, &mut self.notes);
@@ -419,7 +467,7 @@ impl Pair {
         assert_eq!(delivered.len(), expected.len(), "{delivered:?} {expected:?}");
         for ((outlet, grant), expected) in delivered.into_iter().zip(expected) {
             let Expected { to, seq, attempts, redelivered, leased } = expected;
-            assert_eq!((outlet, grant.attempts, grant.redelivered), (to, attempts, redelivered));
+            assert_eq!((outlet, grant.seq, grant.attempts, grant.redelivered), (to, seq, attempts, redelivered));
             assert_eq!(grant.lease.is_some(), leased);
             if let Some(lease) = grant.lease {
                 assert_eq!(self.state.leased_seq(lease), Some(seq));
@@ -427,6 +475,7 @@ impl Pair {
             }
         }
         assert_eq!(self.notes.room, room);
+        assert_eq!(self.state.is_unread(), self.model.is_unread);
     }
 
     /// Everything that can be seen agrees, and each message is in one place.
@@ -480,13 +529,30 @@ impl Pair {
 }
 
 fn both(seq: u64, publish: Publish, now_ms: u64) -> (Entry, Item) {
-    let Publish { ttl_ms, bytes, priority } = publish;
+    let Publish { ttl_ms, bytes, priority, group, stored } = publish;
     let expires_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| now_ms + ttl_ms);
-    let message = plain("", "q", Essentials { priority, ..Essentials::default() }, b"");
+    let message = plain("", "q", Essentials { priority, group, ..Essentials::default() }, b"");
     let mut entry = Entry::new(seq, message, expires_ms);
     (entry.bytes, entry.head_bytes) = (u32::from(bytes) + 4, 4);
     let bytes = u32::from(bytes);
-    (entry, Item { seq, bytes, expires_ms, attempts: 0, priority, redelivered: false })
+    let choice = priority;
+    (entry, Item { seq, bytes, expires_ms, attempts: 0, priority, redelivered: false, choice, group, unread: stored })
+}
+
+/// Has a message be on the disk only, if it is to be.
+fn store(entry: &mut Entry, publish: Publish, stored: &mut HashMap<u64, Arc<Message>>) {
+    if publish.stored
+        && let Some(message) = entry.message.take()
+    {
+        entry.position = gantry_storage::Position { segment: 1, offset: 0, slot: entry.seq as u32 }.into();
+        stored.insert(entry.seq, message);
+    }
+}
+
+fn selection(choice: Option<(u8, bool)>) -> Selection {
+    let Some((at_least, discards)) = choice else { return Selection::default() };
+    let selector = Selector::parse(&format!("JMSPriority >= {at_least}")).unwrap();
+    Selection { selector: Some(Arc::new(selector)), not_from: None, discards }
 }
 
 fn run(rules: &Rules, found: &[(Publish, u32)], steps: Vec<Step>) {
@@ -538,7 +604,7 @@ fn consumers_with_credit_get_the_same_number_of_messages() {
     let mut state = State::new(Arc::default());
     let mut notes = Notes { room: vec![100; 3], ..Notes::default() };
     for name in 0..3 {
-        state.subscribe(name, PREFETCH_10).unwrap();
+        state.subscribe(name, PREFETCH_10, Selection::default()).unwrap();
     }
     for seq in 0..21 {
         state.enqueue(entry(seq), 0).unwrap();
@@ -553,7 +619,7 @@ fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
     let mut state = State::new(Arc::default());
     let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
     let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
-    state.subscribe(0, options).unwrap();
+    state.subscribe(0, options, Selection::default()).unwrap();
     for round in 0..3 {
         for seq in round * 10_000..(round + 1) * 10_000 {
             state.enqueue(entry(seq), 0).unwrap();
@@ -592,10 +658,10 @@ fn consumers_of_a_higher_priority_come_first_while_they_have_credit() {
         exclusive: false,
         priority,
     };
-    rings.insert("low", options(-1, 10));
-    rings.insert("usual", options(0, 10));
-    let first = rings.insert("high", options(10, 2));
-    let other = rings.insert("high too", options(10, 1));
+    rings.insert("low", options(-1, 10), Selection::default());
+    rings.insert("usual", options(0, 10), Selection::default());
+    let first = rings.insert("high", options(10, 2), Selection::default());
+    let other = rings.insert("high too", options(10, 1), Selection::default());
     let mut next = |room: &[&str]| rings.next(|outlet| room.contains(outlet)).map(|(_, consumer)| consumer.outlet);
     let all = ["low", "usual", "high", "high too"];
     let order: Vec<_> = (0..4).map(|_| next(&all)).collect();
@@ -618,7 +684,7 @@ fn a_burst_of_expired_messages_goes_in_bounded_steps_and_nothing_else_is_handed_
         let expires_ms = if seq < BURST { 5 } else { u64::MAX };
         state.enqueue(Entry { expires_ms, ..entry(seq) }, 0).unwrap();
     }
-    state.subscribe(0, ConsumerOptions { acknowledges: false, ..PREFETCH_10 }).unwrap();
+    state.subscribe(0, ConsumerOptions { acknowledges: false, ..PREFETCH_10 }, Selection::default()).unwrap();
     for step in 1..=3 {
         state.grant(10, false, &mut notes);
         assert_eq!(notes.departed.len(), step * STEP_ENTRIES_MAX);
@@ -644,4 +710,26 @@ fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
         steps += 1;
     }
     assert_eq!((state.ready_len(), steps), (10, 3));
+}
+
+/// What a message costs a queue that has neither selectors nor groups. To be counted, not timed:
+/// `perf stat -e instructions:u cargo test --release -p gantry-broker --lib -- --ignored plain_message --exact ...`.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_plain_message_costs() {
+    const MESSAGES: u64 = 5_000_000;
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
+    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
+    state.subscribe(0, options, Selection::default()).unwrap();
+    let message = plain("", "q", Essentials::default(), b"body");
+    for seq in 0..MESSAGES {
+        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0).unwrap();
+        state.grant(0, false, &mut notes);
+        for (_, grant) in notes.delivered.drain(..) {
+            state.settle(grant.lease.unwrap(), Outcome::Accept, 0, &mut Notes::default());
+        }
+        state.grant(0, false, &mut notes);
+    }
+    assert_eq!(state.counters().accepted, MESSAGES);
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
 //! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
+//! * [`selections`]: consumers that choose; [`groups`]: messages that consumers do not share; [`schedules`]: messages for later.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
@@ -12,6 +13,7 @@ mod dead_letters;
 mod direct;
 mod exchanges;
 mod flow;
+mod groups;
 mod marks;
 mod names;
 mod policies;
@@ -19,6 +21,8 @@ mod recovery;
 mod replies;
 mod retained;
 mod rules;
+mod schedules;
+mod selections;
 mod streams;
 
 use std::sync::Arc;
@@ -199,6 +203,15 @@ fn body_of(item: &Item) -> Option<String> {
             Some(String::from_utf8_lossy(message.body()).into_owned())
         }
         _ => None,
+    }
+}
+
+/// Waits until something is so.
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < give_up, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }
 

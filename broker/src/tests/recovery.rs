@@ -153,7 +153,7 @@ async fn a_lane_is_never_given_to_another_queue() {
 async fn a_message_expires_by_its_own_clock_across_a_restart() {
     let rig = Rig::new(PLENTY);
     rig.queue("q", durable()).await;
-    let essentials = Essentials { durable: true, priority: 0, ttl_ms: Some(20) };
+    let essentials = Essentials { durable: true, priority: 0, ttl_ms: Some(20), group: None };
     rig.publish_with("", "q", "short", essentials).unwrap();
     let rig = rig.crash();
     let mut watch = rig.broker.watch_durable();
@@ -163,8 +163,31 @@ async fn a_message_expires_by_its_own_clock_across_a_restart() {
     assert_eq!(rig.vhost.queue("q", CLIENT).unwrap().status().ready, 0);
 }
 
+#[tokio::test]
+async fn a_folder_of_the_format_before_is_read_and_others_are_refused() {
+    let rig = Rig::new(PLENTY);
+    rig.queue("q", durable()).await;
+    rig.publish("", "q", "body").unwrap();
+    let set = |rig: &Rig, format: u32| {
+        let value = format.to_be_bytes().to_vec();
+        let change = Change::Put { space: "meta", key: b"format".to_vec(), value };
+        rig.table.commit(vec![change], Box::new(|result| result.unwrap()));
+    };
+    set(&rig, 2);
+    let rig = rig.crash();
+    assert_eq!(rig.bodies(&rig.vhost.queue("q", CLIENT).unwrap()).await, ["body"]);
+    assert_eq!(rig.table.get("meta", b"format").unwrap(), Some(3_u32.to_be_bytes().to_vec()));
+    for format in [1, 4] {
+        set(&rig, format);
+        let mut found = Found::default();
+        let journal = Arc::new(rig.journal.reopen(&mut found));
+        let table = Arc::new(HeldTable { rows: rig.table.rows.reopen(), ..HeldTable::default() });
+        assert!(matches!(Broker::open(options(PLENTY), journal, table, found), Err(Error::Storage(_))));
+    }
+}
+
 /// A broker on the embedded engines, in a runtime of its own: with it go all tasks that keep the storage open.
-fn on_disk(folder: &std::path::Path, test: impl AsyncFnOnce(&Arc<Broker>, &Arc<VirtualHost>)) {
+pub(super) fn on_disk(folder: &std::path::Path, test: impl AsyncFnOnce(&Arc<Broker>, &Arc<VirtualHost>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let dir = DataDir::lock(folder).unwrap();
     let mut found = Found::default();

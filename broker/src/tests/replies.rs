@@ -101,7 +101,7 @@ async fn an_address_that_differs_in_any_character_is_nobodys() {
 async fn an_address_is_valid_in_its_own_virtual_host_only() {
     let rig = Rig::new(PLENTY);
     let requester = requester(&rig.vhost);
-    let foreign = VirtualHost::new(Arc::clone(rig.broker.shared()), Arc::from("foreign"), false).unwrap();
+    let foreign = VirtualHost::new(Arc::clone(rig.broker.shared()), Arc::from("foreign"), false, 1).unwrap();
     let address = requester.address();
     assert!(!foreign.takes_replies(address.as_bytes()));
     let route = foreign.route(&mut RouteCache::default(), "", address.as_bytes()).unwrap();

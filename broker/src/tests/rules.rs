@@ -145,7 +145,7 @@ async fn a_transaction_of_which_something_is_refused_does_not_happen() {
             let route = rig.vhost.route(&mut RouteCache::default(), "", key.as_bytes()).unwrap();
             (route, plain("", key, essentials, b"m"))
         };
-        let transaction = Transaction { publishes: keys.map(publish).collect(), accepts: Vec::new() };
+        let transaction = Transaction { publishes: keys.map(publish).collect(), ..Transaction::default() };
         rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new())
     };
     assert!(matches!(transaction(3), Err(Error::TransactionRefused)));

@@ -252,7 +252,7 @@ async fn what_the_disk_has_no_room_for_leaves_a_gap_and_nobody_waits_for_it() {
     }
     let route = streams.rig.vhost.route(&mut RouteCache::default(), "", b"s").unwrap();
     let message = plain("", "s", Essentials::default(), b"refused");
-    let transaction = crate::Transaction { publishes: vec![(route, message)], accepts: Vec::new() };
+    let transaction = crate::Transaction { publishes: vec![(route, message)], ..Default::default() };
     let refused = streams.rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new());
     assert!(matches!(refused, Err(Error::Full)));
     streams.rig.faults.set_full(false);
@@ -269,7 +269,7 @@ async fn what_the_disk_has_no_room_for_leaves_a_gap_and_nobody_waits_for_it() {
 async fn a_message_of_any_kind_is_kept_and_never_expires() {
     let streams = Streams::new(PLENTY);
     streams.stream(&[]).await;
-    let essentials = Essentials { durable: false, priority: 9, ttl_ms: Some(0) };
+    let essentials = Essentials { durable: false, priority: 9, ttl_ms: Some(0), group: None };
     let published = streams.rig.publish_with("", "s", "0", essentials).unwrap();
     assert!(published.durable.is_some());
     let streams = streams.crash();

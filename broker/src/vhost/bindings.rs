@@ -111,7 +111,14 @@ impl VirtualHost {
                     }
                     Destination::Exchange(exchange) => self.reach_locked(topology, exchange, &message, now_ms),
                 };
-                Parcel { taken_from: None, message, reached, stays_in: None, redelivered: false }
+                Parcel {
+                    taken_from: None,
+                    message,
+                    reached,
+                    stays_in: None,
+                    redelivered: false,
+                    again: SmallVec::new(),
+                }
             })
             .collect();
         let mut wakes = Wakes::new();

@@ -70,7 +70,7 @@ impl Manner {
         let lane = || lane.unwrap_or_else(|| shared.next_lane());
         let delays = is_delayed.then(|| {
             let (vhost, name) = (Arc::clone(&resource.vhost), Arc::clone(&resource.name));
-            DelayLane::new(Arc::clone(shared), lane(), vhost, name)
+            DelayLane::new(Arc::clone(shared), lane(), vhost, Some(name))
         });
         let memory = match kind {
             ExchangeKind::RecentHistory => Memory::History(Mutex::new(History::new(arguments.history_length()?))),

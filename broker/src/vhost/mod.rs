@@ -4,6 +4,7 @@
 //!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
 //! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
+//! * [`later`]: publishing for later.
 //! * [`direct`]: queues that store nothing.
 //! * [`marks`]: sets of numbers that are kept with messages.
 //! * [`told`]: what is told of all this; [`trace`]: copies of messages for whoever listens.
@@ -16,6 +17,7 @@ mod bindings;
 mod direct;
 mod exchange;
 mod exchanges;
+mod later;
 mod manner;
 mod marks;
 mod policies;
@@ -40,14 +42,16 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::bindings::BindingRow;
 pub use self::exchange::{Destination, Exchange, ExchangeOptions};
+pub(crate) use self::later::Again;
 pub use self::publish::{Published, Transaction};
 pub use self::queues::{DeleteQueue, QueueName};
 pub(crate) use self::relay::Parcel;
 pub(crate) use self::route::{Reached, further_keys};
 pub use self::route::{Route, RouteCache};
-pub(crate) use self::rows::{Rows, SPACES};
+pub(crate) use self::rows::{Rows, SPACES, put_schedules, schedules_lane};
 pub use self::subscription::Subscription;
 pub use self::trace::{TRACE_EXCHANGE, TracedBy};
+use crate::delays::DelayLane;
 use crate::error::Error;
 use crate::events::EVENT_EXCHANGE;
 use crate::exchange::ExchangeKind;
@@ -85,11 +89,19 @@ pub struct VirtualHost {
     traced: AtomicBool,
     marks: Mutex<HashMap<Arc<str>, Arc<Marks>>>,
     retained: Arc<RetainedMessages>,
+    /// Messages that are published for later.
+    schedules: Arc<DelayLane>,
 }
 
 impl VirtualHost {
-    /// A virtual host with the exchanges that every one has; the default one has one more, for events.
-    pub(crate) fn new(shared: Arc<Shared>, name: Arc<str>, is_default: bool) -> Result<Arc<Self>, Error> {
+    /// A virtual host with the exchanges that every one has; the default one has one more, for events. `schedules_lane` is the
+    /// lane of the journal for messages that are published for later.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        name: Arc<str>,
+        is_default: bool,
+        schedules_lane: u64,
+    ) -> Result<Arc<Self>, Error> {
         let events = is_default.then_some((EVENT_EXCHANGE, ExchangeKind::Topic, true));
         let predeclared = [
             ("", ExchangeKind::Direct, false),
@@ -107,6 +119,7 @@ impl VirtualHost {
             let exchange = Exchange::new(&shared, Arc::from(exchange), Arc::clone(&name), options, true, None)?;
             topology.exchanges.insert(Arc::clone(exchange.name()), exchange);
         }
+        let schedules = DelayLane::new(Arc::clone(&shared), schedules_lane, Arc::clone(&name), None);
         let retained = RetainedMessages::new(Arc::clone(&shared), Arc::clone(&name));
         Ok(Arc::new(Self {
             name,
@@ -116,6 +129,7 @@ impl VirtualHost {
             traced: AtomicBool::new(false),
             marks: Mutex::default(),
             retained,
+            schedules,
         }))
     }
 
@@ -130,6 +144,10 @@ impl VirtualHost {
 
     pub(crate) fn retained_messages(&self) -> &Arc<RetainedMessages> {
         &self.retained
+    }
+
+    pub(crate) fn schedules(&self) -> &Arc<DelayLane> {
+        &self.schedules
     }
 
     pub(crate) fn epoch(&self) -> u64 {

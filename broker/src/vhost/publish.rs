@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::VirtualHost;
 use super::aside::Aside;
+use super::later::Again;
 use super::route::{Reached, Route, RouteCache};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::deduplication_key;
@@ -16,6 +17,7 @@ use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
 use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue};
+use crate::schedule::Schedule;
 use crate::shared::Shared;
 
 /// What became of a published message.
@@ -259,6 +261,15 @@ impl VirtualHost {
         for (prepared, payload) in prepared.iter().zip(&payloads) {
             record.appends.extend(prepared.append(payload));
         }
+        let later: Vec<Again> = transaction
+            .later
+            .iter()
+            .map(|(_, message, schedule)| {
+                Again::new(self.schedules(), message, schedule, schedule.first_ms(now_ms), now_ms)
+            })
+            .collect();
+        let later_payloads: Vec<[&[u8]; 2]> = later.iter().map(Again::payload).collect();
+        record.appends.extend(later.iter().zip(&later_payloads).map(|(again, payload)| again.append(payload)));
         for (queue, leases) in &transaction.accepts {
             record.settles.extend(leases.iter().filter_map(|lease| queue.leased_position(*lease)));
         }
@@ -270,7 +281,7 @@ impl VirtualHost {
             durable = Some(ticket);
         }
         drop(record);
-        drop(payloads);
+        drop((payloads, later_payloads));
         let mut appended = appended.into_iter();
         let mut routed = Vec::with_capacity(prepared.len());
         for (prepared, (route, message)) in prepared.iter_mut().zip(&transaction.publishes) {
@@ -279,6 +290,7 @@ impl VirtualHost {
             routed.push(taken + self.reply(route, message, wakes));
             durable = durable.max(ticket);
         }
+        later.iter().zip(appended).for_each(|(again, appended)| again.stored(appended));
         for (queue, leases) in &transaction.accepts {
             queue.settle_committed(leases, wakes);
         }
@@ -304,6 +316,8 @@ pub struct Transaction {
     pub publishes: Vec<(Arc<Route>, Arc<Message>)>,
     /// Deliveries that are done.
     pub accepts: Vec<(Arc<Queue>, Vec<Lease>)>,
+    /// Messages to publish for later: see [`VirtualHost::publish_later`].
+    pub later: Vec<(Arc<Route>, Arc<Message>, Schedule)>,
 }
 
 /// One of several messages that are published together.

@@ -6,6 +6,7 @@ use gantry_storage::Position;
 use smallvec::SmallVec;
 
 use super::VirtualHost;
+use super::later::Again;
 use super::publish::{Prepared, Refusal};
 use super::route::Reached;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub(crate) struct Parcel {
     pub(crate) stays_in: Option<u64>,
     /// It may have gone there before, and nobody knows since a crash.
     pub(crate) redelivered: bool,
+    /// It is stored for times to come, too.
+    pub(crate) again: SmallVec<[Again; 1]>,
 }
 
 impl VirtualHost {
@@ -41,8 +44,10 @@ impl VirtualHost {
         let mut staying = Vec::new();
         let mut messages = Vec::with_capacity(parcels.len());
         let mut held_up: SmallVec<[u64; 4]> = SmallVec::new();
+        let mut later: Vec<&Again> = Vec::new();
         let mut record = gantry_storage::Transaction::default();
-        for (index, Parcel { taken_from, message, reached, stays_in, redelivered }) in parcels.iter_mut().enumerate() {
+        for (index, parcel) in parcels.iter_mut().enumerate() {
+            let Parcel { taken_from, message, reached, stays_in, redelivered, again } = parcel;
             // Somebody may make room just now: what comes behind must not overtake.
             let is_behind = stays_in.is_some_and(|lane| held_up.contains(&lane));
             let (queues, aside) = match is_behind {
@@ -64,6 +69,7 @@ impl VirtualHost {
                 staying.push(index);
             } else {
                 record.settles.extend(*taken_from);
+                later.extend(again.iter());
             }
             prepared.push(one);
             messages.push((&*message, *redelivered));
@@ -78,6 +84,9 @@ impl VirtualHost {
                 record.appends.extend(prepared.append(payload));
             }
         }
+        // Behind all that goes to queues.
+        let later_payloads: Vec<[&[u8]; 2]> = later.iter().map(|again| again.payload()).collect();
+        record.appends.extend(later.iter().zip(&later_payloads).map(|(again, payload)| again.append(payload)));
         let (mut appended, mut durable) = (Vec::new(), None);
         if !record.appends.is_empty() {
             let (all, ticket) = self.shared.journal.transact(&record)?;
@@ -87,7 +96,7 @@ impl VirtualHost {
             self.shared.journal.settle(&record.settles)?;
         }
         drop(record);
-        drop(payloads);
+        drop((payloads, later_payloads));
         let mut appended = appended.into_iter();
         for (index, (prepared, (message, redelivered))) in prepared.iter_mut().zip(messages).enumerate() {
             // What stays is routed once more, and what exchanges noted of it is undone until then.
@@ -101,6 +110,7 @@ impl VirtualHost {
                 );
             }
         }
+        later.iter().zip(appended).for_each(|(again, appended)| again.stored(appended));
         Ok(staying)
     }
 }

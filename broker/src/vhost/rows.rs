@@ -18,9 +18,10 @@ const QUEUES: &str = "queues";
 const BINDINGS: &str = "bindings";
 const POLICIES: &str = "policies";
 const MARKS: &str = "marks";
+const SCHEDULES: &str = "schedules";
 
 /// What the broker keeps of virtual hosts, for those that look for a name of their own.
-pub(crate) const SPACES: &[&str] = &[EXCHANGES, QUEUES, BINDINGS, POLICIES, MARKS];
+pub(crate) const SPACES: &[&str] = &[EXCHANGES, QUEUES, BINDINGS, POLICIES, MARKS, SCHEDULES];
 
 /// A durable exchange.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +68,25 @@ pub(crate) struct MarksRow {
     pub(crate) vhost: String,
     pub(crate) name: String,
     pub(crate) lane: u64,
+}
+
+/// The lane for messages of a virtual host that are published for later.
+#[derive(Debug, Serialize, Deserialize)]
+struct SchedulesRow {
+    vhost: String,
+    lane: u64,
+}
+
+/// The lane that a virtual host has for messages that are published for later, if it has been given one.
+pub(crate) fn schedules_lane(table: &dyn gantry_storage::Table, vhost: &str) -> Result<Option<u64>, Error> {
+    let Some(row) = table.get(SCHEDULES, vhost.as_bytes())? else { return Ok(None) };
+    let row: SchedulesRow = serde_json::from_slice(&row)
+        .map_err(|error| Error::Storage(format!("the row of scheduled messages of '{vhost}': {error}")))?;
+    Ok(Some(row.lane))
+}
+
+pub(crate) fn put_schedules(vhost: &str, lane: u64) -> Result<Change, Error> {
+    put(SCHEDULES, vhost.as_bytes().to_vec(), &SchedulesRow { vhost: vhost.to_owned(), lane })
 }
 
 /// Every row there is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::VirtualHost;
 use crate::error::Error;
 use crate::inbox::{Outlet, Wakes};
-use crate::queue::{ConsumerId, ConsumerOptions, Queue, SubscribeError, resource};
+use crate::queue::{ConsumerId, ConsumerOptions, Queue, Selection, SubscribeError, resource};
 use crate::stream::ReaderOptions;
 
 /// A consumer of a queue, as its session holds it. Dropping it does not cancel: a session says what becomes of its leases
@@ -29,7 +29,23 @@ impl VirtualHost {
         options: ConsumerOptions,
         wakes: &mut Wakes,
     ) -> Result<Subscription, Error> {
-        let id = queue.subscribe(outlet, options, wakes).map_err(|error| {
+        self.subscribe_with(queue, outlet, options, Selection::default(), wakes)
+    }
+
+    /// As [`VirtualHost::subscribe`], for some of the messages: deliveries that come to the inbox are of that kind. Not for
+    /// streams.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_with(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        outlet: Outlet,
+        options: ConsumerOptions,
+        selection: Selection,
+        wakes: &mut Wakes,
+    ) -> Result<Subscription, Error> {
+        let id = queue.subscribe(outlet, options, selection, wakes).map_err(|error| {
             let resource = resource(queue.name(), queue.vhost());
             match error {
                 SubscribeError::InExclusiveUse => Error::InExclusiveUse(resource),

@@ -97,6 +97,7 @@ pub(crate) fn essentials(properties: &Properties<'_>) -> Result<Essentials, Inva
         durable: properties.delivery_mode == Some(PERSISTENT),
         priority: properties.priority.unwrap_or(0),
         ttl_ms,
+        group: None,
     })
 }
 

@@ -123,6 +123,7 @@ pub(crate) fn message(address: Arc<Address>, published: &Published<'_>) -> Arc<M
         durable: qos > QoS::AtMostOnce,
         priority: 0,
         ttl_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
+        group: None,
     };
     with_head(address, essentials, &Head { flags, publisher, set: &[], application }, payload)
 }

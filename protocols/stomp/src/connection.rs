@@ -105,6 +105,8 @@ async fn begin(stomp: &Stomp, mut connection: Connection) -> Option<Box<Running>
     let mut client = Client::new(agreed, Arc::clone(&stomp.settings), Arc::clone(&stomp.stats));
     client.out.tail().extend_from_slice(&out);
     client.tell_connected(tls.is_some());
+    client.now_ms = now_ms();
+    client.advise_connected();
     Some(Box::new(Running {
         limits: stomp.settings.frame_limits(),
         progress: Progress::default(),
@@ -133,14 +135,12 @@ async fn take_leave(mut running: Box<Running>, end: End) {
     let Running { client, stream, .. } = &mut *running;
     client.end();
     client.tell_disconnected();
+    client.advise_disconnected();
     match &end {
         End::Closed => tracing::debug!(%peer, "disconnected"),
         End::Lost(error) => return tracing::info!(%peer, %error, "connection lost"),
         End::Silent => return tracing::info!(%peer, "connection lost: missed heart-beats"),
-        End::Failed(failure) => {
-            client.tell(failure);
-            tracing::info!(%peer, "connection closed for an error");
-        }
+        End::Failed(failure) => client.tell(failure),
     }
     say_goodbye(stream, &mut client.out).await;
 }
@@ -464,4 +464,20 @@ fn poll_client(
         }
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are tens of thousands of connections that wait, and what one waits with is most of what it costs.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn future_bytes<T, F: Future>(_: impl FnOnce(T) -> F) -> usize {
+            size_of::<F>()
+        }
+        let waiting = future_bytes(|(stomp, connection): (&'static Stomp, Connection)| serve(stomp, connection));
+        assert!(waiting <= 1280, "{waiting}");
+        assert!(size_of::<Running>() <= 1536, "{}", size_of::<Running>());
+    }
 }

@@ -2,14 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::BytesMut;
-use gantry_broker::protocol::{Connection, Stream, poll_read};
+use gantry_broker::protocol::{Connection, Shutdown, Stream, poll_read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::codec::End;
+use crate::codec::{End, Violation};
 use crate::limits::{CLOSE_BYTES_MAX, CLOSE_TIMEOUT, HEAD_BYTES_MAX, MESSAGE_HEAD_BYTES};
 use crate::request::Request;
 use crate::stats::Stats;
@@ -29,7 +30,12 @@ pub(crate) async fn serve(websocket: &WebSocket, connection: Connection) {
     let connection = Connection { stream: Box::new(lent), ..opened.connection };
     websocket.subprotocols[opened.subprotocol].protocol.serve(connection).await;
     let mut returned = returned;
-    let Ok(mut io) = returned.try_recv() else { return };
+    let Ok(io) = returned.try_recv() else { return };
+    leave(websocket, io, peer).await;
+}
+
+/// Closes, and tells of an error of the client's.
+async fn leave(websocket: &WebSocket, mut io: Box<WebSocketIo>, peer: SocketAddr) {
     if let Some(End::Failed(violation)) = io.end() {
         Stats::count(&websocket.stats.failed);
         tracing::info!(%peer, %violation, "WebSocket connection closed for an error");
@@ -73,7 +79,8 @@ async fn open(websocket: &WebSocket, mut connection: Connection) -> Option<Opene
         paths: &settings.paths,
         origins: &settings.origins,
         subprotocols: &websocket.names,
-        needs_subprotocol: websocket.default.is_none(),
+        compression: settings.compression,
+        needs_subprotocol: websocket.default.is_none() && !websocket.looks_at_first_byte(),
     };
     let judged = request.and_then(|(request, early)| Ok((judge(&rules, &request)?, request.credentials, early)));
     let (upgrade, credentials, early) = match judged {
@@ -85,22 +92,44 @@ async fn open(websocket: &WebSocket, mut connection: Connection) -> Option<Opene
             return None;
         }
     };
-    // One of the two, or the request would not have been granted.
-    let subprotocol = upgrade.subprotocol.or(websocket.default)?;
     let answered = timeout(settings.handshake_timeout, send(&mut connection.stream, &upgrade.answer)).await;
     if !matches!(answered, Ok(Ok(()))) {
         tracing::debug!(%peer, "WebSocket connection lost before the answer");
         return None;
     }
     Stats::count(&websocket.stats.upgraded);
-    let Subprotocol { name, messages, .. } = &websocket.subprotocols[subprotocol];
-    tracing::debug!(%peer, subprotocol = name, relayed = upgrade.relayed, "WebSocket connection");
     let message_bytes_max = settings.message_bytes_max.saturating_add(MESSAGE_HEAD_BYTES);
     let below = std::mem::replace(&mut connection.stream, Box::new(tokio::io::empty()));
-    let io = Box::new(WebSocketIo::new(below, early, *messages, message_bytes_max, shutdown));
+    let mut io = Box::new(WebSocketIo::new(below, early, upgrade.deflate, message_bytes_max, shutdown));
+    let subprotocol = match upgrade.subprotocol {
+        None if websocket.looks_at_first_byte() => first(websocket, &mut io, &mut connection.shutdown).await,
+        named => named.or(websocket.default),
+    };
+    let Some(subprotocol) = subprotocol else {
+        leave(websocket, io, peer).await;
+        return None;
+    };
+    let Subprotocol { name, messages, .. } = &websocket.subprotocols[subprotocol];
+    tracing::debug!(%peer, subprotocol = name, relayed = upgrade.relayed, "WebSocket connection");
+    io.speaks(*messages);
     connection.credentials = credentials;
     connection.relayed |= upgrade.relayed;
     Some(Opened { connection, io, subprotocol })
+}
+
+/// What a client speaks that has named nothing, by the first byte that it sends. `None` where it is to be left.
+async fn first(websocket: &WebSocket, io: &mut WebSocketIo, shutdown: &mut Shutdown) -> Option<usize> {
+    let first = tokio::select! {
+        first = timeout(websocket.settings.handshake_timeout, poll_fn(|cx| io.poll_first(cx))) => first,
+        () = shutdown.requested() => return None,
+    };
+    // It is too late, or gone, or has broken a rule, which is told when it is left.
+    let byte = first.ok()?.ok()??;
+    let subprotocol = websocket.by_first_byte(byte);
+    if subprotocol.is_none() {
+        io.fail(Violation::Unknown);
+    }
+    subprotocol
 }
 
 /// What came: a request and what is behind it, or what is wrong with it.

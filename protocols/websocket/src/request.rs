@@ -24,6 +24,8 @@ pub(crate) struct Request {
     pub(crate) key: Option<String>,
     /// In the order of the client's preference.
     pub(crate) subprotocols: Vec<String>,
+    /// Extensions that the client offers, as one list.
+    pub(crate) extensions: String,
     pub(crate) credentials: Option<Credentials>,
     /// A proxy says that it asks for somebody else.
     pub(crate) is_forwarded: bool,
@@ -81,6 +83,12 @@ impl Request {
             "upgrade" => self.upgrade |= names(text()?, "websocket"),
             "connection" => self.connection_upgrade |= names(text()?, "upgrade"),
             "sec-websocket-protocol" => self.subprotocols.extend(items(text()?).map(str::to_owned)),
+            "sec-websocket-extensions" => {
+                if !self.extensions.is_empty() {
+                    self.extensions.push(',');
+                }
+                self.extensions.push_str(text()?);
+            }
             "authorization" => {
                 if self.credentials.is_some() {
                     return Err(Malformed::Syntax("a header is there twice"));

@@ -15,8 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::codec::{ControlFrame, DataHead, End, Incoming, IncomingLimits, Utf8};
+use self::packed::Packed;
+use crate::codec::{ControlFrame, DataHead, End, Incoming, IncomingLimits, Utf8, Violation};
+use crate::extension::Deflate;
 use crate::limits::MESSAGE_OUT_BYTES_MAX;
+
+mod packed;
 
 /// Slices handed to one write, the head of the message included.
 const SLICES_MAX: usize = 65;
@@ -45,7 +49,11 @@ pub(crate) struct WebSocketIo {
     stream: Box<dyn Stream>,
     /// What came behind the request, and has not been looked at.
     early: BytesMut,
+    /// Bytes of messages that have been looked at, and not handed on.
+    opened: BytesMut,
     incoming: Incoming,
+    /// What compression needs, where it was agreed on.
+    packed: Option<Box<Packed>>,
     messages: Messages,
     /// Whether that is why we close.
     shutdown: Shutdown,
@@ -60,19 +68,22 @@ pub(crate) struct WebSocketIo {
 }
 
 impl WebSocketIo {
+    /// A connection whose messages may be of any kind until [`WebSocketIo::speaks`] says what they are.
     pub(crate) fn new(
         stream: Box<dyn Stream>,
         early: BytesMut,
-        messages: Messages,
+        deflate: Option<Deflate>,
         message_bytes_max: u64,
         shutdown: Shutdown,
     ) -> Self {
-        let limits = IncomingLimits { message_bytes_max, takes_text: messages == Messages::Text };
+        let limits = IncomingLimits { message_bytes_max, takes_text: true, takes_packed: deflate.is_some() };
         Self {
             stream,
             early,
+            opened: BytesMut::new(),
             incoming: Incoming::new(limits),
-            messages,
+            packed: deflate.map(|deflate| Box::new(Packed::new(deflate, message_bytes_max))),
+            messages: Messages::Binary,
             shutdown,
             head: DataHead::default(),
             payload_left: 0,
@@ -80,6 +91,29 @@ impl WebSocketIo {
             closing: Closing::No,
             flush_due: false,
         }
+    }
+
+    /// Says what the messages of the protocol within are.
+    pub(crate) fn speaks(&mut self, messages: Messages) {
+        self.messages = messages;
+        self.incoming.takes_text(messages == Messages::Text);
+        self.note_end();
+    }
+
+    /// Ends it for an error.
+    pub(crate) fn fail(&mut self, violation: Violation) {
+        self.incoming.fail(violation);
+        self.note_end();
+    }
+
+    /// Waits for the beginning of the first message, which who reads will get all the same. Its first byte, or `None` where the
+    /// client has gone.
+    pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let mut scratch = [0; 512];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(self.poll_read(cx, &mut buffer))?;
+        self.opened.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(self.opened.first().copied()))
     }
 
     /// How the client ended it, if it has.
@@ -107,30 +141,43 @@ impl WebSocketIo {
 
     /// Reads once from below, into the room that there is; the number of bytes of messages among what came, or `None` at the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Option<usize>>> {
-        let before = buffer.filled().len();
-        if self.early.is_empty() {
-            ready!(Pin::new(&mut *self.stream).poll_read(cx, buffer))?;
-        } else {
-            let bytes = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early[..bytes]);
-            self.early.advance(bytes);
-            if self.early.is_empty() {
-                self.early = BytesMut::new();
-            }
+        if self.packed.is_some() {
+            return self.poll_receive_packed(cx, buffer);
         }
+        let before = buffer.filled().len();
+        ready!(self.poll_below(cx, buffer))?;
         let came = &mut buffer.filled_mut()[before..];
         if came.is_empty() {
             return Poll::Ready(Ok(None));
         }
         let payload_bytes = self.incoming.receive(came);
         buffer.set_filled(before + payload_bytes);
+        self.note_end();
+        Poll::Ready(Ok(Some(payload_bytes)))
+    }
+
+    /// Reads from below as it is, what came behind the request first.
+    fn poll_below(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut *self.stream).poll_read(cx, buffer);
+        }
+        let bytes = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..bytes]);
+        self.early.advance(bytes);
+        if self.early.is_empty() {
+            self.early = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Has the client told how it ended, once it has.
+    fn note_end(&mut self) {
         if let (Some(end), Closing::No) = (self.incoming.end(), self.closing) {
             self.closing = Closing::Due(match end {
                 End::Closed(code) => code,
                 End::Failed(violation) => Some(violation.code().into()),
             });
         }
-        Poll::Ready(Ok(Some(payload_bytes)))
     }
 
     /// Reads what the client sends until it closes, and throws it away. Ready when there is nothing more to come.
@@ -184,6 +231,14 @@ impl WebSocketIo {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.opened.is_empty() {
+            let bytes = self.opened.len().min(buffer.remaining());
+            buffer.put_slice(&self.opened.split_to(bytes));
+            if self.opened.is_empty() {
+                self.opened = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         loop {
             if let Poll::Ready(Err(error)) = self.poll_control(cx) {
                 return Poll::Ready(Err(error));
@@ -221,8 +276,14 @@ impl WebSocketIo {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             let (is_text, bytes) = next_message(self.messages, slices);
+            if self.packed.as_mut().is_some_and(|packed| packed.pack(is_text, slices, bytes)) {
+                self.payload_left = bytes;
+                return self.poll_write_packed(cx);
+            }
             self.head = DataHead::new(is_text, bytes);
             self.payload_left = bytes;
+        } else if self.packed.as_ref().is_some_and(|packed| packed.is_writing()) {
+            return self.poll_write_packed(cx);
         }
         loop {
             let mut out = [IoSlice::new(&[]); SLICES_MAX];

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::Compression;
+use crate::extension::{self, Deflate};
 use crate::origins::{Origins, is_address_or_localhost};
 use crate::request::{Malformed, Request};
 
@@ -20,13 +22,16 @@ pub(crate) struct Rules<'a> {
     /// The names of the subprotocols, and whether a client may name none.
     pub(crate) subprotocols: &'a [&'static str],
     pub(crate) needs_subprotocol: bool,
+    pub(crate) compression: Compression,
 }
 
 /// A request that is granted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upgrade {
-    /// Which of the subprotocols; none where the client named none.
+    /// Which of the subprotocols; none where the client has named none.
     pub(crate) subprotocol: Option<usize>,
+    /// How messages may be compressed, where they may.
+    pub(crate) deflate: Option<Deflate>,
     /// Somebody else may be behind the peer.
     pub(crate) relayed: bool,
     /// What is answered.
@@ -110,15 +115,23 @@ pub(crate) fn judge(rules: &Rules<'_>, request: &Request) -> Result<Upgrade, Ref
         Some((_, name)) => format!("Sec-WebSocket-Protocol: {name}\r\n"),
         None => String::new(),
     };
+    let deflate = match rules.compression {
+        Compression::None => None,
+        Compression::PermessageDeflate => extension::agree(&request.extensions),
+    };
+    let extended = match deflate {
+        Some(deflate) => format!("Sec-WebSocket-Extensions: {}\r\n", deflate.answer()),
+        None => String::new(),
+    };
     let accept = derive_accept_key(key.as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n{named}\r\n"
+         Sec-WebSocket-Accept: {accept}\r\n{named}{extended}\r\n"
     );
     // A page can have its own name lead to this machine; then it is of the same host, and still not from here.
     let is_foreign_page = request.origin.is_some() && !is_address_or_localhost(host);
     let relayed = request.is_forwarded || is_foreign_page;
-    Ok(Upgrade { subprotocol: subprotocol.map(|(n, _)| n), relayed, answer })
+    Ok(Upgrade { subprotocol: subprotocol.map(|(n, _)| n), deflate, relayed, answer })
 }
 
 /// The first of those that the client names which is served, as the client writes it.

@@ -1,7 +1,7 @@
 // MQTT.js over TCP, WebSocket and TLS.
 //
-// MQTT_WS_URL and MQTT_TLS_URL say where the other listeners are; CERTIFICATES is a folder with ca.pem. What they are for is
-// left out without them.
+// MQTT_WS_URL, MQTT_WSS_URL and MQTT_TLS_URL say where the other listeners are; CERTIFICATES is a folder with ca.pem. What they
+// are for is left out without them.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -10,7 +10,9 @@ const mqtt = require('mqtt');
 const { test, restartTest, unique, waitUntil, restartBroker, main } = require('./suite');
 
 const WS = process.env.MQTT_WS_URL;
+const WSS = process.env.MQTT_WSS_URL;
 const TLS = process.env.MQTT_TLS_URL;
+const CA = process.env.CERTIFICATES && fs.readFileSync(path.join(process.env.CERTIFICATES, 'ca.pem'));
 
 /** Runs `body` with a client that is ended afterwards. */
 async function connected(url, options, body) {
@@ -33,8 +35,10 @@ function collector(client) {
 /** Every transport that is there, with what it needs. */
 function* transports(url) {
   yield ['tcp', url, {}];
-  if (WS) yield ['websocket', WS, {}];
-  if (TLS) yield ['tls', TLS, { ca: fs.readFileSync(path.join(process.env.CERTIFICATES, 'ca.pem')) }];
+  if (WS) yield ['websocket', WS, { wsOptions: { perMessageDeflate: false } }];
+  if (WS) yield ['compressed websocket', WS, { wsOptions: { perMessageDeflate: { threshold: 0 } } }];
+  if (WSS) yield ['websocket over tls', WSS, { wsOptions: { ca: CA } }];
+  if (TLS) yield ['tls', TLS, { ca: CA }];
 }
 
 test('every_transport_version_and_quality', async (url) => {
@@ -210,6 +214,25 @@ if (WS) {
 }
 
 if (WS) {
+  test('a_websocket_is_compressed_where_both_want_it', async () => {
+    const place = new URL(WS);
+    const { WebSocket } = require('ws');
+    for (const [perMessageDeflate, agreed] of [
+      [true, 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'],
+      [{ serverMaxWindowBits: 10 }, 'permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10'],
+      [false, ''],
+    ]) {
+      const socket = new WebSocket(`ws://${place.host}${place.pathname}`, ['mqtt'], { perMessageDeflate });
+      const answer = await new Promise((resolve, reject) => {
+        socket.on('upgrade', resolve);
+        socket.on('error', reject);
+      });
+      assert.equal(answer.headers['sec-websocket-extensions'] ?? '', agreed);
+      await new Promise((resolve) => socket.on('open', resolve).on('close', resolve));
+      socket.terminate();
+    }
+  });
+
   test('text_in_a_websocket', async () => {
     const place = new URL(WS);
     const { WebSocket } = require('ws');

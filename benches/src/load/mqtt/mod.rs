@@ -7,6 +7,7 @@ pub(super) mod paced_qos1;
 pub(super) mod qos0;
 pub(super) mod qos1;
 pub(super) mod storm;
+pub(super) mod web;
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -23,27 +24,27 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 const SPARE_FILES: u64 = 500;
 
 /// So many connections as are wanted, or as the system allows a process to have.
-fn connections_of(wanted: usize) -> usize {
+pub(super) fn connections_of(wanted: usize) -> usize {
     let files = crate::process::raise_open_files();
     wanted.min(usize::try_from(files.saturating_sub(SPARE_FILES)).unwrap_or(usize::MAX))
 }
 
 /// For how long a load is watched.
 #[derive(Clone, Copy)]
-pub(in crate::load) struct Times {
+pub(super) struct Times {
     warm_up: Duration,
     measured: Duration,
 }
 
 impl Times {
-    pub(in crate::load) fn of(bench: &super::Bench<'_>) -> Self {
+    pub(super) fn of(bench: &super::Bench<'_>) -> Self {
         let seconds = |measured, quick| Duration::from_secs(bench.pick(measured, quick));
         Self { warm_up: seconds(2, 1), measured: seconds(10, 2) }
     }
 }
 
 /// Runs one thread that sends and one that takes, and watches them.
-pub(in crate::load) fn run(
+pub(super) fn run(
     running: &Running,
     times: Times,
     produce: impl FnOnce(&Lane, &Switches) -> Fallible<()> + Send,
@@ -66,17 +67,17 @@ pub(in crate::load) fn run(
 }
 
 /// Whether a consumer is done: everything that was sent has come, `copies` times. An error when that takes too long.
-pub(in crate::load) struct Drain {
+pub(super) struct Drain {
     by: Option<Instant>,
     copies: u64,
 }
 
 impl Drain {
-    pub(in crate::load) fn new(copies: u64) -> Self {
+    pub(super) fn new(copies: u64) -> Self {
         Self { by: None, copies }
     }
 
-    pub(in crate::load) fn is_done(&mut self, lane: &Lane, switches: &Switches, taken: u64) -> Fallible<bool> {
+    pub(super) fn is_done(&mut self, lane: &Lane, switches: &Switches, taken: u64) -> Fallible<bool> {
         if switches.failed.load(Ordering::SeqCst) {
             return Ok(true);
         }
@@ -96,7 +97,7 @@ impl Drain {
 }
 
 /// Waits until the subscribers are no further behind than `ahead_max`.
-pub(in crate::load) fn keep_near(lane: &Lane, switches: &Switches, sent: u64, copies: u64, ahead_max: u64) {
+pub(super) fn keep_near(lane: &Lane, switches: &Switches, sent: u64, copies: u64, ahead_max: u64) {
     while sent * copies > lane.taken.load(Ordering::SeqCst) + ahead_max * copies
         && !switches.stop.load(Ordering::SeqCst)
     {

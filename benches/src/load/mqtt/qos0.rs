@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use super::{Drain, Times, keep_near};
 use crate::error::Fallible;
 use crate::load::Bench;
+use crate::load::traffic::Seen;
 use crate::mqtt::publish;
+use crate::peer::Running;
 use crate::table::Figure;
 
 pub(crate) const ABOUT: &str = "MQTT, 64 B, QoS 0, 1 publisher (at most 4,000 ahead), 1 subscriber";
@@ -17,12 +19,21 @@ const AHEAD_MAX: u64 = 4_000;
 
 pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let running = bench.start()?;
+    let seen = measure(bench, &running)?;
+    if let Some(doubt) = seen.doubt() {
+        bench.note(doubt);
+    }
+    Ok(seen.figures(3.0, 3.0))
+}
+
+/// Runs it against a broker, by the transport that it was started for.
+pub(super) fn measure(bench: &Bench<'_>, running: &Running) -> Fallible<Seen> {
     let mut subscriber = running.connect_mqtt("bench-subscriber")?;
     subscriber.subscribe(TOPIC, 0)?;
     let mut publisher = running.connect_mqtt("bench-publisher")?;
-    let bytes = publish(TOPIC, BODY_BYTES, None).repeat(RUN as usize);
-    let seen = super::run(
-        &running,
+    let bytes = publisher.encoded(publish(TOPIC, BODY_BYTES, None)).repeat(RUN as usize);
+    super::run(
+        running,
         Times::of(bench),
         move |lane, switches| {
             let mut sent = 0;
@@ -46,9 +57,5 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
             }
             Ok(())
         },
-    )?;
-    if let Some(doubt) = seen.doubt() {
-        bench.note(doubt);
-    }
-    Ok(seen.figures(3.0, 3.0))
+    )
 }

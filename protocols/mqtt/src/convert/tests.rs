@@ -127,7 +127,7 @@ impl Source for Other {
 #[test]
 fn messages_of_other_protocols_get_properties() {
     for (durable, qos) in [(true, QoS::AtLeastOnce), (false, QoS::AtMostOnce)] {
-        let essentials = Essentials { durable, priority: 4, ttl_ms: None };
+        let essentials = Essentials { durable, priority: 4, ..Essentials::default() };
         let message = Message::new(&Other, address("a"), essentials, 0, assemble(b"", 0, b"").freeze());
         let outgoing = Outgoing::of(&message, Version::V5);
         assert_eq!((outgoing.qos, outgoing.retain, outgoing.publisher), (qos, false, None));

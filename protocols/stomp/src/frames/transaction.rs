@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_broker::{Error, Lease, Message, Outcome, Queue, Route, Transaction};
+use gantry_broker::{Error, Lease, Message, Outcome, Queue, Route, Schedule, Transaction};
 use hashbrown::HashMap;
 
 use crate::client::{Client, Next};
@@ -15,6 +15,8 @@ use crate::unacked::Unacked;
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     publishes: Vec<(Arc<Route>, Arc<Message>)>,
+    /// Messages that are due later than the commit.
+    later: Vec<(Arc<Route>, Arc<Message>, Schedule)>,
     /// What the SENDs among it want to be answered.
     receipts: Vec<Box<[u8]>>,
     outcomes: Vec<(Unacked, Outcome)>,
@@ -57,7 +59,7 @@ impl Transactions {
     /// A transaction that takes another frame.
     pub(super) fn with_room(&mut self, name: &[u8]) -> Result<&mut Gathered, Failure> {
         let gathered = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
-        if gathered.publishes.len() + gathered.outcomes.len() >= TX_FRAMES_MAX {
+        if gathered.publishes.len() + gathered.later.len() + gathered.outcomes.len() >= TX_FRAMES_MAX {
             let detail = format!("Too many actions in transaction (limit {TX_FRAMES_MAX})");
             return Err(Failure::soft("Transaction too large", detail));
         }
@@ -69,6 +71,7 @@ impl Transactions {
         name: &[u8],
         route: Arc<Route>,
         message: Arc<Message>,
+        schedule: Option<Schedule>,
         receipt: Option<&[u8]>,
     ) -> Result<(), Failure> {
         let bytes = u64::from(message.bytes()) + receipt.map_or(0, <[u8]>::len) as u64;
@@ -77,7 +80,10 @@ impl Transactions {
             return Err(Failure::soft("Transaction too large", detail));
         }
         let gathered = self.with_room(name)?;
-        gathered.publishes.push((route, message));
+        match schedule {
+            None => gathered.publishes.push((route, message)),
+            Some(schedule) => gathered.later.push((route, message, schedule)),
+        }
         gathered.receipts.extend(receipt.map(Box::from));
         gathered.bytes += bytes;
         self.bytes += bytes;
@@ -122,7 +128,7 @@ impl Client {
 
     /// Everything at once, and answered when it is on stable storage.
     pub(crate) fn commit(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
-        let Gathered { publishes, receipts, outcomes, .. } = self.transactions.take(&name_of(frame)?)?;
+        let Gathered { publishes, later, receipts, outcomes, .. } = self.transactions.take(&name_of(frame)?)?;
         self.flush_accepted();
         let mut accepts: Vec<(Arc<Queue>, Vec<Lease>)> = Vec::new();
         let (accepted, refused): (Vec<_>, Vec<_>) =
@@ -133,7 +139,7 @@ impl Client {
                 None => accepts.push((Arc::clone(&unacked.queue), vec![unacked.lease])),
             }
         }
-        let transaction = Transaction { publishes, accepts };
+        let transaction = Transaction { publishes, accepts, later };
         let vhost = Arc::clone(self.session.vhost());
         let (_, durable) = match vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes) {
             Ok(committed) => committed,

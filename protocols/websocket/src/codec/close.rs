@@ -8,7 +8,7 @@ pub(crate) enum Violation {
     /// Section 5.1.
     #[error("a frame that is not masked")]
     Unmasked,
-    /// Section 5.2: no extension was agreed on.
+    /// Section 5.2: no extension was agreed on, or not on this bit.
     #[error("a reserved bit is set")]
     ReservedBits,
     /// Section 5.2.
@@ -35,6 +35,12 @@ pub(crate) enum Violation {
     /// Section 8.1.
     #[error("text that is not UTF-8")]
     Utf8,
+    /// RFC 7692, section 7.2.2.
+    #[error("a compressed message that is none")]
+    Deflate,
+    /// The client has named no subprotocol, and begins with nothing that is known.
+    #[error("bytes of no protocol that is here")]
+    Unknown,
 }
 
 impl Violation {
@@ -43,7 +49,7 @@ impl Violation {
         match self {
             Self::TooLong => CloseCode::Size,
             Self::Text => CloseCode::Unsupported,
-            Self::Utf8 => CloseCode::Invalid,
+            Self::Utf8 | Self::Deflate => CloseCode::Invalid,
             _ => CloseCode::Protocol,
         }
     }

@@ -15,6 +15,19 @@ pub(crate) struct IncomingLimits {
     pub(crate) message_bytes_max: u64,
     /// Whether messages may be text.
     pub(crate) takes_text: bool,
+    /// Whether messages may be compressed.
+    pub(crate) takes_packed: bool,
+}
+
+/// What bytes were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// So many bytes of a head, or of a control frame.
+    Frame(usize),
+    /// So many bytes of a message, now unmasked.
+    Payload(usize),
+    /// So many bytes of a compressed message, now unmasked.
+    Packed { bytes: usize, is_text: bool },
 }
 
 /// How it ended.
@@ -48,6 +61,7 @@ struct Frame {
 #[derive(Debug)]
 struct Message {
     is_text: bool,
+    is_packed: bool,
     /// Bytes of its frames so far, by their heads.
     bytes: u64,
 }
@@ -61,6 +75,10 @@ pub(crate) struct Incoming {
     head_bytes: u8,
     frame: Option<Frame>,
     message: Option<Message>,
+    /// Whether any message was text.
+    had_text: bool,
+    /// A compressed message has ended, which has not been taken note of.
+    packed_is_over: bool,
     utf8: Utf8,
     /// The payload of a control frame that is not all there, or of the last ping.
     control: [u8; CONTROL_BYTES_MAX],
@@ -78,11 +96,21 @@ impl Incoming {
             head_bytes: 0,
             frame: None,
             message: None,
+            had_text: false,
+            packed_is_over: false,
             utf8: Utf8::default(),
             control: [0; CONTROL_BYTES_MAX],
             control_bytes: 0,
             ping: None,
             end: None,
+        }
+    }
+
+    /// Says whether messages may be text, those that have come included.
+    pub(crate) fn takes_text(&mut self, takes_text: bool) {
+        self.limits.takes_text = takes_text;
+        if !takes_text && self.had_text && self.end.is_none() {
+            self.fail(Violation::Text);
         }
     }
 
@@ -97,42 +125,61 @@ impl Incoming {
         Some(answer(&payload[..usize::from(bytes)]))
     }
 
-    /// Takes bytes as they come. Those of messages, unmasked, are moved to the front; their number.
+    /// Takes bytes as they come, where nothing is compressed. Those of messages, unmasked, are moved to the front; their number.
     pub(crate) fn receive(&mut self, bytes: &mut [u8]) -> usize {
         let (mut from, mut to) = (0, 0);
         while from < bytes.len() && self.end.is_none() {
-            let Some(frame) = &mut self.frame else {
-                from += self.receive_head(&bytes[from..]);
-                continue;
-            };
-            let piece_bytes = usize::try_from(frame.left_bytes).unwrap_or(usize::MAX).min(bytes.len() - from);
-            frame.left_bytes -= piece_bytes as u64;
-            let is_over = frame.left_bytes == 0;
-            if let Kind::Data { .. } = frame.kind {
-                bytes.copy_within(from..from + piece_bytes, to);
-                let piece = &mut bytes[to..to + piece_bytes];
-                apply_mask(piece, &mut frame.mask);
-                if self.message.as_ref().is_some_and(|message| message.is_text) && !self.utf8.push(piece) {
-                    self.fail(Violation::Utf8);
-                    break;
+            match self.step(&mut bytes[from..]) {
+                Step::Frame(taken) => from += taken,
+                Step::Payload(taken) | Step::Packed { bytes: taken, .. } => {
+                    bytes.copy_within(from..from + taken, to);
+                    from += taken;
+                    to += taken;
                 }
-                to += piece_bytes;
-            } else {
-                let piece = &mut bytes[from..from + piece_bytes];
-                apply_mask(piece, &mut frame.mask);
-                let begin = usize::from(self.control_bytes);
-                self.control[begin..begin + piece_bytes].copy_from_slice(piece);
-                self.control_bytes += piece_bytes as u8;
-            }
-            from += piece_bytes;
-            if is_over {
-                self.frame_ends();
             }
         }
         to
     }
 
-    fn fail(&mut self, violation: Violation) {
+    /// Takes the next bytes that belong together, at least one of those that there are.
+    pub(crate) fn step(&mut self, bytes: &mut [u8]) -> Step {
+        let Some(frame) = &mut self.frame else { return Step::Frame(self.receive_head(bytes)) };
+        let piece_bytes = usize::try_from(frame.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
+        frame.left_bytes -= piece_bytes as u64;
+        let is_over = frame.left_bytes == 0;
+        let piece = &mut bytes[..piece_bytes];
+        apply_mask(piece, &mut frame.mask);
+        let step = match (&self.message, frame.kind) {
+            (Some(message), Kind::Data { .. }) if message.is_packed => {
+                Step::Packed { bytes: piece_bytes, is_text: message.is_text }
+            }
+            (Some(message), Kind::Data { .. }) => {
+                if message.is_text && !self.utf8.push(piece) {
+                    self.fail(Violation::Utf8);
+                    return Step::Frame(piece_bytes);
+                }
+                Step::Payload(piece_bytes)
+            }
+            _ => {
+                let begin = usize::from(self.control_bytes);
+                self.control[begin..begin + piece_bytes].copy_from_slice(piece);
+                self.control_bytes += piece_bytes as u8;
+                Step::Frame(piece_bytes)
+            }
+        };
+        if is_over {
+            self.frame_ends();
+        }
+        step
+    }
+
+    /// Whether a compressed message has ended with the last step.
+    pub(crate) fn take_packed_end(&mut self) -> bool {
+        std::mem::take(&mut self.packed_is_over)
+    }
+
+    /// Ends it for an error.
+    pub(crate) fn fail(&mut self, violation: Violation) {
         self.end = Some(End::Failed(violation));
     }
 
@@ -181,7 +228,9 @@ impl Incoming {
 
     /// Judges a head before anything of its payload is there. `head_bytes` is how long it was.
     fn frame_begins(&mut self, head: &FrameHeader, bytes: u64, head_bytes: usize) -> Result<Frame, Violation> {
-        if head.rsv1 || head.rsv2 || head.rsv3 {
+        // The first frame of a message says for all of it whether it is compressed.
+        let may_be_packed = self.limits.takes_packed && matches!(head.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if head.rsv1 && !may_be_packed || head.rsv2 || head.rsv3 {
             return Err(Violation::ReservedBits);
         }
         let mask = head.mask.ok_or(Violation::Unmasked)?;
@@ -200,12 +249,13 @@ impl Incoming {
                 let message = match (data, self.message.take()) {
                     (Data::Continue, Some(message)) => message,
                     (Data::Continue, None) | (_, Some(_)) => return Err(Violation::Fragment),
-                    (data, None) => Message { is_text: data == Data::Text, bytes: 0 },
+                    (data, None) => Message { is_text: data == Data::Text, is_packed: head.rsv1, bytes: 0 },
                 };
                 let message_bytes = message.bytes.saturating_add(bytes);
                 if message_bytes > self.limits.message_bytes_max {
                     return Err(Violation::TooLong);
                 }
+                self.had_text |= message.is_text;
                 self.message = Some(Message { bytes: message_bytes, ..message });
                 Kind::Data { is_final }
             }
@@ -219,7 +269,7 @@ impl Incoming {
         match frame.kind {
             Kind::Data { is_final: false } | Kind::Pong => {}
             Kind::Data { is_final: true } => {
-                self.message = None;
+                self.packed_is_over = self.message.take().is_some_and(|message| message.is_packed);
                 if self.utf8.begun_bytes() > 0 {
                     self.fail(Violation::Utf8);
                 }

@@ -1,6 +1,7 @@
 //! Frames (RFC 6455, section 5), as a filter over bytes that are in somebody else's buffer: nothing here holds a payload.
 
 mod close;
+mod deflate;
 mod incoming;
 mod mask;
 mod outgoing;
@@ -10,7 +11,8 @@ mod utf8;
 mod tests;
 
 pub(crate) use self::close::Violation;
-pub(crate) use self::incoming::{End, Incoming, IncomingLimits};
+pub(crate) use self::deflate::{Inflate, deflate};
+pub(crate) use self::incoming::{End, Incoming, IncomingLimits, Step};
 pub(crate) use self::outgoing::{ControlFrame, DataHead};
 pub(crate) use self::utf8::Utf8;
 

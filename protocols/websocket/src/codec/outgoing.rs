@@ -7,7 +7,7 @@ use super::CONTROL_BYTES_MAX;
 use crate::limits::MESSAGE_OUT_BYTES_MAX;
 
 /// Longest head of a frame of at most [`MESSAGE_OUT_BYTES_MAX`].
-const HEAD_OUT_BYTES_MAX: usize = 4;
+pub(super) const HEAD_OUT_BYTES_MAX: usize = 4;
 
 // The length fits 16 bits: the head has no longer form.
 const _: () = assert!(MESSAGE_OUT_BYTES_MAX <= u16::MAX as usize);
@@ -23,9 +23,8 @@ pub(crate) struct DataHead {
 impl DataHead {
     /// Of a message of so many bytes, at most [`MESSAGE_OUT_BYTES_MAX`].
     pub(crate) fn new(is_text: bool, payload_bytes: usize) -> Self {
-        let data = if is_text { Data::Text } else { Data::Binary };
         let mut bytes = [0; HEAD_OUT_BYTES_MAX];
-        let end = put_head(OpCode::Data(data), payload_bytes, &mut bytes);
+        let end = put_head(data_head(is_text), payload_bytes, &mut bytes);
         Self { bytes, begin: 0, end: end as u8 }
     }
 
@@ -75,7 +74,8 @@ impl ControlFrame {
     fn new(control: Control, payload: &[u8]) -> Self {
         let mut frame = Self::EMPTY;
         let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
-        let head = put_head(OpCode::Control(control), payload.len(), &mut frame.bytes);
+        let head = FrameHeader { opcode: OpCode::Control(control), ..FrameHeader::default() };
+        let head = put_head(head, payload.len(), &mut frame.bytes);
         frame.bytes[head..head + payload.len()].copy_from_slice(payload);
         frame.end = (head + payload.len()) as u8;
         frame
@@ -92,11 +92,20 @@ impl ControlFrame {
     }
 }
 
+/// Writes the head of a compressed message of one frame; its length.
+pub(super) fn put_packed_head(is_text: bool, payload_bytes: usize, out: &mut [u8; HEAD_OUT_BYTES_MAX]) -> usize {
+    put_head(FrameHeader { rsv1: true, ..data_head(is_text) }, payload_bytes, out)
+}
+
+fn data_head(is_text: bool) -> FrameHeader {
+    let data = if is_text { Data::Text } else { Data::Binary };
+    FrameHeader { opcode: OpCode::Data(data), ..FrameHeader::default() }
+}
+
 /// Writes the head of a frame that is a whole message; its length.
-fn put_head(opcode: OpCode, payload_bytes: usize, out: &mut [u8]) -> usize {
+fn put_head(head: FrameHeader, payload_bytes: usize, out: &mut [u8]) -> usize {
     let room = out.len();
     let mut rest = out;
-    let head = FrameHeader { opcode, ..FrameHeader::default() };
     let put = head.format(payload_bytes as u64, &mut rest);
     debug_assert!(put.is_ok(), "there is room for a head");
     room - rest.len()

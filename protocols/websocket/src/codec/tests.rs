@@ -3,7 +3,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::*;
 
-const LIMITS: IncomingLimits = IncomingLimits { message_bytes_max: 1000, takes_text: true };
+const LIMITS: IncomingLimits = IncomingLimits { message_bytes_max: 1000, takes_text: true, takes_packed: false };
 
 /// A frame as a client sends it, with the shortest length.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -192,7 +192,7 @@ fn heads_of_ours_have_the_shortest_length() {
 /// Frames of one byte are dear for the client, not for us: what is kept does not grow with them.
 #[test]
 fn ten_thousand_fragments_of_a_byte_are_bytes() {
-    let limits = IncomingLimits { message_bytes_max: 20_000, takes_text: false };
+    let limits = IncomingLimits { message_bytes_max: 20_000, takes_text: false, takes_packed: false };
     let mut bytes = frame(0x02, b"x");
     for _ in 0..9_998 {
         bytes.extend_from_slice(&frame(0x00, b"x"));

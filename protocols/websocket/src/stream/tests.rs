@@ -9,7 +9,9 @@ use super::*;
 fn pair(between_bytes: usize, messages: Messages) -> (DuplexStream, WebSocketIo, ShutdownTrigger) {
     let (near, far) = duplex(between_bytes);
     let (stop, shutdown) = ShutdownTrigger::new();
-    (near, WebSocketIo::new(Box::new(far), BytesMut::new(), messages, 1 << 20, shutdown), stop)
+    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), None, 1 << 20, shutdown);
+    io.speaks(messages);
+    (near, io, stop)
 }
 
 /// Polls once.
@@ -108,4 +110,65 @@ async fn the_smallest_buffer_will_do() {
 #[test]
 fn an_idle_connection_is_small() {
     assert!(size_of::<WebSocketIo>() < 768, "{}", size_of::<WebSocketIo>());
+}
+
+/// What compression adds to a connection that is idle, besides a message that is on its way.
+#[tokio::test]
+async fn an_idle_connection_keeps_no_window() {
+    assert!(size_of::<Packed>() < 256, "{}", size_of::<Packed>());
+    let (mut client, far) = duplex(1000);
+    let (_stop, shutdown) = ShutdownTrigger::new();
+    let deflate = crate::extension::agree("permessage-deflate");
+    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), deflate, 1 << 20, shutdown);
+    io.speaks(Messages::Binary);
+    let is_idle = |io: &WebSocketIo| io.packed.as_ref().is_some_and(|packed| packed.is_idle());
+    assert!(is_idle(&io));
+    // "Hello" of RFC 7692, section 7.2.3.1, under a mask of zeros.
+    client.write_all(&[0xc2, 0x87, 0, 0, 0, 0, 0xf2, 0x48, 0xcd, 0xc9]).await.unwrap();
+    let mut came = Vec::new();
+    while let Poll::Ready(bytes) = read_once(&mut io).await {
+        came.push(bytes);
+    }
+    assert!(!is_idle(&io));
+    client.write_all(&[0xc9, 0x07, 0x00]).await.unwrap();
+    while let Poll::Ready(bytes) = read_once(&mut io).await {
+        came.push(bytes);
+    }
+    assert_eq!(came.iter().sum::<usize>(), 5);
+    assert!(is_idle(&io));
+}
+
+#[tokio::test]
+async fn a_compressed_message_that_is_half_written_goes_on_and_a_pong_waits() {
+    let (mut client, far) = duplex(10);
+    let (_stop, shutdown) = ShutdownTrigger::new();
+    let deflate = crate::extension::agree("permessage-deflate");
+    let mut io = WebSocketIo::new(Box::new(far), BytesMut::new(), deflate, 1 << 20, shutdown);
+    io.speaks(Messages::Binary);
+    let payload: Vec<u8> = (0..300_u32).map(|n| (n / 10) as u8).collect();
+    assert!(once(|cx| io.poll_write(cx, &[IoSlice::new(&payload)])).await.is_pending());
+    client.write_all(&PING).await.unwrap();
+    assert!(read_once(&mut io).await.is_pending());
+    let mut came = Vec::new();
+    loop {
+        let mut some = [0; 10];
+        let bytes = client.read(&mut some).await.unwrap();
+        came.extend_from_slice(&some[..bytes]);
+        // More has gathered behind it meanwhile, which is another message.
+        let more = [payload.clone(), vec![7; 5]].concat();
+        match once(|cx| io.poll_write(cx, &[IoSlice::new(&more)])).await {
+            Poll::Ready(written) => {
+                assert_eq!(written.unwrap(), payload.len());
+                break;
+            }
+            Poll::Pending => {}
+        }
+    }
+    assert!(read_once(&mut io).await.is_pending());
+    while !came.ends_with(&[0x8a, 0]) {
+        came.push(client.read_u8().await.unwrap());
+        let _ = read_once(&mut io).await;
+    }
+    assert_eq!(came[0], 0xc2);
+    assert_eq!(usize::from(came[1]) + 2 + 2, came.len());
 }

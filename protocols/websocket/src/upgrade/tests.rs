@@ -7,7 +7,13 @@ const PATHS: &str = "/ws";
 fn answer_of(head: &str, origins: &str, needs_subprotocol: bool) -> Result<Upgrade, Refusal> {
     let paths = [PATHS.to_owned(), "/mqtt".to_owned()];
     let origins = Origins::parse(origins).unwrap();
-    let rules = Rules { paths: &paths, origins: &origins, subprotocols: &["mqtt", "mqttv3.1"], needs_subprotocol };
+    let rules = Rules {
+        paths: &paths,
+        origins: &origins,
+        subprotocols: &["mqtt", "mqttv3.1"],
+        needs_subprotocol,
+        compression: Compression::PermessageDeflate,
+    };
     judge(&rules, &Request::parse(head.as_bytes())?)
 }
 
@@ -109,6 +115,19 @@ fn what_is_wrong_with_a_request_has_its_status() {
     }
     for head in ["\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "GET /ws HTTP/1.1\r\nno colon\r\n\r\n", "\r\n\r\n"] {
         assert_eq!(status(answer_of(head, "", false)), 400, "{head:?}");
+    }
+}
+
+#[test]
+fn what_is_agreed_on_of_compression_is_answered_and_nothing_else() {
+    let upgrade = get(&["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]).unwrap();
+    let line =
+        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n";
+    assert!(upgrade.answer.ends_with(line), "{}", upgrade.answer);
+    assert!(upgrade.deflate.is_some());
+    for offers in ["Sec-WebSocket-Extensions:", "Sec-WebSocket-Extensions: x-webkit-deflate-frame"] {
+        let upgrade = get(&[offers]).unwrap();
+        assert!(upgrade.deflate.is_none() && !upgrade.answer.contains("Extensions"), "{}", upgrade.answer);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
-use gantry_websocket::{Messages, Origins, Settings, Stats, Subprotocol, WebSocket};
+use gantry_websocket::{Compression, Messages, Origins, Settings, Stats, Subprotocol, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         paths: vec!["/ws".to_owned()],
         origins: Origins::default(),
+        compression: Compression::None,
         handshake_timeout: Duration::from_secs(10),
         message_bytes_max: 1 << 20,
     }
@@ -91,12 +92,32 @@ pub(crate) fn connect_with(settings: Settings, between_bytes: usize) -> (DuplexS
     let (near, far) = duplex(between_bytes);
     let (stop, shutdown) = ShutdownTrigger::new();
     let stats = Arc::new(Stats::default());
-    let subprotocol = |name, messages| Subprotocol { name, messages, protocol: Arc::new(Echo) };
-    let carried = vec![subprotocol("bytes", Messages::Binary), subprotocol("lines", Messages::Text)];
+    let carried = vec![subprotocol("bytes", None, Messages::Binary), subprotocol("lines", None, Messages::Text)];
     let websocket = WebSocket::new("web", settings, carried, Some("bytes"), Arc::clone(&stats));
     let connection = connection(far, shutdown);
     let task = tokio::spawn(async move { websocket.serve(connection).await });
     (near, Served { stats, stop, task })
+}
+
+/// A connection past a request that names no subprotocol, where `B` begins what is binary, and everything else is text if
+/// `has_default`.
+pub(crate) async fn unnamed(has_default: bool, settings: Settings) -> (DuplexStream, Served) {
+    let (mut near, far) = duplex(64 * 1024);
+    let (stop, shutdown) = ShutdownTrigger::new();
+    let stats = Arc::new(Stats::default());
+    let carried = vec![subprotocol("bytes", Some(b'B'), Messages::Binary), subprotocol("lines", None, Messages::Text)];
+    let default = has_default.then_some("lines");
+    let websocket = WebSocket::new("web", settings, carried, default, Arc::clone(&stats));
+    let connection = connection(far, shutdown);
+    let task = tokio::spawn(async move { websocket.serve(connection).await });
+    near.write_all(&request("")).await.unwrap();
+    let head = read_head(&mut near).await;
+    assert!(head.starts_with("HTTP/1.1 101 ") && !head.contains("Sec-WebSocket-Protocol"), "{head}");
+    (near, Served { stats, stop, task })
+}
+
+fn subprotocol(name: &'static str, first_byte: Option<u8>, messages: Messages) -> Subprotocol {
+    Subprotocol { name, first_byte, messages, protocol: Arc::new(Echo) }
 }
 
 pub(crate) fn connect() -> (DuplexStream, Served) {

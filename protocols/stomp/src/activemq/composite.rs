@@ -1,0 +1,42 @@
+//! SEND to several destinations: one record of the journal has all of them, so that a crash leaves all or none. And what is due
+//! later, which goes the same way.
+
+use std::sync::Arc;
+
+use gantry_broker::{Error, Message, Route, Schedule, Transaction};
+
+use crate::client::{Client, Next};
+use crate::error::Failure;
+
+impl Client {
+    /// Publishes one message for each part, together, now or as `schedule` says.
+    pub(crate) fn publish_together(
+        &mut self,
+        publishes: Vec<(Arc<Route>, Arc<Message>)>,
+        schedule: Option<Schedule>,
+        receipt: Option<&[u8]>,
+    ) -> Result<Next, Failure> {
+        let count = publishes.len() as u64;
+        let transaction = match schedule {
+            None => Transaction { publishes, ..Transaction::default() },
+            Some(schedule) => {
+                let later = publishes.into_iter().map(|(route, message)| (route, message, schedule)).collect();
+                Transaction { later, ..Transaction::default() }
+            }
+        };
+        let vhost = Arc::clone(self.session.vhost());
+        match vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes) {
+            Ok((_, durable)) => {
+                self.published += count;
+                if let Some(receipt) = receipt {
+                    self.receipts.add(receipt, self.version, durable, true);
+                }
+                Ok(Next::Answered)
+            }
+            Err(Error::TransactionRefused) => {
+                Err(Failure::soft("Message refused", "A queue has no room for the message\n"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -177,16 +177,13 @@ pub(crate) fn with_head<R>(message: &Message, with: impl FnOnce(&[u8]) -> R) -> 
     }
     let neutral = message.properties();
     let essentials = message.essentials();
-    let mut headers = BytesMut::new();
-    // Longer texts than a short string holds have no place in their property; they are cut rather than the message lost.
     fn short(value: &Option<Bytes>) -> Option<ShortStr<'_>> {
-        value.as_ref().and_then(|value| ShortStr::new(&value[..value.len().min(255)]))
+        value.as_ref().and_then(|value| ShortStr::new(value))
     }
     let expiration = essentials.ttl_ms.map(|ms| ms.to_string());
-    let headers = match &neutral.headers {
-        Some(table) if table::encode_table(table, &mut headers).is_ok() => Some(RawTable::new(&headers)),
-        _ => None,
-    };
+    let mut headers = BytesMut::new();
+    put_headers(neutral, &mut headers);
+    let headers = (!headers.is_empty() || neutral.headers.is_some()).then(|| RawTable::new(&headers));
     let properties = Properties {
         content_type: short(&neutral.content_type),
         content_encoding: short(&neutral.content_encoding),
@@ -208,9 +205,87 @@ pub(crate) fn with_head<R>(message: &Message, with: impl FnOnce(&[u8]) -> R) -> 
     with(&head)
 }
 
+/// Longest short string, in bytes.
+const SHORT_BYTES_MAX: usize = 255;
+
+/// The headers, and what is too long for the property that it is: that is a header by the name that RabbitMQ's STOMP has for it.
+fn put_headers(neutral: &Neutral, out: &mut BytesMut) {
+    let texts = [
+        ("content-type", &neutral.content_type),
+        ("content-encoding", &neutral.content_encoding),
+        ("correlation-id", &neutral.correlation_id),
+        ("reply-to", &neutral.reply_to),
+        ("message-id", &neutral.message_id),
+        ("type", &neutral.kind),
+        ("user-id", &neutral.user_id),
+        ("app-id", &neutral.app_id),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text
+            && text.len() > SHORT_BYTES_MAX
+        {
+            put_entry(name.as_bytes(), &Value::Text((&**text).into()), out);
+        }
+    }
+    for (name, value) in neutral.headers.iter().flatten() {
+        // Of a name that is longer than a table can have one, the beginning.
+        let name = name.as_bytes();
+        put_entry(&name[..name.len().min(SHORT_BYTES_MAX)], value, out);
+    }
+}
+
+fn put_entry(name: &[u8], value: &Value, out: &mut BytesMut) {
+    let before = out.len();
+    if let Err(error) = table::encode_entry(name, value, out) {
+        // No source makes values that are nested deeper than any table may be.
+        tracing::error!(%error, "a header cannot be encoded");
+        out.truncate(before);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_message_of_another_protocol_is_lost_for_its_length() {
+        struct Other;
+        impl Source for Other {
+            fn id(&self) -> u8 {
+                200
+            }
+
+            fn properties(&self, _head: &[u8]) -> Neutral {
+                let text = |bytes: usize| Some(Bytes::from("x".repeat(bytes)));
+                let headers = [("n".repeat(300), Value::from("v")), ("m".to_owned(), Value::I32(1))];
+                Neutral {
+                    app_id: text(255),
+                    correlation_id: text(256),
+                    headers: Some(headers.into_iter().collect()),
+                    ..Neutral::default()
+                }
+            }
+
+            fn edited(&self, head: &[u8], _edit: &Edit<'_>, out: &mut BytesMut) {
+                out.extend_from_slice(head);
+            }
+        }
+        let address = gantry_broker::Address { exchange: "".into(), routing_key: Bytes::new() };
+        let message = Message::new(&Other, address.into(), Essentials::default(), 0, Bytes::new());
+        with_head(&message, |head| {
+            let found = RawProperties::new(head).validate().unwrap();
+            assert_eq!((found.app_id.map(|id| id.as_bytes().len()), found.correlation_id), (Some(255), None));
+            let headers = found.headers.unwrap().decode().unwrap();
+            let expected: gantry_broker::value::Table = [
+                ("correlation-id".to_owned(), Value::from("x".repeat(256))),
+                ("n".repeat(255), Value::from("v")),
+                ("m".to_owned(), Value::I32(1)),
+            ]
+            .into_iter()
+            .collect();
+            assert_eq!(headers, expected);
+        });
+    }
 
     #[test]
     fn an_annotation_joins_the_headers_or_takes_the_place_of_one() {

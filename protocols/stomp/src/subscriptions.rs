@@ -6,6 +6,7 @@ use gantry_broker::Subscription;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use crate::activemq::Advised;
 use crate::codec::Headers;
 
 /// What ids of subscriptions to replies begin with.
@@ -93,6 +94,8 @@ pub(crate) struct Subscribed {
     pub(crate) consumers: SmallVec<[Subscription; 1]>,
     /// What messages say of their destination, where that is the client's own name for it.
     pub(crate) shown: Option<Box<str>>,
+    /// What others are told that it consumes from.
+    pub(crate) advised: Advised,
     /// It is to a topic: an UNSUBSCRIBE that says `durable` deletes what was kept for it.
     pub(crate) is_topic: bool,
 }

@@ -1,18 +1,44 @@
 //! Messages about connections and consumers, on the topics that ActiveMQ has for them. One is made where somebody listens, and only
 //! about clients that speak this dialect.
 
-use gantry_broker::{RouteCache, Wakes};
+use std::sync::Arc;
+
+use gantry_broker::{Queue, RouteCache, Wakes};
 use serde_json::json;
 
 use crate::client::Client;
 use crate::convert;
-use crate::destinations::{Dialect, TOPIC_EXCHANGE};
+use crate::destinations::{Destination, Dialect, TOPIC_EXCHANGE};
 use crate::subscriptions::Subscribed;
 
 const CONNECTIONS: &str = "ActiveMQ.Advisory.Connection";
 
-/// In front of the name of a queue.
-const CONSUMERS: &str = "ActiveMQ.Advisory.Consumer.Queue.";
+/// In front of `Queue.` or `Topic.` and a name.
+const CONSUMERS: &str = "ActiveMQ.Advisory.Consumer.";
+
+/// How the topics of advisories begin. Nobody is told of those who consume from them.
+const ADVISORIES: &str = "ActiveMQ.Advisory.";
+
+/// What others are told that a subscription consumes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Advised {
+    /// Its queues.
+    Queues,
+    /// A topic, by its pattern.
+    Topic(Box<str>),
+    /// Nothing.
+    Nothing,
+}
+
+impl Advised {
+    pub(crate) fn of(destination: &Destination<'_>) -> Self {
+        match destination {
+            Destination::Queue(_) | Destination::AmqQueue(_) | Destination::Composite(_) => Self::Queues,
+            Destination::Topic(key) if !key.starts_with(ADVISORIES) => Self::Topic((&**key).into()),
+            _ => Self::Nothing,
+        }
+    }
+}
 
 impl Client {
     /// The client is there.
@@ -33,24 +59,28 @@ impl Client {
         self.advise(CONNECTIONS, || ("RemoveInfo", json!({ "objectId": &*self.session_id }), None));
     }
 
-    /// The client consumes from queues, or does so no more. After the fact: consumers are counted.
-    pub(crate) fn advise_consumers(
-        &self,
-        subscribed: &Subscribed,
-        queues: &[std::sync::Arc<gantry_broker::Queue>],
-        is_new: bool,
-    ) {
-        for queue in queues {
+    /// The client consumes from queues or a topic, or does so no more. After the fact: consumers are counted.
+    pub(crate) fn advise_consumers(&self, subscribed: &Subscribed, queues: &[Arc<Queue>], is_new: bool) {
+        let about = |destination: String, count: Option<usize>| {
             let consumer = format!("{}:{}", self.session_id, subscribed.tag.as_str());
-            self.advise(&format!("{CONSUMERS}{}", queue.name()), || {
-                let count = queue.status().consumers;
-                if is_new {
-                    let info = json!({ "consumerId": consumer, "destination": format!("queue://{}", queue.name()) });
-                    ("ConsumerInfo", info, Some(count))
-                } else {
-                    ("RemoveInfo", json!({ "objectId": consumer }), Some(count))
+            if is_new {
+                ("ConsumerInfo", json!({ "consumerId": consumer, "destination": destination }), count)
+            } else {
+                ("RemoveInfo", json!({ "objectId": consumer }), count)
+            }
+        };
+        match &subscribed.advised {
+            Advised::Nothing => {}
+            Advised::Topic(key) => {
+                self.advise(&format!("{CONSUMERS}Topic.{key}"), || about(format!("topic://{key}"), None));
+            }
+            Advised::Queues => {
+                for queue in queues {
+                    let name = queue.name();
+                    let count = || Some(queue.status().consumers);
+                    self.advise(&format!("{CONSUMERS}Queue.{name}"), || about(format!("queue://{name}"), count()));
                 }
-            });
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod schedule;
 mod temporary;
 pub(crate) mod virtual_topics;
 
+pub(crate) use self::advisories::Advised;
 pub(crate) use self::asked::{Asked, refuse_transformation};
 pub(crate) use self::client_ids::{ClientId, ClientIds};
 pub(crate) use self::schedule::schedule;

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use gantry_broker::message::{Edit, assemble, now_ms};
 use gantry_broker::protocol::{Output, SHARED_BODY_BYTES_MIN};
 use gantry_broker::value::{Table, Value};
-use gantry_broker::{Address, Essentials, Message, Properties as Neutral, Source};
+use gantry_broker::{Address, Essentials, Group, Message, Properties as Neutral, Source};
 
 use super::*;
 use crate::codec::{Decoded, Limits, Progress, Version, decode};
@@ -298,4 +298,25 @@ fn a_damaged_head_is_no_reason_to_fail() {
             SOURCE.edited(&head[..cut], &Edit::default(), &mut BytesMut::new());
         }
     }
+}
+
+#[test]
+fn a_text_has_no_length_for_activemqs_clients_and_bytes_have_one() {
+    let activemq = Delivered { dialect: Dialect::ActiveMq, ..DELIVERED };
+    let text = sent("");
+    assert!(!written(&text, &activemq).contains("content-length"));
+    assert!(written(&text, &DELIVERED).contains("content-length:4\n"));
+    let bytes = sent("content-length:4\n");
+    assert!(written(&bytes, &activemq).contains("content-length:4\n"));
+}
+
+#[test]
+fn groups_and_publishers_are_known_and_schedules_are_not_passed_on() {
+    let group = |lines: &str| sent(lines).essentials().group;
+    assert_eq!(group("JMSXGroupID:g\n"), Some(Group::new(b"g", false)));
+    assert_eq!(group("JMSXGroupID:g\nJMSXGroupSeq:-1\n"), Some(Group::new(b"g", true)));
+    assert_eq!((group(""), group("JMSXGroupID:\n")), (None, None));
+    let message = sent("AMQ_SCHEDULED_DELAY:5\nAMQ_SCHEDULED_CRON:* * * * *\na:b\n");
+    assert_eq!(lines_of(&message, Version::V1_2), "a:b\n");
+    assert_eq!(SOURCE.publisher(message.head()), Some(7));
 }

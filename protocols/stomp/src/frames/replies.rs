@@ -4,7 +4,7 @@ use gantry_broker::rights::Access;
 use gantry_broker::{ConsumerOptions, Credit, Kind, Outlet, QueueName, QueueOptions};
 use hashbrown::HashMap;
 
-use crate::activemq::TemporaryKind;
+use crate::activemq::{Advised, TemporaryKind};
 use crate::client::Client;
 use crate::destinations::rabbitmq::REPLY_QUEUE;
 use crate::destinations::{Destination, Dialect};
@@ -54,6 +54,7 @@ impl Client {
             consumers: [consumer].into_iter().collect(),
             is_topic: false,
             shown: None,
+            advised: Advised::Nothing,
         };
         self.tell_subscribed(&subscribed, 0);
         self.subscriptions.insert(token, subscribed);

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::declare::{flag, is_durable};
 use super::send::{invalid_destination, missing_destination, utf8};
-use crate::activemq::{Asked, TemporaryKind, virtual_topics};
+use crate::activemq::{Advised, Asked, TemporaryKind, virtual_topics};
 use crate::client::{Client, Next};
 use crate::codec::{Frame, Headers};
 use crate::destinations::{Destination, Dialect, TOPIC_EXCHANGE};
@@ -81,7 +81,7 @@ impl Client {
             Destination::TempTopic(name) => Some(format!("/temp-topic/{name}").into()),
             _ => None,
         };
-        let subscribed = Subscribed { tag, ack, consumers, shown, is_topic };
+        let subscribed = Subscribed { tag, ack, consumers, shown, advised: Advised::of(&destination), is_topic };
         self.tell_subscribed(&subscribed, prefetch);
         let queues: SmallVec<[_; 1]> = subscribed.consumers.iter().map(|by| Arc::clone(by.queue())).collect();
         self.advise_consumers(&subscribed, &queues, true);

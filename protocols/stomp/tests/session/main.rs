@@ -1,6 +1,7 @@
 //! Sessions, as a client sees them.
 
 mod acknowledging;
+mod activemq;
 mod client;
 mod closing;
 mod connecting;

@@ -26,7 +26,7 @@ bench: build ## the table of ratios against the peers that are installed
 	cargo run --release -p gantry-benches
 
 crash: build ## kill -9 under load, again and again (CRASH_ROUNDS=200)
-	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt -- --nocapture
+	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt --test crash_stomp -- --nocapture
 
 fuzz: ## every fuzz target for FUZZ_SECONDS=60
 	@for script in storage/fuzz/run.sh protocols/*/fuzz/run.sh; do \
@@ -35,7 +35,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS=60
 
 # --- what the end-to-end tests need, each installed once and again only when its list changes ---
 
-clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/perftest.done $(CLIENTS)/go/clients
+clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/spring.done $(CLIENTS)/perftest.done $(CLIENTS)/go/clients
 
 $(CLIENTS)/python.done: tests/clients/python/requirements.txt
 	rm -rf $(CLIENTS)/python
@@ -54,6 +54,12 @@ $(CLIENTS)/java.done: tests/clients/java/pom.xml $(wildcard tests/clients/java/s
 	rm -rf $(CLIENTS)/java
 	mvn --quiet --batch-mode --file $< compile dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(CLIENTS)/java/lib
+	touch $@
+
+$(CLIENTS)/spring.done: tests/clients/spring/pom.xml $(wildcard tests/clients/spring/src/*/*.java)
+	rm -rf $(CLIENTS)/spring
+	mvn --quiet --batch-mode --file $< compile dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(CLIENTS)/spring/lib
 	touch $@
 
 $(CLIENTS)/perftest.done: tests/clients/perftest/pom.xml

@@ -1,8 +1,8 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp`, `mqtt`, `web` and `web_stomp` are the load generator's clients, `load` has the workloads, `peer` knows how brokers are
-//! started, `process` what the kernel tells of them, and `table` prints.
+//! `amqp`, `mqtt`, `stomp`, `web` and `web_stomp` are the load generator's clients, `load` has the workloads, `peer` knows how
+//! brokers are started, `process` what the kernel tells of them, and `table` prints.
 
 mod amqp;
 mod error;
@@ -10,6 +10,7 @@ mod load;
 mod mqtt;
 mod peer;
 mod process;
+mod stomp;
 mod table;
 mod web;
 mod web_stomp;

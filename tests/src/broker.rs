@@ -158,6 +158,15 @@ impl Broker {
         format!("mqtt://guest:guest@{}", self.address_of("mqtt"))
     }
 
+    /// `stomp://guest:guest@127.0.0.1:PORT` of a broker with the listener `stomp`.
+    ///
+    /// # Panics
+    /// When the broker was not started with it.
+    #[must_use]
+    pub fn stomp_url(&self) -> String {
+        format!("stomp://guest:guest@{}", self.address_of("stomp"))
+    }
+
     /// `127.0.0.1:PORT` of the AMQP listener.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Settings};
 use crate::mqtt::{Hello, Mqtt, V5, ack, kind, publish, publish_of};
+use crate::stomp::{Stomp, send};
 use crate::wire::{Method, NO_PROPERTIES, Wire};
 use crate::{unique, wait_until};
 
@@ -36,6 +37,20 @@ pub fn beside_an_mqtt_bystander(settings: Settings, case: impl FnOnce(&mut Broke
     let (mut mqtt, _) =
         Mqtt::open(broker.address_of("mqtt"), &Hello::new(&unique("bystander"))).expect("the bystander is let in");
     let bystander = Bystander::working(move |rounds, end| work_by_mqtt(&mut mqtt, rounds, end));
+    case(&mut broker);
+    let longest = bystander.finish();
+    assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
+    broker.assert_sound();
+}
+
+/// Runs the case with a broker that has the listener `stomp`, beside a bystander that speaks STOMP.
+///
+/// # Panics
+/// When it does, or the broker has panicked anywhere.
+pub fn beside_a_stomp_bystander(settings: Settings, case: impl FnOnce(&mut Broker)) {
+    let mut broker = settings.listener("stomp").start();
+    let mut stomp = Stomp::open(broker.address_of("stomp")).expect("the bystander is let in");
+    let bystander = Bystander::working(move |rounds, end| work_by_stomp(&mut stomp, rounds, end));
     case(&mut broker);
     let longest = bystander.finish();
     assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
@@ -128,6 +143,26 @@ fn work_by_mqtt(mqtt: &mut Mqtt, rounds: &AtomicU64, end: &AtomicBool) -> io::Re
             let packet = mqtt.next_packet()?;
             if packet.kind == kind::PUBLISH {
                 mqtt.send(&ack(kind::PUBACK, publish_of(&packet, V5).packet_id))?;
+            }
+        }
+        longest = longest.max(started.elapsed());
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(longest)
+}
+
+/// A message to itself: it comes, and its receipt, in either order.
+fn work_by_stomp(stomp: &mut Stomp, rounds: &AtomicU64, end: &AtomicBool) -> io::Result<Duration> {
+    let queue = format!("/queue/{}", unique("bystander"));
+    stomp.subscribe(&queue, "auto", &[])?;
+    let mut longest = Duration::ZERO;
+    while !end.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        stomp.write(&send(&queue, "r", &[], b"honest work"))?;
+        for _ in 0..2 {
+            let frame = stomp.next_frame()?;
+            if !matches!(frame.command.as_str(), "MESSAGE" | "RECEIPT") {
+                return Err(io::Error::other(format!("{frame:?}")));
             }
         }
         longest = longest.max(started.elapsed());

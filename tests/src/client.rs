@@ -39,6 +39,16 @@ pub fn java(class: &str) -> Command {
     command
 }
 
+/// The Spring Boot application of `clients/spring`, which uses the broker as its STOMP relay.
+#[must_use]
+pub fn spring() -> Command {
+    let classes = installed("spring/classes");
+    let libraries = installed("spring/lib");
+    let mut command = Command::new("java");
+    command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), "relay.Relay"]);
+    command
+}
+
 /// RabbitMQ's PerfTest, as it is published.
 #[must_use]
 pub fn perf_test() -> Command {

@@ -9,13 +9,14 @@
 //! | [`ledger`] | knows what was published, confirmed and acknowledged, and judges what is left after a crash |
 //! | [`load`] | publishers and readers of numbered messages, for the crash tests |
 //! | [`mqtt`] | MQTT by hand over one socket |
+//! | [`stomp`] | STOMP by hand over one socket |
 //! | [`wire`] | AMQP 0-9-1 by hand over one socket: frames, methods, content |
 //!
 //! The tests run against the release binary of this workspace, or the one that `GANTRY_BIN` names. With
 //! `GANTRY_E2E_URL=amqp://guest:guest@127.0.0.1:5672/%2F` they run against a broker that is already there (RabbitMQ,
 //! to see what it does); tests that restart the broker then need `GANTRY_E2E_RESTART`, a command which is called with
 //! `kill` or `stop` and returns once the broker is back, and one test at a time (`--test-threads=1`). The tests of MQTT take
-//! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto).
+//! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto), those of STOMP `stomp://guest:guest@127.0.0.1:61613` (RabbitMQ).
 
 pub mod broker;
 pub mod bystander;
@@ -23,6 +24,7 @@ pub mod client;
 pub mod ledger;
 pub mod load;
 pub mod mqtt;
+pub mod stomp;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -19,6 +19,7 @@ mod persistent_many;
 mod priority;
 mod publish;
 mod start;
+mod stomp;
 mod stream;
 mod topic;
 mod traffic;
@@ -84,7 +85,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 23] = [
+pub(crate) const WORKLOADS: [Workload; 25] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -105,6 +106,8 @@ pub(crate) const WORKLOADS: [Workload; 23] = [
     mqtt_workload("mqtt-fanin-1k", mqtt::fanin::ABOUT, mqtt::fanin::run),
     mqtt_workload("mqtt-idle-50k", mqtt::idle::ABOUT, mqtt::idle::run),
     mqtt_workload("mqtt-storm-20k", mqtt::storm::ABOUT, mqtt::storm::run),
+    stomp_workload("stomp-persistent-1k", stomp::persistent::ABOUT, stomp::persistent::run),
+    stomp_workload("stomp-transient-64", stomp::transient::ABOUT, stomp::transient::run),
     web("mqtt-web-64", web_beside_tcp::ABOUT_MQTT, Protocol::WebMqtt, web_beside_tcp::mqtt),
     web("stomp-web-64", web_beside_tcp::ABOUT_STOMP, Protocol::WebStomp, web_beside_tcp::stomp),
     web("web-stomp-10k", web_fanout::ABOUT, Protocol::WebStomp, web_fanout::run),
@@ -122,6 +125,10 @@ const fn mqtt_workload(name: &'static str, about: &'static str, run: Run) -> Wor
 
 const fn web(name: &'static str, about: &'static str, protocol: Protocol, run: Run) -> Workload {
     Workload { name, about, protocol, run }
+}
+
+const fn stomp_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Stomp, run }
 }
 
 /// Bytes as KiB.

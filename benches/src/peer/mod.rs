@@ -18,6 +18,7 @@ use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
+use crate::stomp;
 use crate::web_stomp::{Over, Publisher};
 
 /// How long a broker may take until it accepts a client.
@@ -169,5 +170,10 @@ impl Running {
             Protocol::WebMqtt => mqtt::Client::open_web(self.address, client_id),
             _ => mqtt::Client::open(self.address, client_id),
         }
+    }
+
+    /// A client that speaks STOMP.
+    pub(crate) fn connect_stomp(&self) -> Fallible<stomp::Client> {
+        stomp::Client::open(self.address)
     }
 }

@@ -280,6 +280,11 @@ impl Queue {
         &self.shared
     }
 
+    /// Whether what its consumers refuse, and what expires, goes to an exchange.
+    pub fn has_dead_letter_exchange(&self) -> bool {
+        self.state.lock().has_dead_letter_exchange()
+    }
+
     /// What it holds, now.
     pub fn status(&self) -> QueueStatus {
         if let Some(stream) = &self.stream {

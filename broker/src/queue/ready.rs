@@ -277,3 +277,96 @@ impl Level {
         self.fresh.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::Essentials;
+    use crate::message::tests::plain;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// So many, in order.
+        Push(u8, u16),
+        /// One that comes back, or comes late.
+        PushEarly(u8, u64),
+        Pop,
+        /// So many of those behind a place, or all with gaps.
+        Remove(u8, u64, u16),
+        Look(u8, u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let priority = || prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(64), 1 => Just(255)];
+        prop_oneof![
+            4 => (priority(), 1..2000_u16).prop_map(|(priority, count)| Step::Push(priority, count)),
+            2 => (priority(), 0..4000_u64).prop_map(|(priority, seq)| Step::PushEarly(priority, seq)),
+            2 => Just(Step::Pop),
+            4 => (priority(), 0..4000_u64, 1..1500_u16).prop_map(|(priority, seq, n)| Step::Remove(priority, seq, n)),
+            4 => (priority(), 0..4000_u64).prop_map(|(priority, seq)| Step::Look(priority, seq)),
+        ]
+    }
+
+    fn entry(seq: u64, priority: u8) -> Entry {
+        Entry { priority, ..Entry::new(seq, plain("", "q", Essentials::default(), b"body"), u64::MAX) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn entries_are_found_and_taken_wherever_they_are(steps in prop::collection::vec(step(), 1..30)) {
+            let mut ready = Ready::default();
+            let mut model: BTreeMap<Key, u8> = BTreeMap::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Push(priority, count) => {
+                        for seq in next..next + u64::from(count) {
+                            ready.push(entry(seq, priority));
+                            model.insert(Key::new(priority, seq), priority);
+                        }
+                        next += u64::from(count);
+                    }
+                    Step::PushEarly(priority, seq) => {
+                        let is_there = model.keys().any(|key| key.seq == seq);
+                        if seq < next && !is_there {
+                            ready.push(entry(seq, priority));
+                            model.insert(Key::new(priority, seq), priority);
+                        }
+                    }
+                    Step::Pop => {
+                        let first = model.pop_first().map(|(key, _)| key);
+                        prop_assert_eq!(ready.pop_first().map(|entry| Key::of(&entry)), first);
+                    }
+                    Step::Remove(priority, seq, count) => {
+                        let of_level = Key::new(priority, seq)..=Key::new(priority, u64::MAX);
+                        let keys: Vec<Key> = model.range(of_level).map(|(key, _)| *key).take(count.into()).collect();
+                        for key in keys {
+                            prop_assert!(ready.get(key).is_some() && ready.get_mut(key).is_some());
+                            prop_assert_eq!(ready.remove(key).map(|entry| Key::of(&entry)), Some(key));
+                            prop_assert!(ready.get(key).is_none() && ready.remove(key).is_none());
+                            model.remove(&key);
+                        }
+                    }
+                    Step::Look(priority, seq) => {
+                        let key = Key::new(priority, seq);
+                        let behind = model.range(key..=Key::new(priority, u64::MAX)).next().map(|(key, _)| *key);
+                        prop_assert_eq!(ready.at_or_behind(key).map(Key::of), behind);
+                        prop_assert_eq!(ready.get(key).is_some(), model.contains_key(&key));
+                        let below = model.values().filter(|other| **other < priority).max().copied();
+                        prop_assert_eq!(ready.below(priority), below);
+                    }
+                }
+                prop_assert_eq!(ready.len(), model.len());
+                prop_assert_eq!(ready.bytes(), 4 * model.len() as u64);
+                prop_assert_eq!(ready.highest(), model.values().max().copied());
+                prop_assert!(ready.capacity() <= 8 * model.len() + 2 * 512 * 4, "{}", ready.capacity());
+            }
+        }
+    }
+}

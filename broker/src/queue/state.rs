@@ -347,6 +347,10 @@ impl<O> State<O> {
         }
     }
 
+    pub(crate) fn has_dead_letter_exchange(&self) -> bool {
+        self.rules.dead_letter.is_some()
+    }
+
     /// A message leaves because something is wrong with it: where to depends on the rules.
     fn fail(rules: &Rules, entry: Entry, why: Departure, effects: &mut impl Effects<O>) {
         match &rules.dead_letter {

@@ -713,7 +713,7 @@ fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
 }
 
 /// What a message costs a queue that has neither selectors nor groups. To be counted, not timed:
-/// `perf stat -e instructions:u cargo test --release -p gantry-broker --lib -- --ignored plain_message --exact ...`.
+/// `valgrind --tool=cachegrind --cache-sim=no` on a release build of the tests.
 #[test]
 #[ignore = "a measurement"]
 fn what_a_plain_message_costs() {

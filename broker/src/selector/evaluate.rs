@@ -38,13 +38,14 @@ impl<'a> Case<'a> {
                 self.compare(self.value(left)?, *comparison, self.value(right)?)
             }
             Expression::Between { not, of } => self.between(*not, of),
-            Expression::In { not, value, texts } => Some(match self.value(value)? {
-                Scalar::Text(value) => texts.iter().any(|text| **text == *value) != *not,
-                _ => false,
-            }),
+            // What is no text is like nothing, and whether it is one of several texts cannot be said: as in ActiveMQ.
+            Expression::In { not, value, texts } => match self.value(value)? {
+                Scalar::Text(value) => Some(texts.iter().any(|text| **text == *value) != *not),
+                _ => None,
+            },
             Expression::Like { not, value, pattern } => Some(match self.value(value)? {
                 Scalar::Text(text) => pattern.matches(text) != *not,
-                _ => false,
+                _ => *not,
             }),
             Expression::IsNull { not, value } => Some(self.value(value).is_none() != *not),
             other => match self.value(other)? {
@@ -84,7 +85,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Values of different types do not compare: that is false, whatever is asked.
+    /// Values of different types are unequal and have no order, as in ActiveMQ.
     fn compare(self, left: Scalar<'_>, comparison: Comparison, right: Scalar<'_>) -> Option<bool> {
         let (left, right) = if self.converts { converted(left, right) } else { (left, right) };
         let ordering = match (left, right) {
@@ -93,7 +94,7 @@ impl<'a> Case<'a> {
             (Scalar::Integer(left), Scalar::Integer(right)) => Some(left.cmp(&right)),
             (left, right) => match (left.as_float(), right.as_float()) {
                 (Some(left), Some(right)) => left.partial_cmp(&right),
-                _ => return Some(false),
+                _ => return Some(comparison == Comparison::Unequal),
             },
         };
         // What is not a number is unequal to everything.

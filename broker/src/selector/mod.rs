@@ -6,7 +6,7 @@
 //! Pure: a selector looks at nothing but the message. Text and nesting are bounded, so that no selector costs more stack
 //! or time than a fixed amount; it takes no memory while it is evaluated.
 //!
-//! Where values are of different types, as a header that is text and a number, a comparison is false. The prefix
+//! Values of different types, as a header that is text and a number, are unequal and have no order, as in ActiveMQ. The prefix
 //! `convert_string_expressions:`, as in ActiveMQ, has text be read as a number or a truth value where it is compared with one:
 //! protocols whose headers are all text put it in front.
 

@@ -86,7 +86,7 @@ fn conditions_are_true_false_or_unknown() {
         ("missing IS NOT NULL", Some(false)),
         // Of different types.
         ("number = 17", Some(false)),
-        ("number <> 17", Some(false)),
+        ("number <> 17", Some(true)),
         ("color > 3", Some(false)),
         ("yes = 'true'", Some(false)),
         ("color + 1 = 2", None),
@@ -107,6 +107,9 @@ fn conditions_are_true_false_or_unknown() {
         ("color LIKE 'r_d'", Some(true)),
         ("color NOT LIKE 'r__d'", Some(true)),
         ("n LIKE '5'", Some(false)),
+        ("n NOT LIKE '5'", Some(true)),
+        ("n IN ('5')", None),
+        ("n NOT IN ('5')", None),
         ("missing LIKE '%'", None),
         ("missing NOT LIKE '%'", None),
         ("\"odd name\" = 'here' AND \"x-key\" = 'dashed' AND a.b = 1", Some(true)),
@@ -156,6 +159,7 @@ fn text_is_converted_where_the_selector_asks_for_it() {
     assert_eq!(convert("number + 1 = 18"), Some(true));
     assert_eq!(convert("decimal > 1 AND decimal = 1.5"), Some(true));
     assert_eq!(convert("color = 17"), Some(false));
+    assert_eq!(convert("color <> 17"), Some(true));
     assert_eq!(convert("color + 1 = 17"), None);
     assert_eq!(convert("truth AND truth = TRUE AND color = FALSE"), Some(true));
     assert_eq!(convert("number = '17'"), Some(true));

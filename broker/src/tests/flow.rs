@@ -432,7 +432,7 @@ async fn publishing_while_queues_come_and_go_leaves_nothing_behind() {
 }
 
 /// What a message costs from publisher to consumer and back where nothing special is asked for. To be counted, not timed, by
-/// `perf stat -e instructions:u`.
+/// `valgrind --tool=cachegrind --cache-sim=no`.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn what_a_plain_publish_costs() {

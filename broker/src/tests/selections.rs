@@ -184,3 +184,71 @@ async fn a_damaged_message_is_given_up_and_does_not_hold_anybody_up() {
     assert_eq!(rig.come(&inbox, 5).await.1, ["0", "1", "2", "4", "5"]);
     assert_eq!((queue.status().ready, queue.status().counters.rejected), (0, 1));
 }
+
+/// A source that counts how often it is asked who published.
+struct Counting;
+
+static ASKED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+impl crate::Source for Counting {
+    fn id(&self) -> u8 {
+        249
+    }
+
+    fn properties(&self, _head: &[u8]) -> crate::Properties {
+        crate::Properties::default()
+    }
+
+    fn publisher(&self, _head: &[u8]) -> Option<u64> {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        Some(1)
+    }
+
+    fn edited(&self, head: &[u8], _edit: &crate::message::Edit<'_>, out: &mut bytes::BytesMut) {
+        out.extend_from_slice(head);
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_looks_at_each_message_once_however_many_wait() {
+    const MESSAGES: usize = 10_000;
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", QueueOptions::default()).await;
+    let route = rig.vhost.route(&mut RouteCache::default(), "", b"q").unwrap();
+    let asked = || ASKED.load(Ordering::Relaxed);
+    let publish = |priority| {
+        let data = bytes::Bytes::from_static(b"x");
+        let essentials = Essentials { priority, ..Essentials::default() };
+        let message = crate::Message::new(&Counting, Arc::clone(route.address()), essentials, 0, data);
+        rig.vhost.publish(&route, &message, now_ms(), &mut Wakes::new()).unwrap();
+    };
+    (0..MESSAGES / 2).for_each(|_| publish(0));
+    let inboxes = [(); 2].map(|()| Inbox::new(usize::MAX));
+    let selection = || Selection { not_from: Some(1), ..Selection::default() };
+    let _consumers = inboxes.each_ref().map(|inbox| rig.choose(&queue, inbox, UNLIMITED, selection()));
+    // So many at a time, so that others come in between.
+    eventually("both have looked", || asked() >= MESSAGES).await;
+    (0..MESSAGES / 2).for_each(|_| publish(1));
+    eventually("both have looked", || asked() >= 2 * MESSAGES).await;
+    // What comes back is looked at once more by each, and nothing else is.
+    let lease = queue.fetch(0, true).unwrap().0.lease.unwrap();
+    queue.settle(&[lease], Outcome::Retry, &mut Wakes::new());
+    eventually("both have looked", || asked() >= 2 * MESSAGES + 2).await;
+    (0..100).for_each(|_| queue.settle(&[], Outcome::Accept, &mut Wakes::new()));
+    assert_eq!((asked(), queue.status().ready), (2 * MESSAGES + 2, MESSAGES));
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_on_the_disk_that_nobody_is_for_keep_nobody_from_those_behind_them() {
+    let rig = Rig::new(SCARCE);
+    let queue = rig.queue("q", QueueOptions::default()).await;
+    for n in 0..10_000 {
+        rig.publish_with("", "q", &n.to_string(), Essentials { priority: 1, ..Essentials::default() }).unwrap();
+    }
+    rig.publish_with("", "q", "last", Essentials { priority: 9, ..Essentials::default() }).unwrap();
+    let (one, any) = (Inbox::new(usize::MAX), Inbox::new(usize::MAX));
+    let _one = rig.choose(&queue, &one, UNLIMITED, choosing("JMSPriority = 9"));
+    assert_eq!(rig.come(&one, 1).await.1, ["last"]);
+    let _any = rig.choose(&queue, &any, UNLIMITED, Selection::default());
+    assert_eq!(rig.come(&any, 10_000).await.1, (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>());
+}

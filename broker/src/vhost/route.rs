@@ -73,6 +73,11 @@ impl Route {
     pub fn address(&self) -> &Arc<Address> {
         &self.address
     }
+
+    /// Whether no message goes anywhere by it, as things are now.
+    pub fn leads_nowhere(&self) -> bool {
+        self.queues.as_ref().is_some_and(|queues| queues.is_empty()) && self.replies.is_empty()
+    }
 }
 
 /// The routes that a publisher (a channel, a connection) used lately, valid as long as nothing is declared, bound or deleted.

@@ -6,9 +6,9 @@ use gantry_broker::protocol::Output;
 use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
-
 use tokio::time::Instant;
 
+use crate::activemq::{ClientId, Temporary};
 use crate::codec::{Command, Frame, Version};
 use crate::error::Failure;
 use crate::frames::{ReplyQueues, Targets, Transactions};
@@ -27,6 +27,8 @@ pub(crate) struct Agreed {
     /// Names the session; part of the ids of all messages that are sent in it.
     pub(crate) session_id: Box<str>,
     pub(crate) ends: Ends,
+    /// What the client calls itself, for its durable subscriptions.
+    pub(crate) client_id: Option<ClientId>,
     /// When what it logged in with ends to be valid, in milliseconds since the epoch of Unix; none for ever.
     pub(crate) expires_ms: Option<u64>,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) version: Version,
     pub(crate) session_id: Box<str>,
     pub(crate) ends: Ends,
+    /// What the client calls itself, for its durable subscriptions.
+    pub(crate) client_id: Option<ClientId>,
     pub(crate) inbox: Arc<Inbox>,
     /// What it may have and not have acknowledged.
     pub(crate) credit: Arc<SharedCredit>,
@@ -57,6 +61,9 @@ pub(crate) struct Client {
     pub(crate) routes: RouteCache,
     pub(crate) targets: Targets,
     pub(crate) reply_queues: ReplyQueues,
+    pub(crate) temporary: Temporary,
+    /// The queue for what it refuses is there.
+    pub(crate) has_dead_letters: bool,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) transactions: Transactions,
     pub(crate) receipts: Receipts,
@@ -71,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) stalled: Option<Box<Stalled>>,
     /// When something went to it last.
     pub(crate) written_at: Instant,
+    /// The receipt that a frame asked for that is to be told of as wrong.
+    blamed: Option<Box<str>>,
     /// Counted, and not yet added to what all count.
     pub(crate) published: u64,
 }
@@ -98,6 +107,7 @@ impl Client {
             version: agreed.version,
             session_id: agreed.session_id,
             ends: agreed.ends,
+            client_id: agreed.client_id,
             inbox: Inbox::new(INBOX_BYTES_MAX),
             credit: SharedCredit::new(i64::from(UNACKED_MAX)),
             out: Output::default(),
@@ -106,6 +116,8 @@ impl Client {
             routes: RouteCache::default(),
             targets: Targets::default(),
             reply_queues: ReplyQueues::default(),
+            temporary: Temporary::default(),
+            has_dead_letters: false,
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
             receipts: Receipts::default(),
@@ -116,6 +128,7 @@ impl Client {
             publishes: false,
             stalled: None,
             written_at: Instant::now(),
+            blamed: None,
             published: 0,
         }
     }
@@ -140,9 +153,13 @@ impl Client {
     pub(crate) async fn ask(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let done = match frame.command {
             Command::Send => self.send_new(frame).await,
+            Command::Nack => match self.open_dead_letters().await {
+                Ok(()) => self.nack(frame),
+                Err(failure) => Err(failure),
+            },
             Command::Subscribe => self.subscribe(frame).await,
             Command::Unsubscribe => self.unsubscribe(frame).await,
-            _ => self.frame(frame),
+            _ => return self.frame(frame),
         };
         self.finish(frame, done)
     }
@@ -158,11 +175,14 @@ impl Client {
             }
             Ok(next) => Ok(next),
             // As in RabbitMQ, a client may go on after an error that has nothing to do with what follows.
-            Err(failure) if !failure.closes => {
+            Err(failure) => {
+                self.blamed = frame.headers.get("receipt").map(|id| id.into_owned().into());
+                if failure.closes {
+                    return Err(failure);
+                }
                 self.tell(&failure);
                 Ok(Next::Answered)
             }
-            Err(failure) => Err(failure),
         }
     }
 
@@ -170,7 +190,8 @@ impl Client {
     pub(crate) fn tell(&mut self, failure: &Failure) {
         tracing::info!(peer = %self.ends.peer, message = &*failure.message, detail = &*failure.detail, "error told");
         Stats::add(&self.stats.errors, 1);
-        failure.write(self.out.tail(), self.version, None);
+        let receipt = self.blamed.take();
+        failure.write(self.out.tail(), self.version, receipt.as_deref());
     }
 
     /// Says that a delivery is done; queues hear of it together with its neighbours.
@@ -253,9 +274,13 @@ impl Client {
         self.flush_accepted();
         for subscribed in self.subscriptions.take() {
             self.tell_unsubscribed(&subscribed);
-            for consumer in subscribed.consumers {
+            let mut subscribed = subscribed;
+            let consumers = std::mem::take(&mut subscribed.consumers);
+            let queues: Vec<_> = consumers.iter().map(|consumer| Arc::clone(consumer.queue())).collect();
+            for consumer in consumers {
                 consumer.leave();
             }
+            self.advise_consumers(&subscribed, &queues, false);
         }
         let mut back: Vec<Unacked> = self.transactions.take_deliveries();
         self.unacked.take_up_to(u64::MAX, |_| true, |unacked| back.push(unacked));

@@ -105,6 +105,8 @@ async fn begin(stomp: &Stomp, mut connection: Connection) -> Option<Box<Running>
     let mut client = Client::new(agreed, Arc::clone(&stomp.settings), Arc::clone(&stomp.stats));
     client.out.tail().extend_from_slice(&out);
     client.tell_connected(tls.is_some());
+    client.now_ms = now_ms();
+    client.advise_connected();
     Some(Box::new(Running {
         limits: stomp.settings.frame_limits(),
         progress: Progress::default(),
@@ -133,6 +135,7 @@ async fn take_leave(mut running: Box<Running>, end: End) {
     let Running { client, stream, .. } = &mut *running;
     client.end();
     client.tell_disconnected();
+    client.advise_disconnected();
     match &end {
         End::Closed => tracing::debug!(%peer, "disconnected"),
         End::Lost(error) => return tracing::info!(%peer, %error, "connection lost"),

@@ -6,6 +6,7 @@ use gantry_broker::{Content, Delivery, Item, Message, TracedBy};
 
 use crate::client::Client;
 use crate::convert::{self, Delivered};
+use crate::destinations::Dialect;
 use crate::error::Failure;
 use crate::limits::OUTPUT_BYTES_HIGH;
 use crate::subscriptions::AckMode;
@@ -62,6 +63,7 @@ impl Client {
         let attempts = (granted.attempts > 0 && granted.queue.tells_attempts()).then_some(granted.attempts);
         let delivered = Delivered {
             subscription: by.tag.id(),
+            destination: by.shown.as_deref(),
             consumer_tag: by.tag.as_str(),
             session: &self.session_id,
             tag,
@@ -79,7 +81,9 @@ impl Client {
         }
         if let Some(lease) = granted.lease {
             let Delivery { token, queue, .. } = granted;
-            self.unacked.push(Unacked { tag, token, is_cumulative, took_credit, queue, lease });
+            let is_kept = self.settings.dialect == Dialect::ActiveMq && message.essentials().durable;
+            let message = is_kept.then_some(message);
+            self.unacked.push(Unacked { tag, token, is_cumulative, took_credit, queue, lease, message });
         }
     }
 

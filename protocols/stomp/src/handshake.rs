@@ -12,6 +12,7 @@ use gantry_broker::protocol::{Connection, Credentials, Stream, poll_read};
 use gantry_broker::rights::{Authenticated, Denied};
 
 use crate::Stomp;
+use crate::activemq::ClientId;
 use crate::client::Agreed;
 use crate::codec::{Answer, Command, Decoded, FrameWriter, Headers, Progress, Version, decode};
 use crate::destinations::Dialect;
@@ -116,6 +117,14 @@ fn connect(
         Failure::hard("Bad CONNECT", format!("Virtual host '{vhost}' access denied"))
     })?;
 
+    let client_id = match headers.get("client-id").filter(|id| !id.is_empty()) {
+        None => None,
+        Some(id) if settings.dialect == Dialect::RabbitMq => Some(ClientId::shared(session.vhost().name(), &id)),
+        Some(id) => Some(stomp.client_ids.take(session.vhost().name(), &id).ok_or_else(|| {
+            let id = crate::destinations::shown(&id);
+            Failure::hard(format!("Client: {id} already connected"), "Another connection has this client-id.\n")
+        })?),
+    };
     let session_id = session_id()?;
     let mut connected = FrameWriter::new(out, version, Answer::Connected);
     connected.header("server", server(settings.dialect));
@@ -123,7 +132,7 @@ fn connect(
     connected.header("heart-beat", format!("{},{}", intervals.send_ms, intervals.receive_ms));
     connected.header("version", version.as_str());
     connected.body(&[]);
-    Ok((Agreed { session, version, session_id, ends, expires_ms }, intervals))
+    Ok((Agreed { session, version, session_id, ends, client_id, expires_ms }, intervals))
 }
 
 /// The highest version that both speak.

@@ -11,6 +11,7 @@
 //! | [`destinations`], `convert` | texts of destinations -> what they mean, messages <-> the container; pure |
 //! | `error` | the broker's errors -> ERROR frames |
 
+mod activemq;
 mod client;
 pub mod codec;
 mod connection;
@@ -34,6 +35,7 @@ use async_trait::async_trait;
 use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
 
+use self::activemq::ClientIds;
 pub use self::convert::SOURCE;
 pub use self::destinations::Dialect;
 pub use self::limits::Settings;
@@ -45,12 +47,13 @@ pub struct Stomp {
     broker: Arc<Broker>,
     settings: Arc<Settings>,
     stats: Arc<Stats>,
+    client_ids: Arc<ClientIds>,
 }
 
 impl Stomp {
     /// Serves `broker` as `settings` say, and counts in `stats`.
     pub fn new(broker: Arc<Broker>, settings: Settings, stats: Arc<Stats>) -> Self {
-        Self { broker, settings: Arc::new(settings), stats }
+        Self { broker, settings: Arc::new(settings), stats, client_ids: Arc::default() }
     }
 }
 

@@ -97,6 +97,9 @@ pub(crate) const DESTINATIONS_KNOWN_MAX: usize = 1_024;
 /// Queues for replies of a connection.
 pub(crate) const REPLY_QUEUES_MAX: usize = 1_024;
 
+/// What the names of queues that the server names look like: patterns of rights cannot tell one of them from another.
+pub(crate) const GENERATED_NAME_SAMPLE: &str = "amq.gen-AAAAAAAAAAAAAAAAAAAAAA";
+
 /// Values that a reader of a stream may select messages by: each message is compared with all of them.
 pub(crate) const FILTER_VALUES_MAX: usize = 256;
 

@@ -91,6 +91,8 @@ pub(crate) struct Subscribed {
     pub(crate) ack: AckMode,
     /// What it consumes from: one queue, or one for each part of a composite destination.
     pub(crate) consumers: SmallVec<[Subscription; 1]>,
+    /// What messages say of their destination, where that is the client's own name for it.
+    pub(crate) shown: Option<Box<str>>,
     /// It is to a topic: an UNSUBSCRIBE that says `durable` deletes what was kept for it.
     pub(crate) is_topic: bool,
 }

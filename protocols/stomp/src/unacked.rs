@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gantry_broker::{Lease, Queue};
+use gantry_broker::{Lease, Message, Queue};
 
 /// A delivery that wants an outcome.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Unacked {
     pub(crate) took_credit: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) lease: Lease,
+    /// What is to be kept of it if it is refused, where this connection sees to that.
+    pub(crate) message: Option<Arc<Message>>,
 }
 
 /// What is acknowledged in order costs a look at the front; what is acknowledged out of order leaves a hole, and holes are swept

@@ -7,10 +7,15 @@ import (
 )
 
 func main() {
-	isMQTT := func(argument string) bool { return strings.HasPrefix(argument, "mqtt:") }
-	if slices.ContainsFunc(os.Args[1:], isMQTT) {
-		runSuite(mqttCases)
-		return
+	hasURL := func(scheme string) bool {
+		return slices.ContainsFunc(os.Args[1:], func(argument string) bool { return strings.HasPrefix(argument, scheme) })
 	}
-	runSuite(amqpCases)
+	switch {
+	case hasURL("mqtt:"):
+		runSuite(mqttCases)
+	case hasURL("stomp:"):
+		runSuite(stompCases)
+	default:
+		runSuite(amqpCases)
+	}
 }

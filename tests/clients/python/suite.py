@@ -4,10 +4,10 @@ Every client program of this folder is called the same way:
 
     PROGRAM URL [--restarts] [--common] [CASE ...]
 
-URL is an amqp or mqtt URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
+URL is an amqp, mqtt or stomp URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
 it again: the program prints `@restart kill` or `@restart stop` and goes on when it reads `restarted`. Cases that
 need it are left out otherwise. With --common the broker is another one, RabbitMQ 3.10 with the plugins that it is shipped
-with (for MQTT: Mosquitto 2.0): cases of what it does not do, or does in its own way, are left out. With names, only these cases run.
+with (for MQTT: Mosquitto 2.0; for ActiveMQ's dialect of STOMP: ActiveMQ 5.17): cases of what it does not do, or does in its own way, are left out. With names, only these cases run.
 """
 
 import sys

@@ -1,4 +1,4 @@
-//! Workloads of MQTT, and what they share.
+//! Workloads of MQTT, and what they share with each other and with those of STOMP.
 
 pub(super) mod fanin;
 pub(super) mod fanout;
@@ -30,20 +30,20 @@ pub(super) fn connections_of(wanted: usize) -> usize {
 
 /// For how long a load is watched.
 #[derive(Clone, Copy)]
-pub(super) struct Times {
+pub(in crate::load) struct Times {
     warm_up: Duration,
     measured: Duration,
 }
 
 impl Times {
-    pub(super) fn of(bench: &super::Bench<'_>) -> Self {
+    pub(in crate::load) fn of(bench: &super::Bench<'_>) -> Self {
         let seconds = |measured, quick| Duration::from_secs(bench.pick(measured, quick));
         Self { warm_up: seconds(2, 1), measured: seconds(10, 2) }
     }
 }
 
 /// Runs one thread that sends and one that takes, and watches them.
-pub(super) fn run(
+pub(in crate::load) fn run(
     running: &Running,
     times: Times,
     produce: impl FnOnce(&Lane, &Switches) -> Fallible<()> + Send,
@@ -66,17 +66,17 @@ pub(super) fn run(
 }
 
 /// Whether a consumer is done: everything that was sent has come, `copies` times. An error when that takes too long.
-pub(super) struct Drain {
+pub(in crate::load) struct Drain {
     by: Option<Instant>,
     copies: u64,
 }
 
 impl Drain {
-    pub(super) fn new(copies: u64) -> Self {
+    pub(in crate::load) fn new(copies: u64) -> Self {
         Self { by: None, copies }
     }
 
-    pub(super) fn is_done(&mut self, lane: &Lane, switches: &Switches, taken: u64) -> Fallible<bool> {
+    pub(in crate::load) fn is_done(&mut self, lane: &Lane, switches: &Switches, taken: u64) -> Fallible<bool> {
         if switches.failed.load(Ordering::SeqCst) {
             return Ok(true);
         }
@@ -96,7 +96,7 @@ impl Drain {
 }
 
 /// Waits until the subscribers are no further behind than `ahead_max`.
-pub(super) fn keep_near(lane: &Lane, switches: &Switches, sent: u64, copies: u64, ahead_max: u64) {
+pub(in crate::load) fn keep_near(lane: &Lane, switches: &Switches, sent: u64, copies: u64, ahead_max: u64) {
     while sent * copies > lane.taken.load(Ordering::SeqCst) + ahead_max * copies
         && !switches.stop.load(Ordering::SeqCst)
     {

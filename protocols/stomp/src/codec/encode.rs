@@ -106,6 +106,11 @@ impl<'o, O: Output> FrameWriter<'o, O> {
         self.out.put(END);
     }
 
+    /// As [`FrameWriter::body_apart`], of a body in which there is no NUL, without its length.
+    pub fn body_without_length(&mut self) {
+        self.out.put(b"\n");
+    }
+
     /// Ends the headers of a frame with a body of so many bytes. The body follows apart, and [`FrameWriter::end`] behind it.
     pub fn body_apart(&mut self, body_bytes: usize) {
         if body_bytes > 0 {

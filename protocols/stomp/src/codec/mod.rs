@@ -13,6 +13,8 @@ mod encode;
 mod error;
 mod escape;
 mod frame;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Decoded, Limits, Progress, decode};
 pub use encode::{Answer, FrameWriter, Output, decimal};

@@ -12,6 +12,8 @@ use crate::codec::{Headers, Output};
 pub(super) mod flags {
     /// It was sent in ActiveMQ's dialect.
     pub(in crate::convert) const ACTIVEMQ: u8 = 1;
+    /// It had no content-length: a text message for JMS, and without a length for ActiveMQ's clients.
+    pub(in crate::convert) const TEXT: u8 = 1 << 2;
     /// The broker has set headers: their length and they come before the lines.
     pub(in crate::convert) const EDITED: u8 = 1 << 1;
 }
@@ -66,6 +68,10 @@ impl<'a> Head<'a> {
 
     pub(super) fn is_activemq(&self) -> bool {
         self.flags & flags::ACTIVEMQ != 0
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.flags & flags::TEXT != 0
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use gantry_broker::message::now_ms;
 use gantry_broker::queue::ARGUMENT_MS_MAX;
-use gantry_broker::{Address, Essentials, Message};
+use gantry_broker::{Address, Essentials, Group, Message};
 
 use super::head::{HEAD_BYTES, Head, flags, put_line};
 use super::{SOURCE, is_of_frame, names};
@@ -40,10 +40,13 @@ pub(crate) fn message(address: &Arc<Address>, frame: &Frame<'_>, sent: &Sent<'_>
     let added = ADDED_BYTES_USUAL + sent.reply_to.map_or(0, <[u8]>::len);
     let mut data = BytesMut::with_capacity(HEAD_BYTES + headers.raw().len() + added + frame.body.len());
     let flags = if is_activemq { flags::ACTIVEMQ } else { 0 };
+    // Known when the lines are read.
+    let flags_at = data.len();
     Head { flags, connection: sent.connection, set: &[], lines: &[] }.put_fixed(&mut data);
 
     let mut essentials = Essentials::default();
-    let (mut has_priority, mut has_timestamp) = (false, false);
+    let (mut has_priority, mut has_timestamp, mut is_text) = (false, false, true);
+    let (mut group, mut closes_group) = (None, false);
     for header in headers.first_lines() {
         let value = header.value;
         match str::from_utf8(header.name).unwrap_or_default() {
@@ -68,7 +71,13 @@ pub(crate) fn message(address: &Arc<Address>, frame: &Frame<'_>, sent: &Sent<'_>
                 continue;
             }
             "receipt" if is_activemq => continue,
-            _ if is_of_frame(header.name) => continue,
+            "content-length" => {
+                is_text = false;
+                continue;
+            }
+            names::GROUP => group = Some(headers.meaning(value)).filter(|group| !group.is_empty()),
+            names::GROUP_SEQUENCE => closes_group = value.trim_ascii_start().starts_with(b"-"),
+            name if name.starts_with(names::SCHEDULED) || is_of_frame(header.name) => continue,
             _ => {}
         }
         if headers.is_escaped() {
@@ -90,9 +99,24 @@ pub(crate) fn message(address: &Arc<Address>, frame: &Frame<'_>, sent: &Sent<'_>
             put_line(names::TIMESTAMP.as_bytes(), now_ms().to_string().as_bytes(), &mut data);
         }
     }
+    essentials.group = group.map(|group| Group::new(&group, closes_group));
+    if is_text {
+        data[flags_at] |= flags::TEXT;
+    }
     let head_bytes = data.len() as u32;
     data.extend_from_slice(frame.body);
     Ok(Message::new(&SOURCE, Arc::clone(address), essentials, head_bytes, data.freeze()))
+}
+
+/// Makes a message that nobody has sent. `lines` are its headers, escaped, each with a line feed.
+pub(crate) fn of_broker(address: &Arc<Address>, lines: &str, body: &[u8], now_ms: u64) -> Arc<Message> {
+    let mut data = BytesMut::with_capacity(HEAD_BYTES + lines.len() + ADDED_BYTES_USUAL + body.len());
+    Head { flags: flags::ACTIVEMQ | flags::TEXT, connection: 0, set: &[], lines: &[] }.put_fixed(&mut data);
+    data.extend_from_slice(lines.as_bytes());
+    put_line(names::TIMESTAMP.as_bytes(), now_ms.to_string().as_bytes(), &mut data);
+    let head_bytes = data.len() as u32;
+    data.extend_from_slice(body);
+    Message::new(&SOURCE, Arc::clone(address), Essentials::default(), head_bytes, data.freeze())
 }
 
 /// A name of a queue alone is no address: as RabbitMQ's plugin, it is made one.

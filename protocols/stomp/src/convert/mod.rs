@@ -14,7 +14,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use incoming::{Sent, message};
+pub(crate) use incoming::{Sent, message, of_broker};
 pub(crate) use outgoing::{Delivered, write_message};
 pub use source::SOURCE;
 
@@ -39,6 +39,12 @@ mod names {
     pub(super) const EXPIRATION: &str = "expiration";
     /// When it expires, in milliseconds since the epoch of Unix, in ActiveMQ's manner; 0 for never.
     pub(super) const EXPIRES: &str = "expires";
+    /// Messages of a group go to one consumer at a time.
+    pub(super) const GROUP: &str = "JMSXGroupID";
+    /// Below 0, the group ends with its message.
+    pub(super) const GROUP_SEQUENCE: &str = "JMSXGroupSeq";
+    /// How all headers begin that say when a message is due: they are obeyed, and not passed on.
+    pub(super) const SCHEDULED: &str = "AMQ_SCHEDULED_";
 }
 
 /// Whether a header says something of one frame, and not of the message. Those that only the broker may say of a MESSAGE are

@@ -14,6 +14,8 @@ use crate::destinations::{self, Dialect, rabbitmq};
 pub(crate) struct Delivered<'a> {
     /// The subscription's own id; one that has none is not named.
     pub(crate) subscription: Option<&'a str>,
+    /// What stands for where it was published, where that is the client's own name for it.
+    pub(crate) destination: Option<&'a str>,
     /// First part of the message's id: what the subscription is called in the whole session.
     pub(crate) consumer_tag: &'a str,
     /// Second part of it.
@@ -35,7 +37,10 @@ pub(crate) struct Delivered<'a> {
 /// Writes a MESSAGE. A large body is shared, not copied.
 pub(crate) fn write_message(out: &mut Output, message: &Message, delivered: &Delivered<'_>) {
     let mut destination = destinations::Text::new();
-    destinations::of_message(delivered.dialect, message.address(), &mut destination);
+    match delivered.destination {
+        Some(name) => destination.extend_from_slice(name.as_bytes()),
+        None => destinations::of_message(delivered.dialect, message.address(), &mut destination),
+    }
     let mut tag_text = [0; 20];
     let tag = decimal(delivered.tag, &mut tag_text);
     let id = [delivered.consumer_tag.as_bytes(), b"@@", delivered.session.as_bytes(), b"@@", tag];
@@ -66,11 +71,17 @@ pub(crate) fn write_message(out: &mut Output, message: &Message, delivered: &Del
         None => put_properties(message, delivered, &mut frame),
     }
     let body = message.body();
-    if body.len() < SHARED_BODY_BYTES_MIN {
-        return frame.body(body);
+    if delivered.dialect == Dialect::ActiveMq && own.is_some_and(|head| head.is_text()) {
+        // By that its clients know a text. It came without a length, so there is no NUL in it.
+        frame.body_without_length();
+    } else {
+        frame.body_apart(body.len());
     }
-    frame.body_apart(body.len());
-    out.share(message.body_shared());
+    if body.len() < SHARED_BODY_BYTES_MIN {
+        out.tail().extend_from_slice(body);
+    } else {
+        out.share(message.body_shared());
+    }
     FrameWriter::end(out.tail());
 }
 

@@ -79,6 +79,10 @@ impl Source for StompSource {
         neutral
     }
 
+    fn publisher(&self, head: &[u8]) -> Option<u64> {
+        Head::read(head).map(|head| head.connection)
+    }
+
     fn header(&self, head: &[u8], name: &str) -> Option<Value> {
         let head = Head::read(head)?;
         if !head.set.is_empty()

@@ -33,6 +33,7 @@ fn sent(lines: &str) -> Arc<Message> {
 
 const DELIVERED: Delivered<'static> = Delivered {
     subscription: Some("1"),
+    destination: None,
     consumer_tag: "T_1",
     session: "session-x",
     tag: 12,
@@ -70,7 +71,7 @@ fn what_comes_by_this_protocol_leaves_by_it_header_for_header() {
          content-length:4\n\nbody\0\n"
     );
     assert_eq!(written(&message, &DELIVERED), expected);
-    assert_eq!(message.essentials(), Essentials { durable: true, priority: 5, ttl_ms: Some(60_000) });
+    assert_eq!(message.essentials(), Essentials { durable: true, priority: 5, ttl_ms: Some(60_000), group: None });
 }
 
 #[test]
@@ -272,7 +273,7 @@ impl Source for Other {
 
 #[test]
 fn messages_of_other_protocols_have_the_headers_that_rabbitmq_gives_them() {
-    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999) };
+    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999), group: None };
     let message = Message::new(&Other, address("", "q"), essentials, 0, assemble(b"", 0, b"").freeze());
     let lines = |reply_to: &str, timestamp: &str| {
         format!(

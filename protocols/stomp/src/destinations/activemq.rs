@@ -80,7 +80,7 @@ fn kind_of(text: &str) -> Option<(Kind, &str)> {
 }
 
 /// A topic as a pattern of a topic exchange: `>` is `#` there, and `*` is `*`.
-fn pattern(topic: &str) -> Cow<'_, str> {
+pub(crate) fn pattern(topic: &str) -> Cow<'_, str> {
     if !topic.split('.').any(|word| word == ">") {
         return Cow::Borrowed(topic);
     }

@@ -95,6 +95,9 @@ pub(super) fn percent_encode(bytes: &[u8], text: &mut Text) {
     }
 }
 
+/// How the names of the queues of subscriptions begin.
+pub(crate) const SUBSCRIPTION_QUEUE: &str = "stomp-subscription-";
+
 /// The name of the queue of a durable subscription to `key` of an exchange: the one that RabbitMQ's plugin gives it, so that
 /// subscriptions are found again by those who come from there.
 pub fn durable_queue(key: &str, subscription: &str) -> String {
@@ -103,7 +106,7 @@ pub fn durable_queue(key: &str, subscription: &str) -> String {
     hash.update([131, b'h', 2]);
     hash.update(characters(key));
     hash.update(characters(subscription));
-    format!("stomp-subscription-{}", BASE64_URL_SAFE_NO_PAD.encode(hash.finalize()))
+    format!("{SUBSCRIPTION_QUEUE}{}", BASE64_URL_SAFE_NO_PAD.encode(hash.finalize()))
 }
 
 /// A text as Erlang writes a list of its characters.

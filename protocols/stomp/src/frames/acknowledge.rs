@@ -19,7 +19,12 @@ impl Client {
     }
 
     pub(crate) fn nack(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
-        let requeue = flag(frame.headers, "requeue").unwrap_or(true);
+        // ActiveMQ gives nobody again what one consumer has refused.
+        let is_activemq = self.settings.dialect == Dialect::ActiveMq;
+        let requeue = flag(frame.headers, "requeue").unwrap_or(!is_activemq);
+        if is_activemq && !requeue && !self.has_dead_letters {
+            return Ok(Next::Ask);
+        }
         self.acknowledge(frame, if requeue { Outcome::Return } else { Outcome::Reject })
     }
 
@@ -58,6 +63,7 @@ impl Client {
                     self.accept(unacked.queue, unacked.lease);
                 }
             }
+            Outcome::Reject if self.settings.dialect == Dialect::ActiveMq => self.refuse(taken)?,
             outcome => self.settle(taken, outcome),
         }
         let Some(receipt) = frame.headers.get_bytes("receipt") else { return Ok(Next::Answered) };

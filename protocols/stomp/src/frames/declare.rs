@@ -7,10 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gantry_broker::rights::Access;
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{Error, Kind, Queue, QueueName, QueueOptions};
-use md5::{Digest, Md5};
 
 use crate::client::Client;
 use crate::codec::Headers;
+use crate::destinations::Dialect;
+use crate::destinations::rabbitmq::{SUBSCRIPTION_QUEUE, durable_queue};
 use crate::error::Failure;
 
 /// What a header's value is as an argument of a queue.
@@ -42,7 +43,7 @@ const ARGUMENTS: &[(&str, Type)] = &[
 ];
 
 /// Whether a header is there and says yes or no.
-pub(super) fn flag(headers: Headers<'_>, name: &str) -> Option<bool> {
+pub(crate) fn flag(headers: Headers<'_>, name: &str) -> Option<bool> {
     match &*headers.get_bytes(name)? {
         b"true" | b"True" => Some(true),
         b"false" | b"False" => Some(false),
@@ -51,7 +52,7 @@ pub(super) fn flag(headers: Headers<'_>, name: &str) -> Option<bool> {
 }
 
 /// A number in a header; none where it is not there.
-pub(super) fn number<N: std::str::FromStr>(headers: Headers<'_>, name: &str) -> Result<Option<N>, Failure> {
+pub(crate) fn number<N: std::str::FromStr>(headers: Headers<'_>, name: &str) -> Result<Option<N>, Failure> {
     let Some(text) = headers.get(name) else { return Ok(None) };
     let number = text.trim().parse().map_err(|_| {
         // As RabbitMQ calls it; it does not say what is wrong.
@@ -86,13 +87,25 @@ fn arguments(headers: Headers<'_>) -> Result<Table, Failure> {
 
 impl Client {
     /// The queue that a frame names: durable unless it says otherwise, and else gone with the connection.
-    pub(super) async fn declare(&mut self, name: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
+    pub(crate) async fn declare(&mut self, name: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
+        let mut arguments = arguments(headers)?;
+        if self.settings.dialect == Dialect::ActiveMq {
+            // There a queue is what it is, whatever those who use it would have it be.
+            match self.session.vhost().queue(name, self.session.connection()) {
+                Ok(queue) => return Ok(queue),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if flag(headers, "activemq.exclusive") == Some(true) {
+                arguments.push("x-single-active-consumer", true);
+            }
+        }
         let durable = is_durable(headers).unwrap_or(true);
         let options = QueueOptions {
             durable,
             auto_delete: flag(headers, "auto-delete").unwrap_or(!durable),
             exclusive: flag(headers, "exclusive").unwrap_or(!durable),
-            arguments: arguments(headers)?,
+            arguments,
         };
         self.declare_with(name, options).await
     }
@@ -105,7 +118,7 @@ impl Client {
         let is_shared = durable || given.is_some();
         let name = match given {
             Some(name) => name.into_owned(),
-            None if durable => durable_name(key, &headers.get("id").unwrap_or_default()),
+            None if durable => durable_queue(key, &headers.get("id").unwrap_or_default()),
             None => random_name()?,
         };
         let options = QueueOptions {
@@ -117,7 +130,7 @@ impl Client {
         self.declare_with(&name, options).await
     }
 
-    async fn declare_with(&mut self, name: &str, options: QueueOptions) -> Result<Arc<Queue>, Failure> {
+    pub(crate) async fn declare_with(&mut self, name: &str, options: QueueOptions) -> Result<Arc<Queue>, Failure> {
         self.session.check(Access::Configure, Kind::Queue, name)?;
         let (vhost, connection) = (Arc::clone(self.session.vhost()), self.session.connection());
         if let Some((queue, pending)) = vhost.declared_queue(name, &options, connection)? {
@@ -135,57 +148,8 @@ impl Client {
     }
 }
 
-const PREFIX: &str = "stomp-subscription-";
-
-/// The queue of a durable subscription, by RabbitMQ's rule, so that one that was made there is found here: the MD5 of the pair of
-/// key and id in Erlang's external form.
-fn durable_name(key: &str, id: &str) -> String {
-    const VERSION: u8 = 131;
-    const SMALL_TUPLE: u8 = 104;
-    let mut pair = vec![VERSION, SMALL_TUPLE, 2];
-    for part in [key, id] {
-        put_erlang_string(part.as_bytes(), &mut pair);
-    }
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(Md5::digest(&pair)))
-}
-
-/// A list of bytes as Erlang's external form has it: empty, short, or of any length.
-fn put_erlang_string(bytes: &[u8], out: &mut Vec<u8>) {
-    const NIL: u8 = 106;
-    const STRING: u8 = 107;
-    const LIST: u8 = 108;
-    const SMALL_INTEGER: u8 = 97;
-    match u16::try_from(bytes.len()) {
-        Ok(0) => out.push(NIL),
-        Ok(length) => {
-            out.push(STRING);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(bytes);
-        }
-        // Headers are not as long as that unless the limits are raised far.
-        Err(_) => {
-            out.push(LIST);
-            out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-            out.extend(bytes.iter().flat_map(|byte| [SMALL_INTEGER, *byte]));
-            out.push(NIL);
-        }
-    }
-}
-
 fn random_name() -> Result<String, Failure> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Error::Storage(error.to_string()))?;
-    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durable_subscriptions_have_the_queues_that_rabbitmq_gave_them() {
-        // What RabbitMQ 3.10.8 calls that of `/topic/dur` with the id `d1`.
-        assert_eq!(durable_name("dur", "d1"), "stomp-subscription-Yavmf7wdLKke0KsNpyLsBQ");
-        assert_ne!(durable_name("dur", "d2"), durable_name("dur", "d1"));
-    }
+    Ok(format!("{SUBSCRIPTION_QUEUE}{}", URL_SAFE_NO_PAD.encode(random)))
 }

@@ -4,29 +4,32 @@ use gantry_broker::rights::Access;
 use gantry_broker::{ConsumerOptions, Credit, Kind, Outlet, QueueName, QueueOptions};
 use hashbrown::HashMap;
 
+use crate::activemq::TemporaryKind;
 use crate::client::Client;
-use crate::destinations::Destination;
+use crate::destinations::rabbitmq::REPLY_QUEUE;
+use crate::destinations::{Destination, Dialect};
 use crate::error::Failure;
-use crate::limits::REPLY_QUEUES_MAX;
+use crate::limits::{GENERATED_NAME_SAMPLE, REPLY_QUEUES_MAX};
 use crate::subscriptions::{AckMode, Subscribed, Tag};
 
 /// What the client calls them, and the addresses that those who reply are given.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyQueues(HashMap<Box<str>, Box<str>>);
 
-/// What addresses of such queues begin with.
-const ADDRESS_PREFIX: &str = "/reply-queue/";
-
-/// What the names of queues that the server names look like: patterns of rights cannot tell one of them from another.
-const GENERATED_NAME_SAMPLE: &str = "amq.gen-AAAAAAAAAAAAAAAAAAAAAA";
-
 impl Client {
     /// The address that takes the place of a `reply-to`; none where that stays as it is.
     pub(super) fn reply_address(&mut self, reply_to: &[u8]) -> Result<Option<Box<str>>, Failure> {
         let text = String::from_utf8_lossy(reply_to);
         // What is no destination may mean something to whoever replies.
-        let Ok(Destination::TempQueue(name)) = Destination::parse(self.settings.dialect, &text) else {
-            return Ok(None);
+        let name = match (Destination::parse(self.settings.dialect, &text), self.settings.dialect) {
+            (Ok(Destination::TempQueue(name)), Dialect::ActiveMq) => {
+                return self.temporary_address(TemporaryKind::Queue, &name).map(Some);
+            }
+            (Ok(Destination::TempTopic(name)), Dialect::ActiveMq) => {
+                return self.temporary_address(TemporaryKind::Topic, &name).map(Some);
+            }
+            (Ok(Destination::TempQueue(name)), Dialect::RabbitMq) => name,
+            _ => return Ok(None),
         };
         if let Some(address) = self.reply_queues.0.get(&*name) {
             return Ok(Some(address.clone()));
@@ -50,10 +53,11 @@ impl Client {
             ack: AckMode::Auto,
             consumers: [consumer].into_iter().collect(),
             is_topic: false,
+            shown: None,
         };
         self.tell_subscribed(&subscribed, 0);
         self.subscriptions.insert(token, subscribed);
-        let address: Box<str> = format!("{ADDRESS_PREFIX}{}", queue.name()).into();
+        let address: Box<str> = format!("{REPLY_QUEUE}{}", queue.name()).into();
         self.reply_queues.0.insert(name.into(), address.clone());
         Ok(Some(address))
     }

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use gantry_broker::rights::{Access, TopicAccess};
-use gantry_broker::{Error, Kind, Published, Route, TracedBy};
+use gantry_broker::{Error, Kind, Message, Published, Route, TracedBy};
 use hashbrown::HashMap;
 
+use crate::activemq::{TemporaryKind, refuse_transformation};
 use crate::client::{Client, Next, Stalled};
 use crate::codec::{Answer, Frame, FrameWriter, Headers};
 use crate::convert::{self, Sent};
-use crate::destinations::{Destination, TOPIC_EXCHANGE};
+use crate::destinations::{Destination, Dialect, TOPIC_EXCHANGE};
 use crate::error::Failure;
 use crate::limits::DESTINATIONS_KNOWN_MAX;
 
@@ -23,6 +24,7 @@ struct Said<'a> {
     reply_to: Option<Cow<'a, [u8]>>,
     user_id: Option<Cow<'a, [u8]>>,
     has_message_id: bool,
+    has_transformation: bool,
 }
 
 impl<'a> Said<'a> {
@@ -39,6 +41,10 @@ impl<'a> Said<'a> {
                 b"user-id" => &mut said.user_id,
                 b"message-id" => {
                     said.has_message_id = true;
+                    continue;
+                }
+                b"transformation" => {
+                    said.has_transformation = true;
                     continue;
                 }
                 _ => continue,
@@ -58,6 +64,8 @@ struct Target {
     key: Box<[u8]>,
     /// It is a queue that is declared when it is used.
     is_declared: bool,
+    /// The others of a composite destination.
+    others: Box<[Target]>,
 }
 
 /// The destinations that a connection has sent to: neither read nor declared again.
@@ -85,7 +93,7 @@ impl Client {
     /// SEND to a destination that is known; one that is not has to be asked for.
     pub(crate) fn send(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let said = Said::of(frame.headers);
-        if said.has_message_id {
+        if said.has_message_id && self.settings.dialect == Dialect::RabbitMq {
             return Err(Failure::soft("Invalid header", "'message-id' is not allowed on 'SEND'.\n"));
         }
         if let Some(name) = &said.transaction {
@@ -103,22 +111,16 @@ impl Client {
     pub(crate) async fn send_new(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let said = Said::of(frame.headers);
         let Some(text) = &said.destination else { return Err(missing_destination(frame)) };
-        let lossy = String::from_utf8_lossy(text);
-        let destination = Destination::parse(self.settings.dialect, &lossy)?;
-        let target = |exchange: &str, key: &str, is_declared| Target {
-            exchange: exchange.into(),
-            key: key.as_bytes().into(),
-            is_declared,
-        };
-        let target = match &destination {
-            Destination::Queue(name) => {
-                self.declare(name, frame.headers).await?;
-                target("", name, true)
+        let target = match Destination::parse(self.settings.dialect, utf8(text)?)? {
+            Destination::Composite(parts) => {
+                let mut targets = Vec::with_capacity(parts.len());
+                for part in &parts {
+                    targets.push(self.target(part, text, frame).await?);
+                }
+                let first = targets.remove(0);
+                Target { others: targets.into(), ..first }
             }
-            Destination::AmqQueue(name) | Destination::ReplyQueue(name) => target("", name, false),
-            Destination::Topic(key) => target(TOPIC_EXCHANGE, key, false),
-            Destination::Exchange { exchange, key } => target(exchange, key.as_deref().unwrap_or(""), false),
-            _ => return Err(invalid_destination(text, frame)),
+            destination => self.target(&destination, text, frame).await?,
         };
         self.targets.insert(text, target.clone());
         match self.send_to(frame, &said, &Arc::new(Target { is_declared: false, ..target }))? {
@@ -127,22 +129,51 @@ impl Client {
         }
     }
 
-    fn send_to(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
-        self.publishes = true;
+    /// Where messages to a destination go that is not composite. A queue that is declared by using it is there afterwards.
+    async fn target(
+        &mut self,
+        destination: &Destination<'_>,
+        text: &[u8],
+        frame: &Frame<'_>,
+    ) -> Result<Target, Failure> {
+        let target = |exchange: &str, key: &str, is_declared| Target {
+            exchange: exchange.into(),
+            key: key.as_bytes().into(),
+            is_declared,
+            others: Box::default(),
+        };
+        let is_activemq = self.settings.dialect == Dialect::ActiveMq;
+        Ok(match destination {
+            Destination::Queue(name) => {
+                self.declare(name, frame.headers).await?;
+                target("", name, true)
+            }
+            Destination::TempQueue(name) if is_activemq => {
+                target("", self.temporary(TemporaryKind::Queue, name)?.name(), false)
+            }
+            Destination::TempTopic(name) if is_activemq => {
+                target("", self.temporary(TemporaryKind::Topic, name)?.name(), false)
+            }
+            Destination::AmqQueue(name) | Destination::ReplyQueue(name) | Destination::ReplyTopic(name) => {
+                target("", name, false)
+            }
+            Destination::Topic(key) => target(TOPIC_EXCHANGE, key, false),
+            Destination::Exchange { exchange, key } => target(exchange, key.as_deref().unwrap_or(""), false),
+            _ => return Err(invalid_destination(text, frame)),
+        })
+    }
+
+    /// Checks that a message may go there, and makes it.
+    fn message_to(
+        &mut self,
+        frame: &Frame<'_>,
+        said: &Said<'_>,
+        target: &Target,
+    ) -> Result<(Arc<Route>, Arc<Message>), Failure> {
         self.session.check(Access::Write, Kind::Exchange, &target.exchange)?;
         let vhost = self.session.vhost();
         let route = vhost.route(&mut self.routes, &target.exchange, &target.key)?;
         self.session.check_topic(TopicAccess::Write, &target.exchange, &target.key, None)?;
-        if let Some(user_id) = &said.user_id
-            && **user_id != *self.session.user().name.as_bytes()
-        {
-            let detail = format!(
-                "PRECONDITION_FAILED - user_id property set to '{}' but authenticated user was '{}'",
-                String::from_utf8_lossy(user_id),
-                self.session.user().name
-            );
-            return Err(Failure::hard("precondition_failed", detail));
-        }
         let reply_to = match &said.reply_to {
             Some(reply_to) => self.reply_address(reply_to)?,
             None => None,
@@ -153,6 +184,45 @@ impl Client {
             dialect: self.settings.dialect,
         };
         let message = convert::message(route.address(), frame, &sent)?;
+        Ok((route, message))
+    }
+
+    /// SEND to a composite destination.
+    fn send_to_all(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
+        let mut publishes = Vec::with_capacity(1 + target.others.len());
+        for target in std::iter::once(target).chain(&target.others) {
+            publishes.push(self.message_to(frame, said, target)?);
+        }
+        let Some(name) = &said.transaction else {
+            return self.publish_together(publishes, said.receipt.as_deref());
+        };
+        for (index, (route, message)) in publishes.into_iter().enumerate() {
+            let receipt = said.receipt.as_deref().filter(|_| index == 0);
+            self.transactions.gather(name, route, message, receipt)?;
+            self.published += 1;
+        }
+        Ok(Next::Answered)
+    }
+
+    fn send_to(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
+        self.publishes = true;
+        if said.has_transformation {
+            refuse_transformation(frame.headers, self.settings.dialect)?;
+        }
+        if let Some(user_id) = &said.user_id
+            && **user_id != *self.session.user().name.as_bytes()
+        {
+            let detail = format!(
+                "PRECONDITION_FAILED - user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(user_id),
+                self.session.user().name
+            );
+            return Err(Failure::hard("precondition_failed", detail));
+        }
+        if !target.others.is_empty() {
+            return self.send_to_all(frame, said, target);
+        }
+        let (route, message) = self.message_to(frame, said, target)?;
         if let Some(name) = &said.transaction {
             self.transactions.gather(name, route, message, said.receipt.as_deref())?;
             self.published += 1;
@@ -181,7 +251,7 @@ impl Client {
         Ok(Next::Answered)
     }
 
-    fn publish(&mut self, route: &Arc<Route>, message: &Arc<gantry_broker::Message>) -> Result<Published, Error> {
+    fn publish(&mut self, route: &Arc<Route>, message: &Arc<Message>) -> Result<Published, Error> {
         let vhost = self.session.vhost();
         if vhost.is_traced() {
             let connection = self.ends.name();
@@ -221,6 +291,11 @@ fn write_refusal(out: &mut bytes::BytesMut, version: crate::codec::Version, rece
     frame.header("version", crate::error::VERSIONS);
     frame.header("receipt-id", receipt);
     frame.body(b"A queue has no room for the message\n");
+}
+
+/// The text of a destination: two that are none must not become one.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, Failure> {
+    str::from_utf8(text).map_err(|_| Failure::soft("Invalid destination", "A destination has to be UTF-8\n"))
 }
 
 pub(super) fn missing_destination(frame: &Frame<'_>) -> Failure {

@@ -1,19 +1,24 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use std::borrow::Cow;
+use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_broker::rights::{Access, TopicAccess};
 use gantry_broker::value::{Table, Value};
 use gantry_broker::{
-    ConsumerOptions, Credit, DeleteQueue, Kind, LogFilter, Outlet, Queue, ReaderOptions, StreamOffset, Subscription,
+    ConsumerOptions, Credit, DeleteQueue, Kind, LogFilter, Outlet, Queue, ReaderOptions, Selection, StreamOffset,
+    Subscription,
 };
+use smallvec::SmallVec;
 
-use super::declare::{flag, is_durable, number};
-use super::send::{invalid_destination, missing_destination};
+use super::declare::{flag, is_durable};
+use super::send::{invalid_destination, missing_destination, utf8};
+use crate::activemq::{Asked, TemporaryKind, virtual_topics};
 use crate::client::{Client, Next};
 use crate::codec::{Frame, Headers};
-use crate::destinations::{Destination, TOPIC_EXCHANGE};
+use crate::destinations::{Destination, Dialect, TOPIC_EXCHANGE};
 use crate::error::Failure;
 use crate::limits::FILTER_VALUES_MAX;
 use crate::subscriptions::{AckMode, Subscribed, Tag};
@@ -21,8 +26,7 @@ use crate::subscriptions::{AckMode, Subscribed, Tag};
 /// What a subscription asks for beside its destination.
 struct Wanted<'a> {
     ack: AckMode,
-    /// Messages that it may have and not have acknowledged; 0 for any number.
-    prefetch: u16,
+    asked: Asked,
     token: u64,
     headers: Headers<'a>,
 }
@@ -31,8 +35,9 @@ impl Client {
     pub(crate) async fn subscribe(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let headers = frame.headers;
         check_durable_id(headers)?;
-        let Some(text) = headers.get("destination") else { return Err(missing_destination(frame)) };
-        let destination = Destination::parse(self.settings.dialect, &text)?;
+        let Some(text) = headers.get_bytes("destination") else { return Err(missing_destination(frame)) };
+        let text = utf8(&text)?;
+        let destination = Destination::parse(self.settings.dialect, text)?;
         // There is a destination, and so there is a tag.
         let Some(tag) = Tag::of(headers) else { return Err(missing_destination(frame)) };
         if tag.is_reserved() {
@@ -50,33 +55,95 @@ impl Client {
         let Some(ack) = AckMode::of(headers.get("ack").as_deref()) else {
             return Err(Failure::soft("Processing error", "'ack' is none of auto, client and client-individual\n"));
         };
-        let prefetch = number(headers, "prefetch-count")?.unwrap_or(0);
+        let asked = Asked::of(headers, self.settings.dialect, self.session.connection())?;
+        let prefetch = asked.prefetch;
         let token = self.subscriptions.next_token();
-        let wanted = Wanted { ack, prefetch, token, headers };
-        let queue = match &destination {
-            Destination::Queue(name) => self.declare(name, headers).await?,
+        let wanted = Wanted { ack, asked, token, headers };
+        let parts =
+            if let Destination::Composite(parts) = &destination { parts } else { slice::from_ref(&destination) };
+        let mut consumers = SmallVec::new();
+        for part in parts {
+            match self.consume_from(part, text, frame, &wanted).await {
+                Ok(consumer) => consumers.push(consumer),
+                Err(failure) => {
+                    consumers.into_iter().for_each(Subscription::cancel);
+                    return Err(failure);
+                }
+            }
+        }
+        let is_topic = matches!(destination, Destination::Topic(_));
+        let shown = match &destination {
+            Destination::TempQueue(name) => Some(format!("/temp-queue/{name}").into()),
+            // It was published on the topic.
+            Destination::Queue(name) if virtual_topics::topic_of(name).is_some() => {
+                Some(format!("/queue/{name}").into())
+            }
+            Destination::TempTopic(name) => Some(format!("/temp-topic/{name}").into()),
+            _ => None,
+        };
+        let subscribed = Subscribed { tag, ack, consumers, shown, is_topic };
+        self.tell_subscribed(&subscribed, prefetch);
+        let queues: SmallVec<[_; 1]> = subscribed.consumers.iter().map(|by| Arc::clone(by.queue())).collect();
+        self.advise_consumers(&subscribed, &queues, true);
+        self.subscriptions.insert(token, subscribed);
+        Ok(Next::Continue)
+    }
+
+    /// Consumes from what one destination stands for.
+    async fn consume_from(
+        &mut self,
+        destination: &Destination<'_>,
+        text: &str,
+        frame: &Frame<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Subscription, Failure> {
+        let headers = wanted.headers;
+        let is_activemq = self.settings.dialect == Dialect::ActiveMq;
+        let (exchange, key) = match destination {
+            Destination::Queue(name) => {
+                let queue = self.declare(name, headers).await?;
+                if is_activemq && let Some(topic) = virtual_topics::topic_of(name) {
+                    self.bind(&queue, TOPIC_EXCHANGE, &topic).await?;
+                }
+                return self.consume(&queue, wanted).await;
+            }
             Destination::AmqQueue(name) | Destination::ReplyQueue(name) => {
                 self.session.check(Access::Read, Kind::Queue, name)?;
-                self.session.vhost().queue(name, self.session.connection())?
+                let queue = self.session.vhost().queue(name, self.session.connection())?;
+                return self.consume(&queue, wanted).await;
             }
-            Destination::Topic(key) => self.queue_bound_to(TOPIC_EXCHANGE, key, headers).await?,
+            Destination::TempQueue(name) if is_activemq => {
+                let queue = self.temporary(TemporaryKind::Queue, name)?;
+                return self.consume(&queue, wanted).await;
+            }
+            Destination::TempTopic(name) if is_activemq => {
+                let queue = self.temporary(TemporaryKind::Topic, name)?;
+                if queue.status().consumers > 0 {
+                    let detail = format!("'{text}' has a subscription of this connection already\n");
+                    return Err(Failure::soft("Invalid destination", detail));
+                }
+                return self.consume(&queue, wanted).await;
+            }
+            Destination::Topic(key) => (TOPIC_EXCHANGE, key),
             Destination::Exchange { exchange, key } => {
                 // Before anything is made for it.
                 self.session.vhost().exchange(exchange)?;
-                self.queue_bound_to(exchange, key.as_deref().unwrap_or(""), headers).await?
+                (&**exchange, key.as_ref().unwrap_or(&Cow::Borrowed("")))
             }
             _ => return Err(invalid_destination(text.as_bytes(), frame)),
         };
-        let consumer = self.consume(&queue, &wanted).await?;
-        let subscribed = Subscribed {
-            tag,
-            ack,
-            consumers: [consumer].into_iter().collect(),
-            is_topic: matches!(destination, Destination::Topic(_)),
-        };
-        self.tell_subscribed(&subscribed, prefetch);
-        self.subscriptions.insert(token, subscribed);
-        Ok(Next::Continue)
+        if let Some(name) = self.durable_subscription(headers)? {
+            let queue = self.durable_queue(&name, exchange, key).await?;
+            let selection = Selection { discards: true, ..wanted.asked.selection.clone() };
+            let asked = Asked { exclusive: true, selection, ..wanted.asked.clone() };
+            return self.consume(&queue, &Wanted { asked, ..*wanted }).await;
+        }
+        let queue = self.queue_bound_to(exchange, key, headers).await?;
+        // A queue with a name of its own may have other consumers, for whom the rest is.
+        let discards = headers.get_bytes("x-queue-name").is_none();
+        let selection = Selection { discards, ..wanted.asked.selection.clone() };
+        let asked = Asked { selection, ..wanted.asked.clone() };
+        self.consume(&queue, &Wanted { asked, ..*wanted }).await
     }
 
     /// A queue for one subscription, bound.
@@ -85,11 +152,18 @@ impl Client {
         self.session.check(Access::Read, Kind::Exchange, exchange)?;
         self.session.check_topic(TopicAccess::Read, exchange, key.as_bytes(), None)?;
         let queue = self.declare_for(key, headers).await?;
+        self.bind(&queue, exchange, key).await?;
+        Ok(queue)
+    }
+
+    async fn bind(&mut self, queue: &Arc<Queue>, exchange: &str, key: &str) -> Result<(), Failure> {
+        self.session.check(Access::Read, Kind::Exchange, exchange)?;
+        self.session.check_topic(TopicAccess::Read, exchange, key.as_bytes(), None)?;
         self.session.check(Access::Write, Kind::Queue, queue.name())?;
         let (vhost, connection) = (Arc::clone(self.session.vhost()), self.session.connection());
         let destination = (Kind::Queue, &**queue.name());
         vhost.bind(exchange, destination, key.as_bytes(), &Table::new(), connection).await?;
-        Ok(queue)
+        Ok(())
     }
 
     async fn consume(&mut self, queue: &Arc<Queue>, wanted: &Wanted<'_>) -> Result<Subscription, Failure> {
@@ -98,21 +172,28 @@ impl Client {
             return self.read_stream(queue, wanted).await;
         }
         let acknowledges = wanted.ack != AckMode::Auto;
-        let credit = match wanted.prefetch {
+        let credit = match wanted.asked.prefetch {
             0 => Credit::Unlimited,
             _ if !acknowledges => Credit::Unlimited,
             prefetch => Credit::Window(u32::from(prefetch)),
         };
         let shared_credit = acknowledges.then(|| Arc::clone(&self.credit));
         let outlet = Outlet { inbox: Arc::clone(&self.inbox), token: wanted.token, shared_credit };
-        let priority = number(wanted.headers, "x-priority")?.unwrap_or(0);
-        let options = ConsumerOptions { credit, acknowledges, exclusive: false, priority };
+        let Asked { exclusive, priority, .. } = wanted.asked;
+        // Where the queue sees to it, the others wait for their turn.
+        let is_single = queue.options().arguments.get("x-single-active-consumer").and_then(Value::as_bool);
+        let exclusive = exclusive && is_single != Some(true);
+        let options = ConsumerOptions { credit, acknowledges, exclusive, priority };
         let vhost = self.session.vhost();
-        Ok(vhost.subscribe(queue, outlet, options, &mut self.wakes)?)
+        Ok(vhost.subscribe_with(queue, outlet, options, wanted.asked.selection.clone(), &mut self.wakes)?)
     }
 
     async fn read_stream(&mut self, queue: &Arc<Queue>, wanted: &Wanted<'_>) -> Result<Subscription, Failure> {
-        if wanted.prefetch == 0 {
+        if !wanted.asked.is_for_all() {
+            let detail = format!("'selector' and 'no-local' are not for {}, which is a stream\n", named(queue));
+            return Err(Failure::soft("Invalid header", detail));
+        }
+        if wanted.asked.prefetch == 0 {
             let detail = format!("PRECONDITION_FAILED - consumer prefetch count is not set for '{}'", named(queue));
             return Err(Failure::hard("precondition_failed", detail));
         }
@@ -131,7 +212,8 @@ impl Client {
                 Failure::hard("precondition_failed", detail)
             })?,
         };
-        let options = ReaderOptions { prefetch: u32::from(wanted.prefetch), start, filter: filter(wanted.headers)? };
+        let options =
+            ReaderOptions { prefetch: u32::from(wanted.asked.prefetch), start, filter: filter(wanted.headers)? };
         let outlet = Outlet { inbox: Arc::clone(&self.inbox), token: wanted.token, shared_credit: None };
         let vhost = Arc::clone(self.session.vhost());
         Ok(vhost.read(queue, outlet, options, &mut self.wakes).await?)
@@ -147,7 +229,13 @@ impl Client {
         if tag.is_reserved() {
             return Err(Failure::soft("Invalid id", "UNSUBSCRIBE 'id' may not start with /temp-queue/\n"));
         }
+        let durable = self.durable_subscription(headers)?;
         let Some(token) = self.subscriptions.token(&tag) else {
+            if let Some(name) = durable {
+                // Nobody is there for it now, and it ends for good.
+                self.delete_durable(&name).await?;
+                return Ok(Next::Continue);
+            }
             let detail =
                 format!("UNSUBSCRIBE must refer to an existing subscription.\nSubscription to \"{tag}\" not found.\n");
             return Err(Failure::soft("No subscription found", detail));
@@ -157,15 +245,17 @@ impl Client {
             self.tell_unsubscribed(subscribed);
         }
         let consumers = self.subscriptions.take_consumers(token);
-        let queues: smallvec::SmallVec<[Arc<Queue>; 1]> =
-            consumers.iter().map(|consumer| Arc::clone(consumer.queue())).collect();
+        let queues: SmallVec<[Arc<Queue>; 1]> = consumers.iter().map(|consumer| Arc::clone(consumer.queue())).collect();
         for consumer in consumers {
             consumer.cancel();
         }
         // What had been granted is sent before the receipt: nothing comes after it, and what wants no acknowledgement would be lost.
         self.deliver_all().await;
         let Some(subscribed) = self.subscriptions.remove(token) else { return Ok(Next::Continue) };
-        if subscribed.is_topic && is_durable(headers) == Some(true) {
+        self.advise_consumers(&subscribed, &queues, false);
+        if let Some(name) = durable {
+            self.delete_durable(&name).await?;
+        } else if subscribed.is_topic && is_durable(headers) == Some(true) {
             for queue in queues {
                 self.session.check(Access::Configure, Kind::Queue, queue.name())?;
                 let (vhost, connection) = (Arc::clone(self.session.vhost()), self.session.connection());

@@ -82,8 +82,11 @@ async fn a_client_goes_on_after_an_error_that_is_only_about_its_frame() {
     ] {
         let headers: Vec<_> = headers.into_iter().chain([("receipt", "r")]).collect();
         client.send("SEND", &headers, "").await;
-        client.error(message).await;
+        assert_eq!(client.error(message).await.get("receipt-id"), "r");
     }
+    client.write(b"SEND\ndestination:/queue/\xff\n\n\0SUBSCRIBE\nid:1\ndestination:/queue/\xfe\n\n\0").await;
+    client.error("Invalid destination").await;
+    client.error("Invalid destination").await;
     client.publish("/queue/a", &[("receipt", "r")], "").await;
     client.receipt("r").await;
     assert_eq!(server.queue("a").ready, 1);

@@ -1,0 +1,4 @@
+//! Workloads of STOMP.
+
+pub(super) mod persistent;
+pub(super) mod transient;

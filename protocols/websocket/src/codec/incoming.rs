@@ -186,7 +186,9 @@ impl Incoming {
     /// Takes the head of a frame, or what there is of it; the number of bytes taken.
     fn receive_head(&mut self, bytes: &[u8]) -> usize {
         let begun = usize::from(self.head_bytes);
-        let (parsed, taken) = if begun == 0 {
+        let (parsed, taken) = if let (0, Some((head, payload_bytes))) = (begun, short_head(bytes)) {
+            (Ok(Some((head, payload_bytes))), SHORT_HEAD_BYTES)
+        } else if begun == 0 {
             let mut cursor = Cursor::new(bytes);
             (FrameHeader::parse(&mut cursor), cursor.position() as usize)
         } else {
@@ -278,6 +280,28 @@ impl Incoming {
             Kind::Close => self.end = Some(close_frame(&self.control[..bytes])),
         }
     }
+}
+
+/// Length of a masked head whose payload is shorter than 126 bytes.
+const SHORT_HEAD_BYTES: usize = 6;
+
+/// A whole head of that kind, if it is of a known type: small messages have it, there are many, and it is quickly read.
+fn short_head(bytes: &[u8]) -> Option<(FrameHeader, u64)> {
+    let [first, second @ 0x80..0xfe, mask @ ..] = bytes.first_chunk::<SHORT_HEAD_BYTES>()? else { return None };
+    let opcode = OpCode::from(first & 0x0f);
+    if matches!(opcode, OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_))) {
+        return None;
+    }
+    let bit = |bit: u8| first & bit != 0;
+    let head = FrameHeader {
+        is_final: bit(0x80),
+        rsv1: bit(0x40),
+        rsv2: bit(0x20),
+        rsv3: bit(0x10),
+        opcode,
+        mask: Some(*mask),
+    };
+    Some((head, u64::from(second & 0x7f)))
 }
 
 /// Reads the payload of a close frame (section 5.5.1).

@@ -2,8 +2,7 @@
 //! one table of what was measured and how it compares.
 //!
 //! `amqp`, `mqtt`, `stomp`, `web` and `web_stomp` are the load generator's clients, `load` has the workloads, `peer` knows how
-//! brokers are started, `process` what
-//! the kernel tells of them, and `table` prints.
+//! brokers are started, `process` what the kernel tells of them, and `table` prints.
 
 mod amqp;
 mod error;

@@ -75,13 +75,14 @@ impl Shared {
             dropped: AtomicU64::new(0),
             retained: RetainedRoom::new(retained_bytes_max),
             memory_watermark_bytes,
-            ids: AtomicU64::new(1),
+            // Not those of former runs: a message may have been stored with the number of its publisher.
+            ids: AtomicU64::new((u64::from(run) << 32) + 1),
             lanes: AtomicU64::new(u64::from(run) << 32),
             closing: AtomicBool::new(false),
         })
     }
 
-    /// A number that nothing else in this process has.
+    /// A number that nothing else has, in this run or a former one of the same data folder.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }

@@ -6,6 +6,8 @@ use gantry_broker::protocol::Output;
 use gantry_broker::{
     Accepts, Inbox, Item, Lease, Message, Outcome, Queue, Route, RouteCache, Session, SharedCredit, Ticket, Wakes,
 };
+use hashbrown::HashSet;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::activemq::{ClientId, Temporary};
@@ -60,6 +62,8 @@ pub(crate) struct Client {
     pub(crate) wakes: Wakes,
     pub(crate) routes: RouteCache,
     pub(crate) targets: Targets,
+    /// Queues that this connection has declared.
+    pub(crate) declared: HashSet<Box<str>>,
     pub(crate) reply_queues: ReplyQueues,
     pub(crate) temporary: Temporary,
     /// The queue for what it refuses is there.
@@ -69,6 +73,9 @@ pub(crate) struct Client {
     pub(crate) receipts: Receipts,
     pub(crate) unacked: UnackedList,
     pub(crate) last_delivery_tag: u64,
+    /// Subscriptions whose queue was deleted under them, and what was cancelled of their other queues. They stay until what these
+    /// had granted has been sent.
+    pub(crate) cancelled: Vec<(u64, SmallVec<[Arc<Queue>; 1]>)>,
     /// Acknowledgements of the frames being read, to be told to their queue in one go.
     accepted: Accepts,
     /// The time, as of when the bytes being handled were read, in milliseconds since the epoch of Unix.
@@ -115,6 +122,7 @@ impl Client {
             wakes: Wakes::new(),
             routes: RouteCache::default(),
             targets: Targets::default(),
+            declared: HashSet::new(),
             reply_queues: ReplyQueues::default(),
             temporary: Temporary::default(),
             has_dead_letters: false,
@@ -123,6 +131,7 @@ impl Client {
             receipts: Receipts::default(),
             unacked: UnackedList::default(),
             last_delivery_tag: 0,
+            cancelled: Vec::new(),
             accepted: Accepts::default(),
             now_ms: 0,
             publishes: false,
@@ -155,6 +164,10 @@ impl Client {
             Command::Send => self.send_new(frame).await,
             Command::Nack => match self.open_dead_letters().await {
                 Ok(()) => self.nack(frame),
+                Err(failure) => Err(failure),
+            },
+            Command::Commit => match self.open_dead_letters().await {
+                Ok(()) => self.commit(frame),
                 Err(failure) => Err(failure),
             },
             Command::Subscribe => self.subscribe(frame).await,

@@ -20,7 +20,7 @@ use crate::codec::{Decoded, Limits, Progress, Version, decode};
 use crate::error::Failure;
 use crate::handshake::{HandshakeError, shake_hands};
 use crate::heartbeat::{Due, HeartBeat};
-use crate::limits::{CLOSE_TIMEOUT, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX};
+use crate::limits::{CLOSE_TIMEOUT, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_MAX, TOIL_MAX};
 
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 128 * 1024;
@@ -28,6 +28,9 @@ const READ_BYTES_MAX: usize = 128 * 1024;
 /// How often a client that is held back is looked at again, where nothing says when: a message that the disk had no room for,
 /// and a shortage of memory that is over before the alarm was raised.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(100);
+
+/// A turn that takes longer says nothing of the client.
+const STALL: Duration = Duration::from_millis(200);
 
 /// Bytes read and written before other connections have their turn.
 const BURST_BYTES: u64 = 512 * 1024;
@@ -253,6 +256,8 @@ enum Asked {
     Nothing,
     /// The next one may wait for the disk.
     ForMore,
+    /// Others are to have their turn before the next one.
+    ForTime,
 }
 
 impl Running {
@@ -275,8 +280,14 @@ impl Running {
             self.retry = None;
             self.client.retry_stalled().map_err(End::Failed)?;
         }
+        let begun = Instant::now();
         let mut done = self.frames();
-        while let Ok(Asked::ForMore) = done {
+        while let Ok(asked @ (Asked::ForMore | Asked::ForTime)) = done {
+            if asked == Asked::ForTime {
+                tokio::task::yield_now().await;
+                done = self.frames();
+                continue;
+            }
             done = match Box::pin(self.ask()).await {
                 Ok(()) => self.frames(),
                 Err(end) => Err(end),
@@ -285,6 +296,10 @@ impl Running {
         self.client.flush();
         done?;
         self.client.deliver().await;
+        if begun.elapsed() > STALL {
+            // Nothing was read for so long, whatever the client has sent.
+            self.heart_beat.heard();
+        }
 
         let alarm = self.alarm();
         let backlog = self.client.publishes && self.client.session.broker().backlog_is_high();
@@ -359,8 +374,12 @@ impl Running {
         }
         let Self { client, input, progress, limits, .. } = self;
         client.now_ms = now_ms();
-        let mut consumed = 0;
+        let (mut consumed, mut toil) = (0, 0);
         let result = loop {
+            toil += client.unacked.take_toil();
+            if toil > TOIL_MAX {
+                break Ok(Asked::ForTime);
+            }
             let is_full = client.out.len() >= OUTPUT_BYTES_MAX || client.has_many_receipts();
             if client.stalled.is_some() || is_full {
                 break Ok(Asked::Nothing);

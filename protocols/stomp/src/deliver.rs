@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_broker::{Content, Delivery, Item, Message, TracedBy};
+use gantry_broker::{Content, Delivery, Item, Message, Queue, Subscription, TracedBy};
 
 use crate::client::Client;
 use crate::convert::{self, Delivered};
@@ -22,6 +22,18 @@ impl Client {
 
     /// Sends what waits in the inbox, however much waits to be written: no more than the inbox holds.
     pub(crate) async fn deliver_all(&mut self) {
+        self.deliver_taken().await;
+        while !self.cancelled.is_empty() {
+            // What their other queues had granted came before these were cancelled.
+            let cancelled = std::mem::take(&mut self.cancelled);
+            self.deliver_taken().await;
+            for (token, queues) in cancelled {
+                self.tell_cancelled(token, &queues);
+            }
+        }
+    }
+
+    async fn deliver_taken(&mut self) {
         self.inbox.take(&mut self.taken);
         if self.taken.iter().any(Item::is_stored) {
             let broker = Arc::clone(self.session.broker());
@@ -97,8 +109,23 @@ impl Client {
 
     /// A queue was deleted under its consumer.
     fn cancelled(&mut self, token: u64) {
+        let Some(subscribed) = self.subscriptions.get(token) else { return };
+        if subscribed.consumers.is_empty() {
+            // Another of its queues was deleted just before.
+            return;
+        }
+        self.tell_unsubscribed(subscribed);
+        // Those of its other queues as well, where it had several.
+        let consumers = self.subscriptions.take_consumers(token);
+        let queues = consumers.iter().map(|consumer| Arc::clone(consumer.queue())).collect();
+        consumers.into_iter().for_each(Subscription::cancel);
+        self.cancelled.push((token, queues));
+    }
+
+    /// Says that there is a subscription less.
+    fn tell_cancelled(&mut self, token: u64, queues: &[Arc<Queue>]) {
         let Some(subscribed) = self.subscriptions.remove(token) else { return };
-        self.tell_unsubscribed(&subscribed);
+        self.advise_consumers(&subscribed, queues, false);
         let detail = format!(
             "The server has canceled a subscription.\nNo more messages will be delivered for \"{}\".\n",
             subscribed.tag
@@ -106,9 +133,5 @@ impl Client {
         let mut failure = Failure::soft("Server cancelled subscription", detail);
         failure.subscription = Some(subscribed.tag.id().unwrap_or(subscribed.tag.as_str()).into());
         self.tell(&failure);
-        // Those of its other queues, where it had several.
-        for consumer in subscribed.consumers {
-            consumer.cancel();
-        }
     }
 }

@@ -88,8 +88,21 @@ pub(crate) const TRANSACTIONS_MAX: usize = 1_024;
 /// Bytes of messages that the transactions of a connection may hold together.
 pub(crate) const TX_BYTES_MAX: u64 = 512 << 20;
 
-/// Frames that one transaction may hold.
+/// What a message in a transaction counts for beside its bytes: that it is there.
+pub(crate) const TX_FRAME_BYTES: u64 = 512;
+
+/// Frames that the transactions of a connection may hold together.
 pub(crate) const TX_FRAMES_MAX: usize = 1 << 20;
+
+/// Entries of the list of unacknowledged messages that the frames of a client have looked at before others have their turn.
+pub(crate) const TOIL_MAX: usize = 1 << 17;
+
+/// Messages that a subscription in ActiveMQ's manner may have and not have acknowledged, where it does not say itself: ActiveMQ's
+/// number, and what is kept in memory for the dead letter queue.
+pub(crate) const ACTIVEMQ_PREFETCH: u16 = 1_000;
+
+/// Bytes of the copies of a message to several destinations: each of them has its own.
+pub(crate) const COMPOSITE_BYTES_MAX: usize = 256 << 20;
 
 /// Destinations that a connection remembers; it forgets all when there are more.
 pub(crate) const DESTINATIONS_KNOWN_MAX: usize = 1_024;

@@ -28,10 +28,15 @@ pub(crate) struct UnackedList {
     /// Tags of what was and what is there; rising.
     entries: VecDeque<(u64, Option<Unacked>)>,
     live: usize,
+    /// Entries that were looked at or moved since somebody asked.
+    toil: usize,
 }
 
 /// Holes that are not worth a sweep.
 const HOLES_MIN: usize = 64;
+
+/// So many are put back each at its place; of more, the whole list is put in order.
+const STRAYS_FEW: usize = 16;
 
 impl UnackedList {
     pub(crate) fn push(&mut self, unacked: Unacked) {
@@ -62,6 +67,7 @@ impl UnackedList {
     /// Takes what came no later than `tag` and is wanted, in order.
     pub(crate) fn take_up_to(&mut self, tag: u64, wanted: impl Fn(&Unacked) -> bool, mut each: impl FnMut(Unacked)) {
         for (_, entry) in self.entries.iter_mut().take_while(|(entry, _)| *entry <= tag) {
+            self.toil += 1;
             if let Some(taken) = entry.take_if(|unacked| wanted(unacked)) {
                 self.live -= 1;
                 each(taken);
@@ -70,14 +76,32 @@ impl UnackedList {
         self.sweep();
     }
 
-    /// Puts back what was taken.
+    /// Puts back what was taken: into the hole that it left, or where that would be.
     pub(crate) fn put_back(&mut self, taken: impl IntoIterator<Item = Unacked>) {
-        self.entries.retain(|(_, entry)| entry.is_some());
+        let mut strays = Vec::new();
         for unacked in taken {
             self.live += 1;
-            self.entries.push_back((unacked.tag, Some(unacked)));
+            match self.index(unacked.tag) {
+                Some(hole) => self.entries[hole].1 = Some(unacked),
+                None => strays.push(unacked),
+            }
         }
-        self.entries.make_contiguous().sort_unstable_by_key(|(tag, _)| *tag);
+        if strays.len() > STRAYS_FEW {
+            self.entries.extend(strays.into_iter().map(|unacked| (unacked.tag, Some(unacked))));
+            self.entries.make_contiguous().sort_by_key(|(tag, _)| *tag);
+            self.toil += self.entries.len();
+            return;
+        }
+        for unacked in strays {
+            let place = self.entries.partition_point(|(tag, _)| *tag < unacked.tag);
+            self.toil += place.min(self.entries.len() - place);
+            self.entries.insert(place, (unacked.tag, Some(unacked)));
+        }
+    }
+
+    /// How many entries were looked at or moved since the last time. One frame can have many of them looked at.
+    pub(crate) fn take_toil(&mut self) -> usize {
+        std::mem::take(&mut self.toil)
     }
 
     fn sweep(&mut self) {

@@ -10,6 +10,7 @@ use crate::codec::Headers;
 use crate::destinations::Dialect;
 use crate::error::Failure;
 use crate::frames::{flag, number};
+use crate::limits::ACTIVEMQ_PREFETCH;
 
 /// What a SUBSCRIBE asks for beside its destination and mode.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +33,8 @@ impl Asked {
             Some(prefetch) => prefetch,
             None => {
                 let size: Option<i64> = number(headers, "activemq.prefetchSize")?;
-                size.map_or(0, |size| size.clamp(0, i64::from(u16::MAX)) as u16)
+                let usual = if dialect == Dialect::ActiveMq { ACTIVEMQ_PREFETCH } else { 0 };
+                size.map_or(usual, |size| size.clamp(0, i64::from(u16::MAX)) as u16)
             }
         };
         let priority = match number(headers, "x-priority")? {

@@ -16,6 +16,9 @@ use crate::unacked::Unacked;
 /// The name of the queue.
 const DEAD_LETTERS: &str = "ActiveMQ.DLQ";
 
+/// So many letters are made in one record.
+const LETTERS_AT_ONCE: usize = 64;
+
 impl Client {
     /// Declares the queue.
     pub(crate) async fn open_dead_letters(&mut self) -> Result<(), Failure> {
@@ -24,14 +27,45 @@ impl Client {
         Ok(())
     }
 
-    /// Refuses deliveries for good.
-    pub(crate) fn refuse(&mut self, refused: impl IntoIterator<Item = Unacked>) -> Result<(), Failure> {
+    /// Whether the queue is there. It may have been deleted since it was declared.
+    pub(crate) fn has_dead_letters(&mut self) -> bool {
+        let vhost = Arc::clone(self.session.vhost());
+        self.has_dead_letters
+            && vhost.route(&mut self.routes, "", DEAD_LETTERS.as_bytes()).is_ok_and(|route| !route.leads_nowhere())
+    }
+
+    /// Refuses deliveries for good, a bounded number at once: a letter is a copy. On failure the first so many are refused, and the
+    /// others are the client's as before.
+    pub(crate) fn refuse(&mut self, refused: &[Unacked]) -> Result<(), (usize, Failure)> {
+        for (nth, some) in refused.chunks(LETTERS_AT_ONCE).enumerate() {
+            self.refuse_at_once(some).map_err(|failure| (nth * LETTERS_AT_ONCE, failure))?;
+        }
+        Ok(())
+    }
+
+    fn refuse_at_once(&mut self, refused: &[Unacked]) -> Result<(), Failure> {
         let mut transaction = Transaction::default();
+        let others = self.gather_letters(refused, &mut transaction)?;
+        if !transaction.publishes.is_empty() {
+            let vhost = Arc::clone(self.session.vhost());
+            vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes)?;
+        }
+        self.settle(others, Outcome::Reject);
+        Ok(())
+    }
+
+    /// Adds the letters of what is refused to a transaction, and that it ends where it is. Returns what no letter is made of: it is
+    /// simply rejected.
+    pub(crate) fn gather_letters(
+        &mut self,
+        refused: &[Unacked],
+        transaction: &mut Transaction,
+    ) -> Result<Vec<Unacked>, Failure> {
         let mut others = Vec::new();
         let vhost = Arc::clone(self.session.vhost());
         for unacked in refused {
             let Some(message) = unacked.message.as_ref().filter(|_| !goes_elsewhere(&unacked.queue)) else {
-                others.push(unacked);
+                others.push(unacked.clone());
                 continue;
             };
             let route = vhost.route(&mut self.routes, "", DEAD_LETTERS.as_bytes())?;
@@ -44,14 +78,10 @@ impl Client {
             let accepts: &mut Vec<(Arc<Queue>, Vec<Lease>)> = &mut transaction.accepts;
             match accepts.iter_mut().find(|(queue, _)| Arc::ptr_eq(queue, &unacked.queue)) {
                 Some((_, leases)) => leases.push(unacked.lease),
-                None => accepts.push((unacked.queue, vec![unacked.lease])),
+                None => accepts.push((Arc::clone(&unacked.queue), vec![unacked.lease])),
             }
         }
-        self.settle(others, Outcome::Reject);
-        if !transaction.publishes.is_empty() {
-            vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes)?;
-        }
-        Ok(())
+        Ok(others)
     }
 }
 

@@ -22,7 +22,7 @@ impl Client {
         // ActiveMQ gives nobody again what one consumer has refused.
         let is_activemq = self.settings.dialect == Dialect::ActiveMq;
         let requeue = flag(frame.headers, "requeue").unwrap_or(!is_activemq);
-        if is_activemq && !requeue && !self.has_dead_letters {
+        if is_activemq && !requeue && !self.has_dead_letters() {
             return Ok(Next::Ask);
         }
         self.acknowledge(frame, if requeue { Outcome::Return } else { Outcome::Reject })
@@ -34,10 +34,9 @@ impl Client {
             self.transactions.check(name)?;
         }
         let tag = self.delivery_tag(frame)?;
-        let gathered = match &transaction {
-            Some(name) => Some(self.transactions.with_room(name)?),
-            None => None,
-        };
+        if let Some(name) = &transaction {
+            self.transactions.check_room(name, 1, 0)?;
+        }
         let mut taken: SmallVec<[Unacked; 1]> = SmallVec::new();
         match self.unacked.get(tag) {
             Some(named) if named.is_cumulative => {
@@ -52,9 +51,18 @@ impl Client {
                 return Err(Failure::hard("precondition_failed", detail));
             }
         }
-        if let Some(gathered) = gathered {
-            gathered.hold(taken, outcome);
+        if let Some(name) = &transaction {
+            self.transactions.hold(name, taken, outcome);
             return Ok(Next::Continue);
+        }
+        if outcome == Outcome::Reject
+            && self.settings.dialect == Dialect::ActiveMq
+            && let Err((refused, failure)) = self.refuse(&taken)
+        {
+            let done = taken.drain(..refused).filter(|unacked| unacked.took_credit).count();
+            self.credit.add(done as i64);
+            self.unacked.put_back(taken);
+            return Err(failure);
         }
         self.credit.add(taken.iter().filter(|unacked| unacked.took_credit).count() as i64);
         match outcome {
@@ -63,7 +71,8 @@ impl Client {
                     self.accept(unacked.queue, unacked.lease);
                 }
             }
-            Outcome::Reject if self.settings.dialect == Dialect::ActiveMq => self.refuse(taken)?,
+            // Done above.
+            Outcome::Reject if self.settings.dialect == Dialect::ActiveMq => {}
             outcome => self.settle(taken, outcome),
         }
         let Some(receipt) = frame.headers.get_bytes("receipt") else { return Ok(Next::Answered) };

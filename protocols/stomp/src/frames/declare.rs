@@ -13,6 +13,7 @@ use crate::codec::Headers;
 use crate::destinations::Dialect;
 use crate::destinations::rabbitmq::{SUBSCRIPTION_QUEUE, durable_queue};
 use crate::error::Failure;
+use crate::limits::DESTINATIONS_KNOWN_MAX;
 
 /// What a header's value is as an argument of a queue.
 #[derive(Clone, Copy)]
@@ -89,6 +90,13 @@ impl Client {
     /// The queue that a frame names: durable unless it says otherwise, and else gone with the connection.
     pub(crate) async fn declare(&mut self, name: &str, headers: Headers<'_>) -> Result<Arc<Queue>, Failure> {
         let mut arguments = arguments(headers)?;
+        if self.settings.dialect == Dialect::RabbitMq
+            && self.declared.contains(name)
+            && let Ok(queue) = self.session.vhost().queue(name, self.session.connection())
+        {
+            // As in RabbitMQ, what is said of a queue counts where a connection uses it for the first time.
+            return Ok(queue);
+        }
         if self.settings.dialect == Dialect::ActiveMq {
             // There a queue is what it is, whatever those who use it would have it be.
             match self.session.vhost().queue(name, self.session.connection()) {
@@ -107,7 +115,12 @@ impl Client {
             exclusive: flag(headers, "exclusive").unwrap_or(!durable),
             arguments,
         };
-        self.declare_with(name, options).await
+        let queue = self.declare_with(name, options).await?;
+        if self.declared.len() >= DESTINATIONS_KNOWN_MAX {
+            self.declared.clear();
+        }
+        self.declared.insert(name.into());
+        Ok(queue)
     }
 
     /// The queue of a subscription to a topic or an exchange: gone with its last consumer unless it says otherwise.

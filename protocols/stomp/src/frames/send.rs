@@ -13,7 +13,7 @@ use crate::codec::{Answer, Frame, FrameWriter, Headers};
 use crate::convert::{self, Sent};
 use crate::destinations::{Destination, Dialect, TOPIC_EXCHANGE};
 use crate::error::Failure;
-use crate::limits::DESTINATIONS_KNOWN_MAX;
+use crate::limits::{COMPOSITE_BYTES_MAX, DESTINATIONS_KNOWN_MAX};
 
 /// The headers of a SEND that say what becomes of it.
 #[derive(Default)]
@@ -108,9 +108,27 @@ impl Client {
         }
         let Some(destination) = &said.destination else { return Err(missing_destination(frame)) };
         match self.targets.get(destination) {
-            Some(target) => self.send_to(frame, &said, &target),
+            Some(target) => {
+                let is_looked_at_later = said.transaction.is_some() || said.is_scheduled || !target.others.is_empty();
+                if is_looked_at_later && self.leads_nowhere(&target)? {
+                    self.targets.forget(destination);
+                    return Ok(Next::Ask);
+                }
+                self.send_to(frame, &said, &target)
+            }
             None => Ok(Next::Ask),
         }
+    }
+
+    /// Whether a queue of a destination was deleted since it was declared, where nobody would see that after the message is published.
+    fn leads_nowhere(&mut self, target: &Target) -> Result<bool, Failure> {
+        let vhost = self.session.vhost();
+        for target in std::iter::once(target).chain(&target.others).filter(|target| target.is_declared) {
+            if vhost.route(&mut self.routes, &target.exchange, &target.key)?.leads_nowhere() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// SEND to a destination that this connection has not sent to before, or that has gone since.
@@ -198,13 +216,23 @@ impl Client {
     /// SEND to a composite destination, or for later.
     fn send_together(&mut self, frame: &Frame<'_>, said: &Said<'_>, target: &Target) -> Result<Next, Failure> {
         let schedule = if said.is_scheduled { schedule(frame.headers)? } else { None };
-        let mut publishes = Vec::with_capacity(1 + target.others.len());
+        let copies = 1 + target.others.len();
+        if !target.others.is_empty() && frame.body.len().saturating_mul(copies) > COMPOSITE_BYTES_MAX {
+            let detail =
+                format!("The copies of a message to several destinations have more than {COMPOSITE_BYTES_MAX} bytes\n");
+            return Err(Failure::soft("Message too large", detail));
+        }
+        let mut publishes = Vec::with_capacity(copies);
         for target in std::iter::once(target).chain(&target.others) {
             publishes.push(self.message_to(frame, said, target)?);
         }
         let Some(name) = &said.transaction else {
             return self.publish_together(publishes, schedule, said.receipt.as_deref());
         };
+        let receipt_bytes = said.receipt.as_deref().map_or(0, <[u8]>::len);
+        let bytes = publishes.iter().map(|(_, message)| u64::from(message.bytes())).sum::<u64>() + receipt_bytes as u64;
+        // All of them or none.
+        self.transactions.check_room(name, publishes.len(), bytes)?;
         for (index, (route, message)) in publishes.into_iter().enumerate() {
             let receipt = said.receipt.as_deref().filter(|_| index == 0);
             self.transactions.gather(name, route, message, schedule, receipt)?;

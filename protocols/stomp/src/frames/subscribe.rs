@@ -62,12 +62,13 @@ impl Client {
         let parts =
             if let Destination::Composite(parts) = &destination { parts } else { slice::from_ref(&destination) };
         let mut consumers = SmallVec::new();
+        let mut failed = None;
         for part in parts {
             match self.consume_from(part, text, frame, &wanted).await {
                 Ok(consumer) => consumers.push(consumer),
                 Err(failure) => {
-                    consumers.into_iter().for_each(Subscription::cancel);
-                    return Err(failure);
+                    failed = Some(failure);
+                    break;
                 }
             }
         }
@@ -82,11 +83,28 @@ impl Client {
             _ => None,
         };
         let subscribed = Subscribed { tag, ack, consumers, shown, advised: Advised::of(&destination), is_topic };
+        if let Some(failure) = failed {
+            return self.undo(token, subscribed, failure).await;
+        }
         self.tell_subscribed(&subscribed, prefetch);
         let queues: SmallVec<[_; 1]> = subscribed.consumers.iter().map(|by| Arc::clone(by.queue())).collect();
         self.advise_consumers(&subscribed, &queues, true);
         self.subscriptions.insert(token, subscribed);
         Ok(Next::Continue)
+    }
+
+    /// Ends a subscription of which a part cannot be had. What its other queues have granted is sent all the same: where it wants no
+    /// acknowledgement, it is nowhere else any more.
+    async fn undo(&mut self, token: u64, mut subscribed: Subscribed, failure: Failure) -> Result<Next, Failure> {
+        let consumers = std::mem::take(&mut subscribed.consumers);
+        if consumers.is_empty() {
+            return Err(failure);
+        }
+        self.subscriptions.insert(token, subscribed);
+        consumers.into_iter().for_each(Subscription::cancel);
+        self.deliver_all().await;
+        self.subscriptions.remove(token);
+        Err(failure)
     }
 
     /// Consumes from what one destination stands for.
@@ -139,8 +157,8 @@ impl Client {
             return self.consume(&queue, &Wanted { asked, ..*wanted }).await;
         }
         let queue = self.queue_bound_to(exchange, key, headers).await?;
-        // A queue with a name of its own may have other consumers, for whom the rest is.
-        let discards = headers.get_bytes("x-queue-name").is_none();
+        // What is not for this consumer may be for another one, where the queue can have others.
+        let discards = queue.owner().is_some() || wanted.asked.exclusive;
         let selection = Selection { discards, ..wanted.asked.selection.clone() };
         let asked = Asked { selection, ..wanted.asked.clone() };
         self.consume(&queue, &Wanted { asked, ..*wanted }).await

@@ -7,8 +7,9 @@ use hashbrown::HashMap;
 
 use crate::client::{Client, Next};
 use crate::codec::Frame;
+use crate::destinations::Dialect;
 use crate::error::Failure;
-use crate::limits::{TRANSACTIONS_MAX, TX_BYTES_MAX, TX_FRAMES_MAX};
+use crate::limits::{TRANSACTIONS_MAX, TX_BYTES_MAX, TX_FRAME_BYTES, TX_FRAMES_MAX};
 use crate::unacked::Unacked;
 
 /// What a transaction has gathered.
@@ -25,9 +26,8 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Keeps what is said of deliveries until the commit.
-    pub(super) fn hold(&mut self, taken: impl IntoIterator<Item = Unacked>, outcome: Outcome) {
-        self.outcomes.extend(taken.into_iter().map(|unacked| (unacked, outcome)));
+    fn frames(&self) -> usize {
+        self.publishes.len() + self.later.len() + self.outcomes.len()
     }
 }
 
@@ -37,12 +37,21 @@ pub(crate) struct Transactions {
     open: HashMap<Box<[u8]>, Gathered>,
     /// Bytes of all of them.
     bytes: u64,
+    /// Messages and outcomes of all of them.
+    frames: usize,
 }
 
 impl Transactions {
     /// Refuses the name of a transaction that has not begun.
     pub(super) fn check(&self, name: &[u8]) -> Result<(), Failure> {
         if self.open.contains_key(name) { Ok(()) } else { Err(unknown(name)) }
+    }
+
+    /// Whether one refuses deliveries for good.
+    fn refuse(&self, name: &[u8]) -> bool {
+        self.open
+            .get(name)
+            .is_some_and(|gathered| gathered.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Reject))
     }
 
     /// Whether messages wait in one.
@@ -53,17 +62,30 @@ impl Transactions {
     fn take(&mut self, name: &[u8]) -> Result<Gathered, Failure> {
         let gathered = self.open.remove(name).ok_or_else(|| unknown(name))?;
         self.bytes -= gathered.bytes;
+        self.frames -= gathered.frames();
         Ok(gathered)
     }
 
-    /// A transaction that takes another frame.
-    pub(super) fn with_room(&mut self, name: &[u8]) -> Result<&mut Gathered, Failure> {
-        let gathered = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
-        if gathered.publishes.len() + gathered.later.len() + gathered.outcomes.len() >= TX_FRAMES_MAX {
-            let detail = format!("Too many actions in transaction (limit {TX_FRAMES_MAX})");
+    /// Refuses further frames, and messages of so many bytes, where the transactions of this connection have as many as they may.
+    pub(super) fn check_room(&self, name: &[u8], frames: usize, bytes: u64) -> Result<(), Failure> {
+        self.check(name)?;
+        if self.bytes + bytes + frames as u64 * TX_FRAME_BYTES > TX_BYTES_MAX {
+            let detail = format!("Too many bytes in the transactions of this connection (limit {TX_BYTES_MAX})");
             return Err(Failure::soft("Transaction too large", detail));
         }
-        Ok(gathered)
+        if self.frames + frames > TX_FRAMES_MAX {
+            let detail = format!("Too many actions in the transactions of this connection (limit {TX_FRAMES_MAX})");
+            return Err(Failure::soft("Transaction too large", detail));
+        }
+        Ok(())
+    }
+
+    /// Keeps what is said of deliveries until the commit.
+    pub(super) fn hold(&mut self, name: &[u8], taken: impl IntoIterator<Item = Unacked>, outcome: Outcome) {
+        let Some(gathered) = self.open.get_mut(name) else { return };
+        let before = gathered.outcomes.len();
+        gathered.outcomes.extend(taken.into_iter().map(|unacked| (unacked, outcome)));
+        self.frames += gathered.outcomes.len() - before;
     }
 
     pub(super) fn gather(
@@ -75,11 +97,10 @@ impl Transactions {
         receipt: Option<&[u8]>,
     ) -> Result<(), Failure> {
         let bytes = u64::from(message.bytes()) + receipt.map_or(0, <[u8]>::len) as u64;
-        if self.bytes + bytes > TX_BYTES_MAX {
-            let detail = format!("Too many bytes in the transactions of this connection (limit {TX_BYTES_MAX})");
-            return Err(Failure::soft("Transaction too large", detail));
-        }
-        let gathered = self.with_room(name)?;
+        self.check_room(name, 1, bytes)?;
+        let bytes = bytes + TX_FRAME_BYTES;
+        let gathered = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
+        self.frames += 1;
         match schedule {
             None => gathered.publishes.push((route, message)),
             Some(schedule) => gathered.later.push((route, message, schedule)),
@@ -92,7 +113,7 @@ impl Transactions {
 
     /// The deliveries that wait for a commit; the transactions are gone.
     pub(crate) fn take_deliveries(&mut self) -> Vec<Unacked> {
-        self.bytes = 0;
+        (self.bytes, self.frames) = (0, 0);
         let open = self.open.drain();
         open.flat_map(|(_, gathered)| gathered.outcomes).map(|(unacked, _)| unacked).collect()
     }
@@ -128,7 +149,13 @@ impl Client {
 
     /// Everything at once, and answered when it is on stable storage.
     pub(crate) fn commit(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
-        let Gathered { publishes, later, receipts, outcomes, .. } = self.transactions.take(&name_of(frame)?)?;
+        let name = name_of(frame)?;
+        // ActiveMQ keeps what is refused; RabbitMQ leaves that to the queue.
+        let keeps_refused = self.settings.dialect == Dialect::ActiveMq && self.transactions.refuse(&name);
+        if keeps_refused && !self.has_dead_letters() {
+            return Ok(Next::Ask);
+        }
+        let Gathered { publishes, later, receipts, outcomes, .. } = self.transactions.take(&name)?;
         self.flush_accepted();
         let mut accepts: Vec<(Arc<Queue>, Vec<Lease>)> = Vec::new();
         let (accepted, refused): (Vec<_>, Vec<_>) =
@@ -139,23 +166,37 @@ impl Client {
                 None => accepts.push((Arc::clone(&unacked.queue), vec![unacked.lease])),
             }
         }
-        let transaction = Transaction { publishes, accepts, later };
+        let mut transaction = Transaction { publishes, accepts, later };
+        let (rejected, returned): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|(_, outcome)| keeps_refused && *outcome == Outcome::Reject);
+        let rejected: Vec<_> = rejected.into_iter().map(|(unacked, _)| unacked).collect();
         let vhost = Arc::clone(self.session.vhost());
-        let (_, durable) = match vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes) {
-            Ok(committed) => committed,
-            Err(error) => {
-                // Nothing has happened. The deliveries are the client's as before, and go back with the connection.
-                self.unacked.put_back(accepted.into_iter().chain(refused).map(|(unacked, _)| unacked));
-                return Err(match error {
+        let committed = self.gather_letters(&rejected, &mut transaction).and_then(|others| {
+            let (_, durable) =
+                vhost.commit_transaction(&transaction, self.now_ms, &mut self.wakes).map_err(|error| match error {
                     Error::Full => Failure::hard("resource_error", "RESOURCE_ERROR - the disk is full"),
                     error => error.into(),
-                });
+                })?;
+            Ok((others, durable))
+        });
+        let (others, mut durable) = match committed {
+            Ok(committed) => committed,
+            Err(failure) => {
+                // Nothing has happened. The deliveries are the client's as before, and go back with the connection.
+                let all = accepted.into_iter().chain(returned).map(|(unacked, _)| unacked);
+                self.unacked.put_back(all.chain(rejected));
+                return Err(failure);
             }
         };
-        let all = accepted.iter().chain(&refused);
-        self.credit.add(all.filter(|(unacked, _)| unacked.took_credit).count() as i64);
-        for (unacked, outcome) in refused {
-            self.settle([unacked], outcome);
+        let all = accepted.iter().chain(&returned).map(|(unacked, _)| unacked).chain(&rejected);
+        self.credit.add(all.filter(|unacked| unacked.took_credit).count() as i64);
+        if !(others.is_empty() && returned.is_empty()) {
+            self.settle(others, Outcome::Reject);
+            for (unacked, outcome) in returned {
+                self.settle([unacked], outcome);
+            }
+            // Its receipt says that these do not come again either.
+            durable = Some(self.session.broker().appended());
         }
         for receipt in &receipts {
             self.receipts.add(receipt, self.version, durable, true);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gantry_broker::DeleteQueue;
 use gantry_stomp::{Dialect, Settings};
 
 use crate::client::{Client, Server};
@@ -58,7 +59,7 @@ async fn a_queue_of_several_that_was_deleted_is_there_again() {
     let server = server();
     let mut sender = server.client().await;
     publish(&mut sender, "/queue/a,b", &[], "x").await;
-    server.vhost().delete_queue("b", gantry_broker::DeleteQueue::default(), 0).await.expect("is deleted");
+    server.vhost().delete_queue("b", DeleteQueue::default(), 0).await.expect("is deleted");
     publish(&mut sender, "/queue/a,b", &[], "y").await;
     assert_eq!((server.queue("a").ready, server.queue("b").ready), (2, 1));
 }
@@ -215,6 +216,74 @@ async fn what_is_refused_is_a_dead_letter() {
     let mut client = server.client().await;
     client.subscribe("1", "/queue/ActiveMQ.DLQ", &[]).await;
     assert_eq!(client.message("x").await.get("original-destination"), "/queue/q");
+}
+
+#[tokio::test]
+async fn what_is_refused_in_a_transaction_is_a_dead_letter_once_it_is_committed() {
+    let server = server();
+    let (mut client, mut sender) = (server.client().await, server.client().await);
+    client.subscribe("1", "/queue/q", &[("ack", "client-individual")]).await;
+    for body in ["a", "b", "c"] {
+        publish(&mut sender, "/queue/q", &[("persistent", "true")], body).await;
+    }
+    client.send("BEGIN", &[("transaction", "t")], "").await;
+    for (body, command) in [("a", "NACK"), ("b", "ACK"), ("c", "NACK")] {
+        let id = client.message(body).await.get("ack").to_owned();
+        client.send(command, &[("id", &id), ("transaction", "t")], "").await;
+    }
+    assert!(client.settle().await.is_empty());
+    assert_eq!(server.queue("q").unacked, 3);
+    // Whoever deletes the queue meanwhile does not take the letters with it.
+    let dead = server.vhost().queue_of_anyone("ActiveMQ.DLQ").unwrap();
+    server.vhost().delete_queue("ActiveMQ.DLQ", DeleteQueue::default(), 0).await.unwrap();
+    drop(dead);
+    client.send("COMMIT", &[("transaction", "t"), ("receipt", "c")], "").await;
+    client.receipt("c").await;
+    assert_eq!((server.queue("q").unacked, server.queue("q").ready), (0, 0));
+    assert_eq!(server.queue("ActiveMQ.DLQ").ready, 2);
+    let server = server.crash();
+    assert_eq!((server.queue("q").ready, server.queue("ActiveMQ.DLQ").ready), (0, 2));
+}
+
+#[tokio::test]
+async fn what_cannot_be_refused_for_want_of_space_goes_back_with_the_connection() {
+    let server = server();
+    let (mut client, mut sender) = (server.client().await, server.client().await);
+    client.subscribe("1", "/queue/q", &[("ack", "client-individual"), ("activemq.exclusive", "true")]).await;
+    publish(&mut sender, "/queue/q", &[("persistent", "true")], "first").await;
+    publish(&mut sender, "/queue/q", &[("persistent", "true")], "second").await;
+    let first = client.message("first").await.get("ack").to_owned();
+    let second = client.message("second").await.get("ack").to_owned();
+    client.send("NACK", &[("id", &first), ("receipt", "n")], "").await;
+    client.receipt("n").await;
+    server.faults.set_full(true);
+    client.send("NACK", &[("id", &second)], "").await;
+    client.last_error("resource_error").await;
+    server.faults.set_full(false);
+    assert_eq!((server.queue("q").ready, server.queue("ActiveMQ.DLQ").ready), (1, 1));
+    let mut next = server.client().await;
+    next.subscribe("1", "/queue/q", &[("activemq.exclusive", "true")]).await;
+    assert_eq!(next.message("second").await.get("redelivered"), "true");
+}
+
+#[tokio::test]
+async fn a_subscription_to_several_of_which_one_cannot_be_had_loses_nothing() {
+    let server = server();
+    let mut sender = server.client().await;
+    publish(&mut sender, "/queue/a", &[("persistent", "true")], "x").await;
+    server.permit(".*", ".*", "^a$").await;
+    let mut client = server.client().await;
+    client.send("SUBSCRIBE", &[("id", "1"), ("destination", "/queue/a,/queue/denied")], "").await;
+    // It was granted at once, and wants no acknowledgement: the client has it, and is told that there is no subscription.
+    let mut seen = Vec::new();
+    while let Some(frame) = client.read().await {
+        seen.push((frame.command, frame.body));
+        if seen.last().is_some_and(|(command, _)| command == "ERROR") {
+            break;
+        }
+    }
+    let had = seen.iter().filter(|(command, body)| command == "MESSAGE" && body == "x").count();
+    assert_eq!(had + server.queue("a").ready, 1, "{seen:?}");
 }
 
 #[tokio::test]

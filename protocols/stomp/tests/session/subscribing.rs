@@ -242,3 +242,12 @@ async fn priorities_of_subscriptions_hold() {
     low.publish("/queue/a", &[], "2").await;
     low.message("2").await;
 }
+
+#[tokio::test]
+async fn what_is_said_of_a_queue_counts_the_first_time_that_a_connection_uses_it() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    client.subscribe("1", "/queue/q", &[("x-max-length", "5"), ("durable", "false"), ("auto-delete", "true")]).await;
+    client.publish("/queue/q", &[], "x").await;
+    client.message("x").await;
+}

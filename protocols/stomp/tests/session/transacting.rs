@@ -1,5 +1,7 @@
 //! BEGIN, COMMIT and ABORT.
 
+use gantry_broker::DeleteQueue;
+
 use crate::client::Server;
 
 #[tokio::test]
@@ -111,4 +113,18 @@ async fn several_transactions_are_open_at_a_time() {
         client.send("BEGIN", &[("transaction", &n.to_string())], "").await;
     }
     client.error("Transaction limit exceeded").await;
+}
+
+#[tokio::test]
+async fn a_queue_that_was_deleted_is_there_again_for_a_transaction() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    client.publish("/queue/q", &[("receipt", "1")], "x").await;
+    client.receipt("1").await;
+    server.vhost().delete_queue("q", DeleteQueue::default(), 0).await.expect("is deleted");
+    client.send("BEGIN", &[("transaction", "t")], "").await;
+    client.publish("/queue/q", &[("transaction", "t")], "y").await;
+    client.send("COMMIT", &[("transaction", "t"), ("receipt", "2")], "").await;
+    client.receipt("2").await;
+    assert_eq!(server.queue("q").ready, 1);
 }

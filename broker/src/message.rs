@@ -50,6 +50,9 @@ pub struct Properties {
     pub correlation_id: Option<Bytes>,
     /// Where answers go.
     pub reply_to: Option<Bytes>,
+    /// The routing key on the topic exchange that answers go by, where what [`Properties::reply_to`] says is a topic: in a protocol
+    /// of topics nobody could answer otherwise.
+    pub reply_topic: Option<Bytes>,
     /// The publisher's own id of the message.
     pub message_id: Option<Bytes>,
     /// What kind of message this is.

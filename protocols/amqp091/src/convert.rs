@@ -33,6 +33,7 @@ impl Source for Amqp091Source {
             content_encoding: text(properties.content_encoding),
             correlation_id: text(properties.correlation_id),
             reply_to: text(properties.reply_to),
+            reply_topic: None,
             message_id: text(properties.message_id),
             kind: text(properties.kind),
             user_id: text(properties.user_id),

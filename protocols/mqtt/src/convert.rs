@@ -217,7 +217,8 @@ fn application_of(message: &Message) -> Vec<u8> {
     if let Some(content_type) = &neutral.content_type {
         properties::put(&Property::ContentType(&string(content_type)), &mut out);
     }
-    if let Some(reply_to) = neutral.reply_to.as_ref().filter(|reply_to| !reply_to.is_empty()) {
+    let reply_to = neutral.reply_topic.as_ref().or(neutral.reply_to.as_ref());
+    if let Some(reply_to) = reply_to.filter(|reply_to| !reply_to.is_empty()) {
         let mut topic = String::new();
         topics::topic_of(reply_to, &mut topic);
         properties::put(&Property::ResponseTopic(&topic), &mut out);
@@ -293,7 +294,10 @@ impl Source for MqttSource {
         for property in properties::application(head.application) {
             match property {
                 Property::ContentType(text) => neutral.content_type = Some(Bytes::copy_from_slice(text.as_bytes())),
-                Property::ResponseTopic(topic) => neutral.reply_to = Some(Bytes::copy_from_slice(&topics::key(topic))),
+                Property::ResponseTopic(topic) => {
+                    neutral.reply_topic = Some(Bytes::copy_from_slice(&topics::key(topic)));
+                    neutral.reply_to.clone_from(&neutral.reply_topic);
+                }
                 Property::CorrelationData(bytes) => neutral.correlation_id = Some(Bytes::copy_from_slice(bytes)),
                 Property::PayloadFormat(true) => headers.push(PAYLOAD_FORMAT, Value::U8(1)),
                 Property::User(name, value) => headers.push(name, value),

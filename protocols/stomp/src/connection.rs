@@ -406,7 +406,9 @@ impl Running {
         let consumed = match decode(input, progress, client.version, limits) {
             Ok(Decoded::Frame(frame, bytes)) => match client.ask(&frame).await {
                 Ok(Next::Close) => return Err(End::Closed),
-                Ok(_) => bytes,
+                // What it had asked for has gone meanwhile: it is asked for again.
+                Ok(Next::Ask) => 0,
+                Ok(Next::Continue | Next::Answered) => bytes,
                 Err(failure) => return Err(End::Failed(failure)),
             },
             Ok(Decoded::Skipped(bytes)) => bytes,

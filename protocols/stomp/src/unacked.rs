@@ -21,6 +21,13 @@ pub(crate) struct Unacked {
     pub(crate) message: Option<Arc<Message>>,
 }
 
+impl Unacked {
+    /// Bytes of the letter that would be made of it.
+    pub(crate) fn letter_bytes(&self) -> u64 {
+        self.message.as_ref().map_or(0, |message| u64::from(message.bytes()))
+    }
+}
+
 /// What is acknowledged in order costs a look at the front; what is acknowledged out of order leaves a hole, and holes are swept
 /// out before they outnumber what is left.
 #[derive(Debug, Default)]

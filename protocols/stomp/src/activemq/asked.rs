@@ -33,10 +33,10 @@ impl Asked {
             Some(prefetch) => prefetch,
             None => {
                 let size: Option<i64> = number(headers, "activemq.prefetchSize")?;
-                let usual = if dialect == Dialect::ActiveMq { ACTIVEMQ_PREFETCH } else { 0 };
-                size.map_or(usual, |size| size.clamp(0, i64::from(u16::MAX)) as u16)
+                size.map_or(0, |size| size.clamp(0, i64::from(u16::MAX)) as u16)
             }
         };
+        let prefetch = if prefetch == 0 && dialect == Dialect::ActiveMq { ACTIVEMQ_PREFETCH } else { prefetch };
         let priority = match number(headers, "x-priority")? {
             Some(priority) => priority,
             None => number(headers, "activemq.priority")?.unwrap_or(0),
@@ -45,6 +45,8 @@ impl Asked {
         let selector = match headers.get("selector").filter(|text| !text.trim().is_empty()) {
             // Headers are text: only so is one of them compared with a number, as in ActiveMQ.
             Some(text) => Some(Selector::parse(&format!("convert_string_expressions:{text}")).map_err(|error| {
+                // Where it is wrong in the client's own text.
+                let error = Selector::parse(&text).err().unwrap_or(error);
                 Failure::soft("Invalid selector", format!("'{}': {error}\n", crate::destinations::shown(&text)))
             })?),
             None => None,

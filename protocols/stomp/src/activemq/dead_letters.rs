@@ -16,8 +16,8 @@ use crate::unacked::Unacked;
 /// The name of the queue.
 const DEAD_LETTERS: &str = "ActiveMQ.DLQ";
 
-/// So many letters are made in one record.
-const LETTERS_AT_ONCE: usize = 64;
+/// Bytes of the letters that are made in one record; a longer one has a record of its own.
+const LETTER_BYTES_AT_ONCE: u64 = 4 << 20;
 
 impl Client {
     /// Declares the queue.
@@ -37,8 +37,17 @@ impl Client {
     /// Refuses deliveries for good, a bounded number at once: a letter is a copy. On failure the first so many are refused, and the
     /// others are the client's as before.
     pub(crate) fn refuse(&mut self, refused: &[Unacked]) -> Result<(), (usize, Failure)> {
-        for (nth, some) in refused.chunks(LETTERS_AT_ONCE).enumerate() {
-            self.refuse_at_once(some).map_err(|failure| (nth * LETTERS_AT_ONCE, failure))?;
+        let mut done = 0;
+        while done < refused.len() {
+            let mut bytes = 0;
+            let at_once = refused[done..].iter().take_while(|unacked| {
+                let is_first = bytes == 0;
+                bytes += unacked.letter_bytes().max(1);
+                is_first || bytes <= LETTER_BYTES_AT_ONCE
+            });
+            let end = done + at_once.count();
+            self.refuse_at_once(&refused[done..end]).map_err(|failure| (done, failure))?;
+            done = end;
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! Message -> MESSAGE.
 
-use gantry_broker::Message;
+use std::sync::Arc;
+
 use gantry_broker::protocol::{Output, SHARED_BODY_BYTES_MIN};
 use gantry_broker::value::{Table, Value};
+use gantry_broker::{Address, Message};
 
 use super::head::Head;
 use super::{SOURCE_ID, is_of_frame, names};
 use crate::codec::{Answer, FrameWriter, Version, decimal};
-use crate::destinations::{self, Dialect, rabbitmq};
+use crate::destinations::{Dialect, TOPIC_EXCHANGE, Text, of_message, rabbitmq};
 
 /// What is said of one delivery of a message.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +38,10 @@ pub(crate) struct Delivered<'a> {
 
 /// Writes a MESSAGE. A large body is shared, not copied.
 pub(crate) fn write_message(out: &mut Output, message: &Message, delivered: &Delivered<'_>) {
-    let mut destination = destinations::Text::new();
+    let mut destination = Text::new();
     match delivered.destination {
         Some(name) => destination.extend_from_slice(name.as_bytes()),
-        None => destinations::of_message(delivered.dialect, message.address(), &mut destination),
+        None => of_message(delivered.dialect, message.address(), &mut destination),
     }
     let mut tag_text = [0; 20];
     let tag = decimal(delivered.tag, &mut tag_text);
@@ -104,7 +106,12 @@ fn put_properties(message: &Message, delivered: &Delivered<'_>, frame: &mut Writ
             frame.header(name, text);
         }
     }
-    if let Some(reply_to) = &neutral.reply_to {
+    if let Some(key) = &neutral.reply_topic {
+        let topic = Address { exchange: Arc::from(TOPIC_EXCHANGE), routing_key: key.clone() };
+        let mut text = Text::new();
+        of_message(delivered.dialect, &topic, &mut text);
+        frame.header(names::REPLY_TO, &text);
+    } else if let Some(reply_to) = &neutral.reply_to {
         let prefix = match delivered.dialect {
             _ if reply_to.is_empty() || rabbitmq::is_address(reply_to) => "",
             Dialect::RabbitMq => rabbitmq::REPLY_QUEUE,

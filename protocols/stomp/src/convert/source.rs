@@ -8,7 +8,7 @@ use gantry_broker::{Properties as Neutral, Source};
 use super::head::{Head, put_line};
 use super::{SOURCE_ID, names};
 use crate::codec::unescape;
-use crate::destinations::rabbitmq;
+use crate::destinations::{Destination, Dialect, rabbitmq};
 
 /// STOMP as a source of messages: the head is flags, who published it, and the header lines of the SEND.
 #[derive(Debug)]
@@ -42,6 +42,14 @@ fn reply_name(address: &[u8]) -> &[u8] {
     prefixes.iter().find_map(|prefix| address.strip_prefix(prefix.as_bytes())).unwrap_or(address)
 }
 
+/// The key of a topic that an address names. It is the same in both dialects but for wildcards, which no address has.
+fn reply_topic(address: &[u8]) -> Option<Bytes> {
+    match Destination::parse(Dialect::RabbitMq, str::from_utf8(address).ok()?) {
+        Ok(Destination::Topic(key)) => Some(Bytes::copy_from_slice(key.as_bytes())),
+        _ => None,
+    }
+}
+
 impl Source for StompSource {
     fn id(&self) -> u8 {
         SOURCE_ID
@@ -59,7 +67,10 @@ impl Source for StompSource {
                 names::CONTENT_TYPE => neutral.content_type = bytes(),
                 names::CONTENT_ENCODING => neutral.content_encoding = bytes(),
                 names::CORRELATION_ID => neutral.correlation_id = bytes(),
-                names::REPLY_TO => neutral.reply_to = Some(Bytes::copy_from_slice(reply_name(&value))),
+                names::REPLY_TO => {
+                    neutral.reply_to = Some(Bytes::copy_from_slice(reply_name(&value)));
+                    neutral.reply_topic = reply_topic(&value);
+                }
                 names::MESSAGE_ID => neutral.message_id = bytes(),
                 names::TYPE => neutral.kind = bytes(),
                 names::USER_ID => neutral.user_id = bytes(),

@@ -100,7 +100,10 @@ impl Client {
         if consumers.is_empty() {
             return Err(failure);
         }
-        self.subscriptions.insert(token, subscribed);
+        // What wants an acknowledgement goes back.
+        if subscribed.ack == AckMode::Auto {
+            self.subscriptions.insert(token, subscribed);
+        }
         consumers.into_iter().for_each(Subscription::cancel);
         self.deliver_all().await;
         self.subscriptions.remove(token);
@@ -157,10 +160,11 @@ impl Client {
             return self.consume(&queue, &Wanted { asked, ..*wanted }).await;
         }
         let queue = self.queue_bound_to(exchange, key, headers).await?;
-        // What is not for this consumer may be for another one, where the queue can have others.
-        let discards = queue.owner().is_some() || wanted.asked.exclusive;
-        let selection = Selection { discards, ..wanted.asked.selection.clone() };
-        let asked = Asked { selection, ..wanted.asked.clone() };
+        // Of a topic what is not wanted is gone, unless another consumer of the queue may want it. Where the queue has a name that
+        // others can know, it is only for them to say that they are several.
+        let is_alone = !wanted.asked.is_for_all() && headers.get_bytes("x-queue-name").is_none();
+        let selection = Selection { discards: is_alone, ..wanted.asked.selection.clone() };
+        let asked = Asked { exclusive: wanted.asked.exclusive || is_alone, selection, ..wanted.asked.clone() };
         self.consume(&queue, &Wanted { asked, ..*wanted }).await
     }
 

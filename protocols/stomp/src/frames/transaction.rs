@@ -47,11 +47,14 @@ impl Transactions {
         if self.open.contains_key(name) { Ok(()) } else { Err(unknown(name)) }
     }
 
-    /// Whether one refuses deliveries for good.
-    fn refuse(&self, name: &[u8]) -> bool {
-        self.open
-            .get(name)
-            .is_some_and(|gathered| gathered.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Reject))
+    /// Bytes of the letters that would be made of what one refuses.
+    fn letter_bytes(&self, name: &[u8]) -> u64 {
+        let outcomes = self.open.get(name).map(|gathered| gathered.outcomes.as_slice()).unwrap_or_default();
+        outcomes
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Reject)
+            .map(|(unacked, _)| unacked.letter_bytes())
+            .sum()
     }
 
     /// Whether messages wait in one.
@@ -151,9 +154,13 @@ impl Client {
     pub(crate) fn commit(&mut self, frame: &Frame<'_>) -> Result<Next, Failure> {
         let name = name_of(frame)?;
         // ActiveMQ keeps what is refused; RabbitMQ leaves that to the queue.
-        let keeps_refused = self.settings.dialect == Dialect::ActiveMq && self.transactions.refuse(&name);
-        if keeps_refused && !self.has_dead_letters() {
-            return Ok(Next::Ask);
+        let letter_bytes = self.transactions.letter_bytes(&name);
+        let keeps_refused = self.settings.dialect == Dialect::ActiveMq && letter_bytes > 0;
+        if keeps_refused {
+            self.transactions.check_room(&name, 0, letter_bytes)?;
+            if !self.has_dead_letters() {
+                return Ok(Next::Ask);
+            }
         }
         let Gathered { publishes, later, receipts, outcomes, .. } = self.transactions.take(&name)?;
         self.flush_accepted();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gantry_storage::Position;
 
-use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, View};
+use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, LOOK_COST, View};
 use super::entry::{Entry, Place};
 use super::groups::Groups;
 use super::later::Later;
@@ -22,8 +22,8 @@ use crate::message::Message;
 /// others come in between.
 pub(super) const STEP_ENTRIES_MAX: usize = 4096;
 
-/// No step has consumers look at more messages than this.
-const STEP_LOOKS_MAX: usize = 1024;
+/// What consumers may spend in one step to look at messages, in nanoseconds or so: 1024 usual looks, and one at least.
+const STEP_LOOKS_COST_MAX: usize = 1024 * LOOK_COST;
 
 /// Behind each message that has to be read, so many are read with it.
 const READ_AHEAD: usize = 64;
@@ -367,7 +367,7 @@ impl<O> State<O> {
     /// Hands out what waits to whoever can take it, and takes out what has expired or does not fit then.
     pub(crate) fn grant(&mut self, now_ms: u64, scarce: Scarce, effects: &mut impl Effects<O>) {
         let mut steps = STEP_ENTRIES_MAX;
-        let mut looks = STEP_LOOKS_MAX;
+        let mut budget = STEP_LOOKS_COST_MAX;
         self.unfinished = false;
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
@@ -382,7 +382,7 @@ impl<O> State<O> {
                 return;
             }
             if self.seeks {
-                if self.grant_found(now_ms, scarce, (&mut steps, &mut looks), effects) {
+                if self.grant_found(now_ms, scarce, (&mut steps, &mut budget), effects) {
                     continue;
                 }
                 if self.unfinished {
@@ -429,12 +429,12 @@ impl<O> State<O> {
         &mut self,
         now_ms: u64,
         scarce: Scarce,
-        (steps, looks): (&mut usize, &mut usize),
+        (steps, budget): (&mut usize, &mut usize),
         effects: &mut impl Effects<O>,
     ) -> bool {
         let Self { consumers, ready, groups, arrivals, unread, .. } = self;
         let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms };
-        match consumers.find(&view, looks, unread, |outlet| effects.take_room(outlet)) {
+        match consumers.find(&view, budget, unread, |outlet| effects.take_room(outlet)) {
             Found::Nothing | Found::Unread => return false,
             Found::TooMuch => {
                 self.unfinished = true;

@@ -712,6 +712,32 @@ fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
     assert_eq!((state.ready_len(), steps), (10, 3));
 }
 
+#[test]
+fn looks_that_cost_more_are_fewer_in_a_step() {
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
+    let headers: crate::value::Table =
+        [("h", crate::value::Value::from("a".repeat(64 << 10).as_str()))].into_iter().collect();
+    let message =
+        crate::native::message(&Arc::from(""), bytes::Bytes::new(), Essentials::default(), headers, None, b"");
+    for seq in 0..100 {
+        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0).unwrap();
+    }
+    // Half of what one step may spend.
+    let selector = Arc::new(Selector::parse("h LIKE '%_b%'").unwrap());
+    let selection = Selection { selector: Some(selector), not_from: None, discards: true };
+    state.subscribe(0, PREFETCH_10, selection).unwrap();
+    let mut steps = 0;
+    while steps == 0 || state.is_unfinished() {
+        let before = notes.departed.len();
+        state.grant(0, false, &mut notes);
+        assert!(notes.departed.len() - before <= 2);
+        steps += 1;
+    }
+    assert!(steps >= 50);
+    assert_eq!(state.ready_len(), 0);
+}
+
 /// What a message costs a queue that has neither selectors nor groups. To be counted, not timed:
 /// `valgrind --tool=cachegrind --cache-sim=no` on a release build of the tests.
 #[test]

@@ -75,13 +75,13 @@ impl Shared {
             dropped: AtomicU64::new(0),
             retained: RetainedRoom::new(retained_bytes_max),
             memory_watermark_bytes,
-            ids: AtomicU64::new(1),
+            ids: AtomicU64::new(u64::from(run) << 32 | 1),
             lanes: AtomicU64::new(u64::from(run) << 32),
             closing: AtomicBool::new(false),
         })
     }
 
-    /// A number that nothing else in this process has.
+    /// A number that nothing else ever had on this data folder: it is stored with messages, and compared after a restart.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }

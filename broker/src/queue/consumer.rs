@@ -112,10 +112,11 @@ impl<O> Consumer<O> {
             }
             *budget = budget.saturating_sub(LOOK_COST);
             let key = Key::of(entry);
-            if entry.expires_ms < view.now_ms {
-                return Found::Expired(key);
-            }
-            if view.groups.is_none_or(|groups| groups.may_take(entry.seq, id)) {
+            let may_take = view.groups.is_none_or(|groups| groups.may_take(entry.seq, id));
+            if may_take {
+                if entry.expires_ms < view.now_ms {
+                    return Found::Expired(key);
+                }
                 match (&self.selection, &entry.message) {
                     (None, _) => return Found::For(id, key),
                     (Some(_), None) => return Found::Unread,
@@ -131,7 +132,15 @@ impl<O> Consumer<O> {
                     }
                 }
             }
-            *furthest = (*furthest).max(seek.pass(key));
+            let (looked_to, leads_on) = seek.pass(key);
+            *furthest = (*furthest).max(looked_to);
+            // Where somebody else has the group, there is nothing behind it either, until it is free again.
+            if leads_on
+                && may_take
+                && let Some(next) = view.groups.and_then(|groups| groups.behind(key))
+            {
+                seek.miss(next, true);
+            }
         }
         Found::Nothing
     }
@@ -516,8 +525,25 @@ impl<O> Consumers<O> {
     pub(super) fn miss(&mut self, key: Key) {
         if key.seq < self.furthest {
             let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
-            seeks.for_each(|seek| seek.miss(key));
+            seeks.for_each(|seek| seek.miss(key, false));
         }
+    }
+
+    /// A group is free, and this is its first message of a priority: it and those behind it may be looked at once more.
+    pub(super) fn show(&mut self, key: Key) {
+        if key.seq < self.furthest {
+            let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
+            seeks.for_each(|seek| seek.miss(key, true));
+        }
+    }
+
+    /// A message is gone from its place; `next` is behind it in its group. Whether somebody has to look at that one now.
+    pub(super) fn follow(&mut self, gone: Key, next: Key) -> bool {
+        if gone.seq >= self.furthest {
+            return false;
+        }
+        let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
+        seeks.fold(false, |any, seek| seek.follow(gone, next) || any)
     }
 
     /// Nobody has to look for messages any more.

@@ -738,6 +738,33 @@ fn looks_that_cost_more_are_fewer_in_a_step() {
     assert_eq!(state.ready_len(), 0);
 }
 
+#[test]
+fn a_group_that_becomes_free_again_and_again_is_not_looked_through_each_time() {
+    const MESSAGES: u64 = 4000;
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX; 2], ..Notes::default() };
+    for seq in 0..MESSAGES {
+        // Every other one has the group, or else closes it.
+        let group = Some(Group::new(b"g", seq % 2 == 1));
+        let message = plain("", "q", Essentials { group, ..Essentials::default() }, b"");
+        state.enqueue(Entry::new(seq, message, u64::MAX), 0).unwrap();
+    }
+    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
+    for name in 0..2 {
+        state.subscribe(name, options, Selection::default()).unwrap();
+    }
+    let mut steps = 0;
+    while steps == 0 || state.is_unfinished() {
+        state.grant(0, false, &mut notes);
+        steps += 1;
+    }
+    let order: Vec<u64> = notes.delivered.iter().map(|(_, grant)| grant.seq).collect();
+    assert_eq!(order, (0..MESSAGES).collect::<Vec<_>>());
+    assert!(notes.delivered.iter().any(|(name, _)| *name == 0) && notes.delivered.iter().any(|(name, _)| *name == 1));
+    // A few looks for each message, of which a step may do 1024; by the square they would be some thousand steps.
+    assert!(steps <= 20, "{steps}");
+}
+
 /// What a message costs a queue that has neither selectors nor groups. To be counted, not timed:
 /// `valgrind --tool=cachegrind --cache-sim=no` on a release build of the tests.
 #[test]

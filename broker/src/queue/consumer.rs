@@ -543,7 +543,11 @@ impl<O> Consumers<O> {
             return false;
         }
         let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
-        seeks.fold(false, |any, seek| seek.follow(gone, next) || any)
+        let mut any = false;
+        for seek in seeks {
+            any |= seek.follow(gone, next);
+        }
+        any
     }
 
     /// Nobody has to look for messages any more.

@@ -159,6 +159,8 @@ impl Session {
     }
 
     fn refused(&self, access: &str, kind: Kind, name: &str) -> Error {
+        // The default exchange has a name where it is about rights.
+        let name = if name.is_empty() && matches!(kind, Kind::Exchange) { "amq.default" } else { name };
         let resource = Resource { kind, name: Arc::from(name), vhost: Arc::clone(self.vhost.name()) };
         tracing::info!(user = %self.user_name, access, %resource, "refused");
         Error::Refused { resource, user: Arc::clone(&self.user_name) }

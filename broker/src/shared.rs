@@ -82,7 +82,7 @@ impl Shared {
         })
     }
 
-    /// A number that nothing else has, in this run or a former one of the same data folder.
+    /// A number that nothing else ever had on this data folder: it is stored with messages, and compared after a restart.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }

@@ -9,6 +9,9 @@ use super::ready::Ready;
 use super::seek::{Key, Seek};
 use super::selection::Selection;
 
+/// What a look at a message costs at least, in the unit of a step's costs: a nanosecond or so.
+pub(super) const LOOK_COST: usize = 1024;
+
 /// A consumer of a queue; never given to another one while the queue lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConsumerId {
@@ -96,29 +99,48 @@ pub(super) enum Found {
 }
 
 impl<O> Consumer<O> {
-    /// Looks for the first message that it can take. `looks` counts down; `furthest` is raised to where it has looked.
-    fn look(&mut self, id: ConsumerId, view: &View<'_>, looks: &mut usize, furthest: &mut u64) -> Found {
+    /// Looks for the first message that it can take. `budget` counts down by what that costs; `furthest` is raised to where it has looked.
+    fn look(&mut self, id: ConsumerId, view: &View<'_>, budget: &mut usize, furthest: &mut u64) -> Found {
         if self.selection.is_none() && view.groups.is_none() {
             return view.ready.first().map_or(Found::Nothing, |first| Found::For(id, Key::of(first)));
         }
         let seek = self.seek.get_or_insert_default();
         while let Some(entry) = seek.next(view.ready, view.arrivals) {
-            let Some(left) = looks.checked_sub(1) else { return Found::TooMuch };
-            *looks = left;
-            let key = Key::of(entry);
-            if entry.expires_ms < view.now_ms {
-                return Found::Expired(key);
+            // What is left suffices for one more look, whatever it costs: each step gets somewhere.
+            if *budget == 0 {
+                return Found::TooMuch;
             }
-            if view.groups.is_none_or(|groups| groups.may_take(entry.seq, id)) {
+            *budget = budget.saturating_sub(LOOK_COST);
+            let key = Key::of(entry);
+            let may_take = view.groups.is_none_or(|groups| groups.may_take(entry.seq, id));
+            if may_take {
+                if entry.expires_ms < view.now_ms {
+                    return Found::Expired(key);
+                }
                 match (&self.selection, &entry.message) {
                     (None, _) => return Found::For(id, key),
                     (Some(_), None) => return Found::Unread,
-                    (Some(selection), Some(message)) if selection.takes(message) => return Found::For(id, key),
-                    (Some(selection), _) if selection.discards => return Found::Unwanted(key),
-                    _ => {}
+                    (Some(selection), Some(message)) => {
+                        let look = selection.look(message);
+                        *budget = budget.saturating_sub(look.cost.saturating_sub(LOOK_COST));
+                        if look.matches {
+                            return Found::For(id, key);
+                        }
+                        if selection.discards {
+                            return Found::Unwanted(key);
+                        }
+                    }
                 }
             }
-            *furthest = (*furthest).max(seek.pass(key));
+            let (looked_to, leads_on) = seek.pass(key);
+            *furthest = (*furthest).max(looked_to);
+            // Where somebody else has the group, there is nothing behind it either, until it is free again.
+            if leads_on
+                && may_take
+                && let Some(next) = view.groups.and_then(|groups| groups.behind(key))
+            {
+                seek.miss(next, true);
+            }
         }
         Found::Nothing
     }
@@ -437,12 +459,12 @@ impl<O> Consumers<O> {
     }
 
     /// As [`Consumers::next`], where what waits is not for everybody: each of those that can take something looks for a message
-    /// in its turn, and whoever finds none keeps its place among those. `looks` counts down with each message looked at;
+    /// in its turn, and whoever finds none keeps its place among those. `budget` counts down with each message looked at;
     /// `unread` is set where somebody has to know what is in a message that is only on the disk.
     pub(super) fn find(
         &mut self,
         view: &View<'_>,
-        looks: &mut usize,
+        budget: &mut usize,
         unread: &mut bool,
         mut take_room: impl FnMut(&O) -> bool,
     ) -> Found {
@@ -459,7 +481,7 @@ impl<O> Consumers<O> {
                     continue;
                 }
                 let id = ConsumerId { index, generation: consumer.generation };
-                match consumer.look(id, view, looks, furthest) {
+                match consumer.look(id, view, budget, furthest) {
                     Found::Nothing => turn.push_back(index),
                     Found::Unread => {
                         *unread = true;
@@ -503,8 +525,29 @@ impl<O> Consumers<O> {
     pub(super) fn miss(&mut self, key: Key) {
         if key.seq < self.furthest {
             let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
-            seeks.for_each(|seek| seek.miss(key));
+            seeks.for_each(|seek| seek.miss(key, false));
         }
+    }
+
+    /// A group is free, and this is its first message of a priority: it and those behind it may be looked at once more.
+    pub(super) fn show(&mut self, key: Key) {
+        if key.seq < self.furthest {
+            let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
+            seeks.for_each(|seek| seek.miss(key, true));
+        }
+    }
+
+    /// A message is gone from its place; `next` is behind it in its group. Whether somebody has to look at that one now.
+    pub(super) fn follow(&mut self, gone: Key, next: Key) -> bool {
+        if gone.seq >= self.furthest {
+            return false;
+        }
+        let seeks = self.slots.iter_mut().flatten().filter_map(|consumer| consumer.seek.as_mut());
+        let mut any = false;
+        for seek in seeks {
+            any |= seek.follow(gone, next);
+        }
+        any
     }
 
     /// Nobody has to look for messages any more.

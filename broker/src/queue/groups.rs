@@ -3,10 +3,16 @@
 //! Only a queue that has had a message with a group has this. A group goes to the consumer that takes its first message, and
 //! stays with it until it leaves, or until a message closes the group. Where a consumer has left and has not yet said what
 //! became of messages of a group, the group waits for that: otherwise one that comes back would be behind its successors.
+//!
+//! Where a group becomes free, consumers that have passed its messages over are shown the first of them only, one of each
+//! priority, and the next when that one is gone or not for them ([`Groups::behind`]): so a group that becomes free with each of
+//! its messages costs each message the same, however many there are.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::consumer::ConsumerId;
 use super::seek::Key;
@@ -32,8 +38,10 @@ struct Known {
     has_left: bool,
     /// Messages that the owner has.
     leased: u32,
-    /// All messages of the group.
-    messages: BTreeSet<Key>,
+    /// How many messages it has.
+    len: usize,
+    /// Those that wait at their places.
+    waiting: BTreeSet<Key>,
 }
 
 impl Groups {
@@ -42,22 +50,45 @@ impl Groups {
         self.known.is_empty()
     }
 
-    /// A message has come into the queue.
-    pub(super) fn enter(&mut self, key: Key, group: Group) {
-        self.of.insert(key.seq, group);
+    /// A message has come into the queue; [`Groups::wait`] follows.
+    pub(super) fn enter(&mut self, seq: u64, group: Group) {
+        self.of.insert(seq, group);
         let known = self.known.entry(group.key()).or_default();
-        if known.messages.is_empty() && known.owner.is_some() {
+        if known.len == 0 && known.owner.is_some() {
             self.idle -= 1;
         }
-        known.messages.insert(key);
+        known.len += 1;
+    }
+
+    fn known_of(&mut self, seq: u64) -> Option<&mut Known> {
+        self.known.get_mut(&self.of.get(&seq)?.key())
+    }
+
+    /// A message of the queue is at its place among those that wait.
+    pub(super) fn wait(&mut self, key: Key) {
+        if let Some(known) = self.known_of(key.seq) {
+            known.waiting.insert(key);
+        }
+    }
+
+    /// It is not there any more. The next one of its group behind it: to be looked at by those who have not looked at it.
+    pub(super) fn unwait(&mut self, key: Key) -> Option<Key> {
+        let known = self.known_of(key.seq)?;
+        known.waiting.remove(&key);
+        known.behind(key)
+    }
+
+    /// The next message of the same group and priority that waits.
+    pub(super) fn behind(&self, key: Key) -> Option<Key> {
+        self.known.get(&self.of.get(&key.seq)?.key())?.behind(key)
     }
 
     /// A message has left the queue.
-    pub(super) fn leave(&mut self, key: Key) {
-        let Some(group) = self.of.remove(&key.seq) else { return };
+    pub(super) fn leave(&mut self, seq: u64) {
+        let Some(group) = self.of.remove(&seq) else { return };
         let Some(known) = self.known.get_mut(&group.key()) else { return };
-        known.messages.remove(&key);
-        if !known.messages.is_empty() {
+        known.len -= 1;
+        if known.len > 0 {
             return;
         }
         if known.owner.is_none() {
@@ -66,7 +97,7 @@ impl Groups {
         }
         self.idle += 1;
         if self.idle > IDLE_MAX {
-            self.known.retain(|_, known| !known.messages.is_empty());
+            self.known.retain(|_, known| known.len > 0);
             self.idle = 0;
         }
     }
@@ -78,34 +109,30 @@ impl Groups {
         owner.is_none_or(|owner| owner == consumer)
     }
 
-    /// A consumer that may has taken a message. Others' messages of the group where they may be taken by anybody now.
-    pub(super) fn taken(&mut self, seq: u64, consumer: ConsumerId, leases: bool) -> Option<&BTreeSet<Key>> {
-        let group = *self.of.get(&seq)?;
-        let known = self.known.get_mut(&group.key())?;
-        if group.closes() {
-            known.release();
-            return Some(&known.messages);
+    /// A consumer that may has taken a message. The first messages of its group where that is free now and was not before.
+    pub(super) fn taken(&mut self, seq: u64, consumer: ConsumerId, leases: bool) -> First {
+        let Some(group) = self.of.get(&seq).copied() else { return First::new() };
+        let Some(known) = self.known.get_mut(&group.key()) else { return First::new() };
+        if !group.closes() {
+            known.owner = Some(consumer);
+            known.leased += u32::from(leases);
+            return First::new();
         }
-        known.owner = Some(consumer);
-        known.leased += u32::from(leases);
-        None
+        // Where nobody had it, nobody has passed anything over for that.
+        if known.owner.is_none() { First::new() } else { known.release() }
     }
 
-    /// A lease of a consumer is over. The messages of its group where they may be taken by anybody now.
-    pub(super) fn returned(&mut self, seq: u64, consumer: ConsumerId) -> Option<&BTreeSet<Key>> {
-        let known = self.known.get_mut(&self.of.get(&seq)?.key())?;
+    /// A lease of a consumer is over. The first messages of its group where that is free now.
+    pub(super) fn returned(&mut self, seq: u64, consumer: ConsumerId) -> First {
+        let Some(known) = self.known_of(seq) else { return First::new() };
         if known.owner != Some(consumer) {
-            return None;
+            return First::new();
         }
         known.leased = known.leased.saturating_sub(1);
-        if !known.has_left || known.leased > 0 {
-            return None;
-        }
-        known.release();
-        Some(&known.messages)
+        if known.has_left && known.leased == 0 { known.release() } else { First::new() }
     }
 
-    /// A consumer has left; `freed` gets the messages that may be taken by anybody now.
+    /// A consumer has left; `freed` gets the first messages of each group that is free now.
     pub(super) fn left(&mut self, consumer: ConsumerId, mut freed: impl FnMut(Key)) {
         let Self { known, idle, .. } = self;
         known.retain(|_, known| {
@@ -116,24 +143,38 @@ impl Groups {
                 known.has_left = true;
                 return true;
             }
-            known.release();
-            known.messages.iter().copied().for_each(&mut freed);
-            *idle -= usize::from(known.messages.is_empty());
-            !known.messages.is_empty()
+            known.release().into_iter().for_each(&mut freed);
+            *idle -= usize::from(known.len == 0);
+            known.len > 0
         });
     }
 
     /// All messages but these have left.
     pub(super) fn keep(&mut self, is_left: impl Fn(u64) -> bool) {
-        let left: Vec<Key> =
-            self.known.values().flat_map(|known| &known.messages).filter(|key| !is_left(key.seq)).copied().collect();
-        left.into_iter().for_each(|key| self.leave(key));
+        self.known.values_mut().for_each(|known| known.waiting.clear());
+        let left: Vec<u64> = self.of.keys().filter(|seq| !is_left(**seq)).copied().collect();
+        left.into_iter().for_each(|seq| self.leave(seq));
     }
 }
 
+/// The first message of each priority.
+pub(super) type First = SmallVec<[Key; 1]>;
+
 impl Known {
-    /// Anybody may take the next message.
-    fn release(&mut self) {
+    /// Anybody may take the next message. The first that wait.
+    fn release(&mut self) -> First {
         (self.owner, self.leased, self.has_left) = (None, 0, false);
+        let mut first = First::new();
+        let mut next = self.waiting.first();
+        while let Some(key) = next {
+            first.push(*key);
+            next = self.waiting.range((Bound::Excluded(Key::new(key.priority(), u64::MAX)), Bound::Unbounded)).next();
+        }
+        first
+    }
+
+    fn behind(&self, key: Key) -> Option<Key> {
+        let next = self.waiting.range((Bound::Excluded(key), Bound::Unbounded)).next();
+        next.filter(|next| next.priority() == key.priority()).copied()
     }
 }

@@ -137,7 +137,10 @@ impl Model {
 
     /// A group may go to anybody.
     fn free(&mut self, key: u64) {
-        self.owners.remove(&key);
+        // Where nobody had it, nobody has passed anything over for that.
+        if self.owners.remove(&key).is_none() {
+            return;
+        }
         let seqs: Vec<u64> = self.waiting.iter().filter(|item| is_of(item, key)).map(|item| item.seq).collect();
         for consumer in &mut self.consumers {
             consumer.passed.retain(|seq| !seqs.contains(seq));
@@ -166,11 +169,11 @@ impl Model {
             if consumer.passed.contains(&item.seq) {
                 continue;
             }
-            if item.expires_ms < now_ms {
-                return Looked::Expired(at);
-            }
             let owner = item.group.and_then(|group| owners.get(&group.key()));
             if owner.is_none_or(|owner| owner.name == name) {
+                if item.expires_ms < now_ms {
+                    return Looked::Expired(at);
+                }
                 match consumer.choice {
                     None => return Looked::Takes(at),
                     Some(_) if item.unread => return Looked::Unread,

@@ -3,7 +3,7 @@
 //! A consumer that is not for every message looks at each once: it remembers up to where it has looked, for each priority, and
 //! what has come in front of that since. So a message that nobody is for costs each consumer one look, however long it waits.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
@@ -40,8 +40,9 @@ impl Key {
 pub(super) struct Seek {
     /// By priority: messages before this number have been looked at.
     looked_to: SmallVec<[(u8, u64); 1]>,
-    /// Before those numbers, and to be looked at all the same.
-    missed: BTreeSet<Key>,
+    /// Before those numbers, and to be looked at all the same. True where others of its group are to be looked at after it,
+    /// one after another.
+    missed: BTreeMap<Key, bool>,
     /// What had come into the queue when there was nothing left to look at.
     idle_since: Option<u64>,
 }
@@ -55,7 +56,7 @@ impl Seek {
         let mut level = ready.highest();
         while let Some(priority) = level {
             let of_level = Key::new(priority, 0)..=Key::new(priority, u64::MAX);
-            while let Some(missed) = self.missed.range(of_level.clone()).next().copied() {
+            while let Some(missed) = self.missed.range(of_level.clone()).next().map(|(key, _)| *key) {
                 if let Some(entry) = ready.get(missed) {
                     return Some(entry);
                 }
@@ -70,22 +71,34 @@ impl Seek {
         None
     }
 
-    /// It has looked at what [`Seek::next`] gave, which is for others. The furthest number that it has looked to.
-    pub(super) fn pass(&mut self, key: Key) -> u64 {
-        if !self.missed.remove(&key) {
+    /// It has looked at what [`Seek::next`] gave, which is for others. The furthest number that it has looked to, and whether
+    /// the next one of its group is to be looked at as well.
+    pub(super) fn pass(&mut self, key: Key) -> (u64, bool) {
+        let leads_on = self.missed.remove(&key);
+        if leads_on.is_none() {
             *self.level(key.priority()) = key.seq + 1;
         }
-        key.seq + 1
+        (key.seq + 1, leads_on == Some(true))
     }
 
-    /// A message has come to its place, or may be looked at once more.
-    pub(super) fn miss(&mut self, key: Key) {
+    /// A message is gone: where it was still to be looked at and others of its group after it, the next is. Whether that is so.
+    pub(super) fn follow(&mut self, gone: Key, next: Key) -> bool {
+        let leads_on = self.missed.remove(&gone) == Some(true);
+        if leads_on {
+            self.miss(next, true);
+        }
+        leads_on
+    }
+
+    /// A message has come to its place, or may be looked at once more; so may others of its group after it where it
+    /// `leads_on`.
+    pub(super) fn miss(&mut self, key: Key, leads_on: bool) {
         if key.seq >= self.looked_to(key.priority()) {
             return;
         }
-        self.missed.insert(key);
+        *self.missed.entry(key).or_default() |= leads_on;
         if self.missed.len() > MISSED_MAX {
-            for missed in std::mem::take(&mut self.missed) {
+            for (missed, _) in std::mem::take(&mut self.missed) {
                 let looked_to = self.level(missed.priority());
                 *looked_to = (*looked_to).min(missed.seq);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::selector::Selector;
+use crate::selector::{Look, Selector};
 
 /// Which messages a consumer gets: all of them, if nothing is said. The others stay for those that come for them.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +25,11 @@ impl Selection {
         self.selector.is_none() && self.not_from.is_none()
     }
 
-    pub(super) fn takes(&self, message: &Message) -> bool {
-        self.not_from.is_none_or(|connection| message.source().publisher(message.head()) != Some(connection))
-            && self.selector.as_ref().is_none_or(|selector| selector.matches(message))
+    /// Whether the consumer is for a message, and what it cost to find out.
+    pub(super) fn look(&self, message: &Message) -> Look {
+        if self.not_from.is_some_and(|connection| message.source().publisher(message.head()) == Some(connection)) {
+            return Look { matches: false, cost: 0 };
+        }
+        self.selector.as_ref().map_or(Look { matches: true, cost: 0 }, |selector| selector.look(message))
     }
 }

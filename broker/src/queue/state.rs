@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use gantry_storage::Position;
 
-use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, View};
+use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, LOOK_COST, View};
 use super::entry::{Entry, Place};
-use super::groups::Groups;
+use super::groups::{First, Groups};
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
 use super::ready::Ready;
@@ -22,8 +22,8 @@ use crate::message::Message;
 /// others come in between.
 pub(super) const STEP_ENTRIES_MAX: usize = 4096;
 
-/// No step has consumers look at more messages than this.
-const STEP_LOOKS_MAX: usize = 1024;
+/// What consumers may spend in one step to look at messages, in nanoseconds or so: 1024 usual looks, and one at least.
+const STEP_LOOKS_COST_MAX: usize = 1024 * LOOK_COST;
 
 /// Behind each message that has to be read, so many are read with it.
 const READ_AHEAD: usize = 64;
@@ -292,20 +292,56 @@ impl<O> State<O> {
         if self.seeks {
             self.arrivals += 1;
             self.consumers.miss(Key::of(&entry));
+            if let Some(groups) = &mut self.groups {
+                groups.wait(Key::of(&entry));
+            }
         }
         self.ready.push(entry);
     }
 
+    /// Takes out the first message that waits.
+    fn pull_first(&mut self) -> Option<Entry> {
+        let entry = self.ready.pop_first()?;
+        if self.seeks {
+            self.pulled(Key::of(&entry));
+        }
+        Some(entry)
+    }
+
+    /// Takes out a message that waits.
+    fn pull(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.ready.remove(key)?;
+        self.pulled(key);
+        Some(entry)
+    }
+
+    fn pulled(&mut self, key: Key) {
+        if let Some(groups) = &mut self.groups
+            && let Some(next) = groups.unwait(key)
+            && self.consumers.follow(key, next)
+        {
+            self.arrivals += 1;
+        }
+    }
+
+    /// Consumers may look once more at groups that begin with these messages.
+    fn show(&mut self, first: First) {
+        for key in first {
+            self.arrivals += 1;
+            self.consumers.show(key);
+        }
+    }
+
     /// A message with a group has come.
     fn enter(&mut self, entry: &Entry, group: Group) {
-        self.groups.get_or_insert_default().enter(Key::of(entry), group);
+        self.groups.get_or_insert_default().enter(entry.seq, group);
         self.seeks = true;
     }
 
     /// A message goes for good: its group need not remember it.
     fn leave(&mut self, entry: &Entry) {
         let Some(groups) = &mut self.groups else { return };
-        groups.leave(Key::of(entry));
+        groups.leave(entry.seq);
         if groups.is_empty() {
             self.groups = None;
             self.set_seeks();
@@ -314,11 +350,9 @@ impl<O> State<O> {
 
     /// A consumer has a message less.
     fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) {
-        let Self { groups: Some(groups), consumers, arrivals, .. } = self else { return };
-        let freed = consumer.and_then(|consumer| groups.returned(entry.seq, consumer));
-        for key in freed.into_iter().flatten() {
-            *arrivals += 1;
-            consumers.miss(*key);
+        if let (Some(groups), Some(consumer)) = (&mut self.groups, consumer) {
+            let first = groups.returned(entry.seq, consumer);
+            self.show(first);
         }
     }
 
@@ -367,7 +401,7 @@ impl<O> State<O> {
     /// Hands out what waits to whoever can take it, and takes out what has expired or does not fit then.
     pub(crate) fn grant(&mut self, now_ms: u64, scarce: Scarce, effects: &mut impl Effects<O>) {
         let mut steps = STEP_ENTRIES_MAX;
-        let mut looks = STEP_LOOKS_MAX;
+        let mut budget = STEP_LOOKS_COST_MAX;
         self.unfinished = false;
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
@@ -382,7 +416,7 @@ impl<O> State<O> {
                 return;
             }
             if self.seeks {
-                if self.grant_found(now_ms, scarce, (&mut steps, &mut looks), effects) {
+                if self.grant_found(now_ms, scarce, (&mut steps, &mut budget), effects) {
                     continue;
                 }
                 if self.unfinished {
@@ -429,12 +463,12 @@ impl<O> State<O> {
         &mut self,
         now_ms: u64,
         scarce: Scarce,
-        (steps, looks): (&mut usize, &mut usize),
+        (steps, budget): (&mut usize, &mut usize),
         effects: &mut impl Effects<O>,
     ) -> bool {
         let Self { consumers, ready, groups, arrivals, unread, .. } = self;
         let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms };
-        match consumers.find(&view, looks, unread, |outlet| effects.take_room(outlet)) {
+        match consumers.find(&view, budget, unread, |outlet| effects.take_room(outlet)) {
             Found::Nothing | Found::Unread => return false,
             Found::TooMuch => {
                 self.unfinished = true;
@@ -442,20 +476,20 @@ impl<O> State<O> {
             }
             Found::Expired(key) => {
                 if self.may_step(steps)
-                    && let Some(entry) = self.ready.remove(key)
+                    && let Some(entry) = self.pull(key)
                 {
                     self.expire(entry, effects);
                 }
                 return !self.unfinished;
             }
             Found::Unwanted(key) => {
-                if let Some(entry) = self.ready.remove(key) {
+                if let Some(entry) = self.pull(key) {
                     self.leave(&entry);
                     effects.departed(entry, Departure::Discarded);
                 }
             }
             Found::For(id, key) => {
-                let Some(entry) = self.ready.remove(key) else { return false };
+                let Some(entry) = self.pull(key) else { return false };
                 self.delivered_to = self.delivered_to.max(entry.seq + 1);
                 self.hand_out_found(id, entry, Handing { now_ms, scarce, lease_ms: self.rules.lease_ms }, effects);
             }
@@ -464,12 +498,10 @@ impl<O> State<O> {
     }
 
     fn hand_out_found(&mut self, id: ConsumerId, entry: Entry, handing: Handing, effects: &mut impl Effects<O>) {
-        let Self { consumers, groups, arrivals, .. } = self;
-        let Some(acknowledges) = consumers.get(id).map(|consumer| consumer.options.acknowledges) else { return };
-        let freed = groups.as_mut().and_then(|groups| groups.taken(entry.seq, id, acknowledges));
-        for key in freed.into_iter().flatten() {
-            *arrivals += 1;
-            consumers.miss(*key);
+        let Some(acknowledges) = self.consumers.get(id).map(|consumer| consumer.options.acknowledges) else { return };
+        if let Some(groups) = &mut self.groups {
+            let first = groups.taken(entry.seq, id, acknowledges);
+            self.show(first);
         }
         if !acknowledges {
             self.leave(&entry);
@@ -534,7 +566,7 @@ impl<O> State<O> {
         if self.ready.get(key).is_none_or(|entry| entry.position.get() != Some(position)) {
             return false;
         }
-        if let Some(entry) = self.ready.remove(key) {
+        if let Some(entry) = self.pull(key) {
             self.counters.rejected += 1;
             self.leave(&entry);
             Self::fail(&self.rules, entry, Departure::Rejected, effects);
@@ -550,7 +582,7 @@ impl<O> State<O> {
             if !self.may_step(steps) {
                 return;
             }
-            let Some(entry) = self.ready.pop_first() else { return };
+            let Some(entry) = self.pull_first() else { return };
             self.counters.overflowed += 1;
             self.leave(&entry);
             Self::fail(&self.rules, entry, Departure::Overflowed, effects);
@@ -567,7 +599,7 @@ impl<O> State<O> {
 
     /// Has messages be tried again whose time has come.
     fn take_due(&mut self, now_ms: u64, steps: &mut usize) {
-        let Self { later, ready, consumers, seeks, arrivals, .. } = self;
+        let Self { later, ready, consumers, seeks, arrivals, groups, .. } = self;
         let Some(waiting) = later else { return };
         let Waiting { entries, bytes } = &mut **waiting;
         let more = entries.take_due(now_ms, *steps, &mut |_, entry: Entry| {
@@ -576,6 +608,9 @@ impl<O> State<O> {
             if *seeks {
                 *arrivals += 1;
                 consumers.miss(Key::of(&entry));
+                if let Some(groups) = groups {
+                    groups.wait(Key::of(&entry));
+                }
             }
             ready.push(entry);
         });
@@ -603,7 +638,7 @@ impl<O> State<O> {
         if self.unfinished {
             return None;
         }
-        let entry = self.ready.pop_first()?;
+        let entry = self.pull_first()?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
         // Whoever fetches is told how many are left, and those are not.
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
@@ -771,7 +806,7 @@ impl<O> State<O> {
             if let Some(known) = groups {
                 known.left(id, |key| {
                     *arrivals += 1;
-                    consumers.miss(key);
+                    consumers.show(key);
                 });
                 if known.is_empty() {
                     *groups = None;
@@ -794,7 +829,7 @@ impl<O> State<O> {
             if !self.may_step(steps) {
                 return;
             }
-            if let Some(entry) = self.ready.pop_first() {
+            if let Some(entry) = self.pull_first() {
                 self.expire(entry, effects);
             }
         }

@@ -712,6 +712,59 @@ fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
     assert_eq!((state.ready_len(), steps), (10, 3));
 }
 
+#[test]
+fn looks_that_cost_more_are_fewer_in_a_step() {
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
+    let headers: crate::value::Table =
+        [("h", crate::value::Value::from("a".repeat(64 << 10).as_str()))].into_iter().collect();
+    let message =
+        crate::native::message(&Arc::from(""), bytes::Bytes::new(), Essentials::default(), headers, None, b"");
+    for seq in 0..100 {
+        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0).unwrap();
+    }
+    // Half of what one step may spend.
+    let selector = Arc::new(Selector::parse("h LIKE '%_b%'").unwrap());
+    let selection = Selection { selector: Some(selector), not_from: None, discards: true };
+    state.subscribe(0, PREFETCH_10, selection).unwrap();
+    let mut steps = 0;
+    while steps == 0 || state.is_unfinished() {
+        let before = notes.departed.len();
+        state.grant(0, false, &mut notes);
+        assert!(notes.departed.len() - before <= 2);
+        steps += 1;
+    }
+    assert!(steps >= 50);
+    assert_eq!(state.ready_len(), 0);
+}
+
+#[test]
+fn a_group_that_becomes_free_again_and_again_is_not_looked_through_each_time() {
+    const MESSAGES: u64 = 4000;
+    let mut state = State::new(Arc::default());
+    let mut notes = Notes { room: vec![usize::MAX; 2], ..Notes::default() };
+    for seq in 0..MESSAGES {
+        // Every other one has the group, or else closes it.
+        let group = Some(Group::new(b"g", seq % 2 == 1));
+        let message = plain("", "q", Essentials { group, ..Essentials::default() }, b"");
+        state.enqueue(Entry::new(seq, message, u64::MAX), 0).unwrap();
+    }
+    let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
+    for name in 0..2 {
+        state.subscribe(name, options, Selection::default()).unwrap();
+    }
+    let mut steps = 0;
+    while steps == 0 || state.is_unfinished() {
+        state.grant(0, false, &mut notes);
+        steps += 1;
+    }
+    let order: Vec<u64> = notes.delivered.iter().map(|(_, grant)| grant.seq).collect();
+    assert_eq!(order, (0..MESSAGES).collect::<Vec<_>>());
+    assert!(notes.delivered.iter().any(|(name, _)| *name == 0) && notes.delivered.iter().any(|(name, _)| *name == 1));
+    // A few looks for each message, of which a step may do 1024; by the square they would be some thousand steps.
+    assert!(steps <= 20, "{steps}");
+}
+
 /// What a message costs a queue that has neither selectors nor groups. To be counted, not timed:
 /// `valgrind --tool=cachegrind --cache-sim=no` on a release build of the tests.
 #[test]

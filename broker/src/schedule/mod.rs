@@ -23,6 +23,10 @@ pub struct Schedule {
 
 const FOREVER: u32 = u32::MAX;
 
+/// Most repetitions where nothing keeps them apart, and where each time of a cron expression begins them anew: as many as
+/// ActiveMQ allows.
+const UNPACED_MAX: u32 = 1000;
+
 /// Why a message cannot be delivered as it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
@@ -38,12 +42,15 @@ pub enum ScheduleError {
     /// It would be delivered without end at one moment.
     #[error("a scheduled message that repeats without end needs a period")]
     NoPeriod,
+    /// It would be delivered too often at one moment, or ever more series would run at once.
+    #[error("a scheduled message without a period, or with a cron expression, repeats at most 1000 times")]
+    Unpaced,
 }
 
 impl Schedule {
     /// A message is delivered after the delay, or after one period where there is none; and then `repeat` times more, a period
     /// after another; without end where that is negative. With a cron expression (five fields, in UTC) it is delivered at each of its
-    /// times; where it repeats as well, each of these times begins such a series. None where nothing asks for any of it: a
+    /// times; where it repeats as well, up to 1000 times, each of these times begins such a series. None where nothing asks for any of it: a
     /// message that is to be delivered at once.
     ///
     /// # Errors
@@ -64,6 +71,9 @@ impl Schedule {
             return Err(ScheduleError::NoPeriod);
         }
         let cron = cron.filter(|text| !text.trim().is_empty()).map(Cron::parse).transpose()?;
+        if left > UNPACED_MAX && (period_ms == 0 || cron.is_some()) {
+            return Err(ScheduleError::Unpaced);
+        }
         if cron.is_none() && delay_ms == 0 && period_ms == 0 && left == 0 {
             return Ok(None);
         }
@@ -205,6 +215,11 @@ mod tests {
         assert_eq!(Schedule::new(0, u64::MAX, 0, None), Err(ScheduleError::TooLong("period")));
         assert_eq!(Schedule::new(1, 0, -1, None), Err(ScheduleError::NoPeriod));
         assert_eq!(Schedule::new(1, 1, i64::from(u32::MAX), None), Err(ScheduleError::TooOften));
+        assert!(Schedule::new(1, 0, 1000, None).is_ok());
+        assert_eq!(Schedule::new(1, 0, 1001, None), Err(ScheduleError::Unpaced));
+        assert!(Schedule::new(0, 1, 1000, Some("* * * * *")).is_ok());
+        assert_eq!(Schedule::new(0, 1, 1001, Some("* * * * *")), Err(ScheduleError::Unpaced));
+        assert_eq!(Schedule::new(0, 1, -1, Some("* * * * *")), Err(ScheduleError::Unpaced));
         assert!(matches!(Schedule::new(1, 1, 1, Some("x")), Err(ScheduleError::Cron(_))));
     }
 

@@ -1,8 +1,10 @@
 //! What a selector says of a message. Unknown is `None`: what is said of a header that is not there.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::expression::{Comparison, Expression, Operator};
+use super::{COST_MAX, Look};
 use crate::message::Message;
 use crate::value::Value;
 
@@ -20,15 +22,38 @@ enum Scalar<'a> {
 struct Case<'a> {
     message: &'a Message,
     converts: bool,
+    /// What may be spent.
+    left: &'a Cell<usize>,
 }
 
-/// Whether it is true of the message.
-pub(super) fn condition(expression: &Expression, message: &Message, converts: bool) -> Option<bool> {
-    Case { message, converts }.condition(expression)
+/// What each part of an expression costs, and each header that is passed over: see [`Look::cost`].
+const PART_COST: usize = 4;
+/// So many bytes of a head are read, and of texts are compared, for one.
+const BYTES_PER_COST: usize = 4;
+
+/// Longest text that may be a number, in bytes.
+const NUMBER_BYTES_MAX: usize = 1024;
+
+/// Whether it is true of the message, and what it cost to find out.
+pub(super) fn look(expression: &Expression, message: &Message, converts: bool) -> Look {
+    // Its head may have to be decoded, once.
+    let left = Cell::new(COST_MAX - message.head().len().min(COST_MAX / 2));
+    let is_true = Case { message, converts, left: &left }.condition(expression) == Some(true);
+    let left = left.get();
+    // What has been found unknown for its cost may have been made true by a part around it, such as IS NULL.
+    Look { matches: is_true && left > 0, cost: COST_MAX - left }
 }
 
 impl<'a> Case<'a> {
+    /// Spends so much, before it is done. None where there is not so much left; then there is nothing left.
+    fn spend(self, cost: usize) -> Option<()> {
+        let left = self.left.get().saturating_sub(cost);
+        self.left.set(left);
+        (left > 0).then_some(())
+    }
+
     fn condition(self, expression: &'a Expression) -> Option<bool> {
+        self.spend(PART_COST)?;
         match expression {
             Expression::Not(inner) => self.condition(inner).map(|value| !value),
             Expression::And(parts) => self.every(parts, true),
@@ -40,11 +65,17 @@ impl<'a> Case<'a> {
             Expression::Between { not, of } => self.between(*not, of),
             // What is no text is like nothing, and whether it is one of several texts cannot be said: as in ActiveMQ.
             Expression::In { not, value, texts } => match self.value(value)? {
-                Scalar::Text(value) => Some(texts.iter().any(|text| **text == *value) != *not),
+                Scalar::Text(value) => {
+                    self.spend(texts.len().saturating_mul(PART_COST))?;
+                    Some(texts.iter().any(|text| **text == *value) != *not)
+                }
                 _ => None,
             },
             Expression::Like { not, value, pattern } => Some(match self.value(value)? {
-                Scalar::Text(text) => pattern.matches(text) != *not,
+                Scalar::Text(text) => {
+                    self.spend(pattern.cost(text.len()))?;
+                    pattern.matches(text) != *not
+                }
                 _ => *not,
             }),
             Expression::IsNull { not, value } => Some(self.value(value).is_none() != *not),
@@ -87,10 +118,22 @@ impl<'a> Case<'a> {
 
     /// Values of different types are unequal and have no order, as in ActiveMQ.
     fn compare(self, left: Scalar<'_>, comparison: Comparison, right: Scalar<'_>) -> Option<bool> {
-        let (left, right) = if self.converts { converted(left, right) } else { (left, right) };
+        let (left, right) = if self.converts {
+            for side in [left, right] {
+                if let Scalar::Text(text) = side {
+                    self.spend(text.len().min(NUMBER_BYTES_MAX))?;
+                }
+            }
+            converted(left, right)
+        } else {
+            (left, right)
+        };
         let ordering = match (left, right) {
             (Scalar::Bool(left), Scalar::Bool(right)) => return Some(equality(left == right, comparison)),
-            (Scalar::Text(left), Scalar::Text(right)) => return Some(equality(left == right, comparison)),
+            (Scalar::Text(left), Scalar::Text(right)) => {
+                self.spend(left.len().min(right.len()) / BYTES_PER_COST)?;
+                return Some(equality(left == right, comparison));
+            }
             (Scalar::Integer(left), Scalar::Integer(right)) => Some(left.cmp(&right)),
             (left, right) => match (left.as_float(), right.as_float()) {
                 (Some(left), Some(right)) => left.partial_cmp(&right),
@@ -109,6 +152,7 @@ impl<'a> Case<'a> {
     }
 
     fn value(self, expression: &'a Expression) -> Option<Scalar<'a>> {
+        self.spend(PART_COST)?;
         match expression {
             Expression::Bool(value) => Some(Scalar::Bool(*value)),
             Expression::Integer(value) => Some(Scalar::Integer(*value)),
@@ -129,7 +173,10 @@ impl<'a> Case<'a> {
     /// A number; unknown where it is something else.
     fn number(self, expression: &'a Expression) -> Option<Scalar<'a>> {
         match self.value(expression)? {
-            Scalar::Text(text) if self.converts => number_of(text),
+            Scalar::Text(text) if self.converts => {
+                self.spend(text.len().min(NUMBER_BYTES_MAX))?;
+                number_of(text)
+            }
             value @ (Scalar::Integer(_) | Scalar::Float(_)) => Some(value),
             _ => None,
         }
@@ -165,7 +212,9 @@ impl<'a> Case<'a> {
         {
             return i64::try_from(timestamp_s.saturating_mul(1000)).ok().map(Scalar::Integer);
         }
-        scalar(properties.headers.as_ref()?.get(name)?)
+        let headers = properties.headers.as_ref()?;
+        self.spend(headers.len().saturating_mul(PART_COST))?;
+        scalar(headers.get(name)?)
     }
 }
 
@@ -221,6 +270,9 @@ fn truth(text: &str) -> bool {
 }
 
 fn number_of(text: &str) -> Option<Scalar<'_>> {
+    if text.len() > NUMBER_BYTES_MAX {
+        return None;
+    }
     if let Ok(value) = text.parse() {
         return Some(Scalar::Integer(value));
     }

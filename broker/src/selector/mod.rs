@@ -3,8 +3,9 @@
 //! * [`token`]: text to words; [`parser`]: words to an expression; [`expression`]: what it is made of, and its text.
 //! * [`evaluate`]: what it says of a message: true, false or unknown; [`like`]: patterns.
 //!
-//! Pure: a selector looks at nothing but the message. Text and nesting are bounded, so that no selector costs more stack
-//! or time than a fixed amount; it takes no memory while it is evaluated.
+//! Pure: a selector looks at nothing but the message. Text and nesting are bounded, and so is what may be spent on one
+//! message, so that no selector costs more stack or time than a fixed amount; it takes no memory to speak of while it is
+//! evaluated.
 //!
 //! Values of different types, as a header that is text and a number, are unequal and have no order, as in ActiveMQ. The prefix
 //! `convert_string_expressions:`, as in ActiveMQ, has text be read as a number or a truth value where it is compared with one:
@@ -29,6 +30,10 @@ pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// How deep parentheses, `NOT` and signs may be nested.
 pub const DEPTH_MAX: usize = 64;
+
+/// What may be spent to find out whether a message meets a condition, in nanoseconds or so: counted, not measured, and so the
+/// same each time. That is a thousand times what is usual; a message for which it does not suffice does not meet it.
+pub const COST_MAX: usize = 1 << 20;
 
 /// In front of a selector: text is read as what it is compared with.
 const CONVERTING: &str = "convert_string_expressions:";
@@ -64,10 +69,24 @@ impl Selector {
         Ok(Self { condition, converts })
     }
 
-    /// Whether a message meets the condition. Where that is unknown, it does not.
+    /// Whether a message meets the condition. Where that is unknown, or would cost more than [`COST_MAX`], it does not.
     pub fn matches(&self, message: &Message) -> bool {
-        evaluate::condition(&self.condition, message, self.converts) == Some(true)
+        self.look(message).matches
     }
+
+    /// As [`Selector::matches`], with what it cost.
+    pub(crate) fn look(&self, message: &Message) -> Look {
+        evaluate::look(&self.condition, message, self.converts)
+    }
+}
+
+/// What came of looking at a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// It meets the condition.
+    pub(crate) matches: bool,
+    /// In nanoseconds or so; never more than [`COST_MAX`].
+    pub(crate) cost: usize,
 }
 
 /// In a form of its own: with parentheses around everything that has parts.

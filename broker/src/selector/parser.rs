@@ -167,8 +167,7 @@ impl<'a> Parser<'a> {
                         return Err(SelectorError::new(start, "ESCAPE takes one character"));
                     }
                 }
-                let pattern = Pattern::new(&text, escape)
-                    .ok_or(SelectorError::new(start, "a pattern that ends with its escape character"))?;
+                let pattern = Pattern::new(&text, escape).map_err(|what| SelectorError::new(start, what))?;
                 Ok(Expression::Like { not, value: Box::new(value), pattern: Box::new(pattern) })
             }
             _ => Err(self.wrong("BETWEEN, IN or LIKE is missing")),

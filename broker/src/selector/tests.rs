@@ -322,7 +322,7 @@ fn patterns() {
     for (pattern, escape, text, expected) in cases {
         assert_eq!(Pattern::new(pattern, escape).unwrap().matches(text), expected, "{pattern} {text}");
     }
-    assert_eq!(Pattern::new("a!", Some('!')), None);
+    assert!(Pattern::new("a!", Some('!')).is_err());
 }
 
 #[test]
@@ -335,6 +335,38 @@ fn a_pattern_does_not_go_back() {
     assert!(!ends_otherwise.matches(&text));
     // With going back, this would outlast the universe.
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_run_with_any_characters_in_it_is_bounded() {
+    let pattern = |len: usize| format!("%{}%", "_a".repeat(len / 2));
+    assert!(Pattern::new(&pattern(64), None).unwrap().matches(&"ba".repeat(32)));
+    assert!(!Pattern::new(&pattern(64), None).unwrap().matches(&"ba".repeat(31)));
+    assert!(Pattern::new(&pattern(66), None).is_err());
+    // What stands in front or at the end is not looked for.
+    assert!(Pattern::new(&"_a".repeat(4000), None).unwrap().matches(&"ba".repeat(4000)));
+    assert!(Selector::parse(&format!("a LIKE '{}'", pattern(66))).is_err());
+}
+
+#[test]
+fn what_is_spent_on_a_message_is_bounded_and_told() {
+    let long = with(&[("long", Value::from("a".repeat(64 << 10).as_str())), ("n", Value::I32(5))]);
+    let look = |selector: &str| Selector::parse(selector).unwrap().look(&long);
+    assert!(sample().head().len() < 1000 && Selector::parse("color = 'red'").unwrap().look(&sample()).cost < 1024);
+    let once = look("long LIKE '%b%'");
+    assert!((64 << 10..256 << 10).contains(&once.cost), "{}", once.cost);
+    assert!(look("long LIKE '%_b%'").cost > once.cost);
+    // A part more costs as much again, up to what may be spent.
+    let many = vec!["long LIKE '%b%'"; 700].join(" OR ");
+    assert_eq!(look(&many), Look { matches: false, cost: COST_MAX });
+    // What is given up is not met, however it is put, unless it was decided before.
+    assert!(!look(&format!("({many}) IS NULL")).matches);
+    assert!(!look(&format!("NOT ({many})")).matches);
+    assert!(look(&format!("n = 5 OR {many}")).matches);
+    let headers: Vec<(String, Value)> = (0..20_000).map(|n| (n.to_string(), Value::Bool(true))).collect();
+    let headers: Vec<(&str, Value)> = headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let names = vec!["x"; 3000].join(" OR ");
+    assert_eq!(Selector::parse(&names).unwrap().look(&with(&headers)).cost, COST_MAX);
 }
 
 /// The plain definition, by all ways to split a text.
@@ -448,7 +480,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_is_what_its_definition_says(pattern in "[ab%_]{0,8}", text in "[ab]{0,10}") {
+    fn a_pattern_is_what_its_definition_says(pattern in "[ab\u{fc}%_]{0,8}", text in "[ab\u{fc}]{0,10}") {
         let split = |text: &str| text.chars().collect::<Vec<_>>();
         prop_assert_eq!(Pattern::new(&pattern, None).unwrap().matches(&text), likes(&split(&pattern), &split(&text)));
     }

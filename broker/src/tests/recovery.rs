@@ -63,6 +63,14 @@ async fn definitions_come_back_and_deleted_ones_do_not() {
 }
 
 #[tokio::test]
+async fn no_connection_has_the_number_of_one_before_the_restart() {
+    let rig = Rig::new(PLENTY);
+    let before = rig.broker.shared().next_id();
+    let rig = rig.crash();
+    assert!(rig.broker.shared().next_id() > before + 1_000_000);
+}
+
+#[tokio::test]
 async fn after_an_orderly_stop_the_marks_are_exact() {
     let rig = Rig::new(PLENTY);
     let queue = rig.queue("q", durable()).await;

@@ -200,6 +200,7 @@ fn other_protocols_see_typed_properties() {
         content_encoding: text("gzip"),
         correlation_id: text("c1"),
         reply_to: text("/queue/r"),
+        reply_topic: None,
         message_id: text("m"),
         kind: text("ty"),
         user_id: text("guest"),
@@ -257,6 +258,7 @@ impl Source for Other {
             content_encoding: text("ce"),
             correlation_id: text("ci"),
             reply_to: text("rq"),
+            reply_topic: None,
             message_id: text("mi"),
             kind: text("ty"),
             user_id: text("guest"),
@@ -319,4 +321,11 @@ fn groups_and_publishers_are_known_and_schedules_are_not_passed_on() {
     let message = sent("AMQ_SCHEDULED_DELAY:5\nAMQ_SCHEDULED_CRON:* * * * *\na:b\n");
     assert_eq!(lines_of(&message, Version::V1_2), "a:b\n");
     assert_eq!(SOURCE.publisher(message.head()), Some(7));
+}
+
+#[test]
+fn answers_that_go_by_a_topic_find_it_in_every_protocol() {
+    let sent = sent("reply-to:/topic/ans.x\n");
+    assert_eq!(sent.properties().reply_to.as_deref(), Some(&b"/topic/ans.x"[..]));
+    assert_eq!(sent.properties().reply_topic.as_deref(), Some(&b"ans.x"[..]));
 }

@@ -198,6 +198,11 @@ impl Message {
         self.properties.get_or_init(|| Box::new(self.source.properties(self.head())))
     }
 
+    /// As [`Message::properties`], where they have been decoded.
+    pub(crate) fn known_properties(&self) -> Option<&Properties> {
+        self.properties.get().map(|properties| &**properties)
+    }
+
     /// The same body under another head and address. The body is copied: it lies behind its head.
     pub fn edited(&self, address: Arc<Address>, edit: &Edit<'_>) -> Arc<Self> {
         let body = self.body();

@@ -1,11 +1,11 @@
 //! What a selector says of a message. Unknown is `None`: what is said of a header that is not there.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
 
 use super::expression::{Comparison, Expression, Operator};
 use super::{COST_MAX, Look};
-use crate::message::Message;
+use crate::message::{Message, Properties};
 use crate::value::Value;
 
 /// A value, as far as selectors tell values apart.
@@ -22,6 +22,9 @@ enum Scalar<'a> {
 struct Case<'a> {
     message: &'a Message,
     converts: bool,
+    /// What its head says, where that had to be decoded: not kept in the message, where a backlog of decoded heads would be
+    /// memory that nobody counts.
+    properties: &'a OnceCell<Properties>,
     /// What may be spent.
     left: &'a Cell<usize>,
 }
@@ -36,9 +39,10 @@ const NUMBER_BYTES_MAX: usize = 1024;
 
 /// Whether it is true of the message, and what it cost to find out.
 pub(super) fn look(expression: &Expression, message: &Message, converts: bool) -> Look {
-    // Its head may have to be decoded, once.
+    // Its head may have to be decoded.
     let left = Cell::new(COST_MAX - message.head().len().min(COST_MAX / 2));
-    let is_true = Case { message, converts, left: &left }.condition(expression) == Some(true);
+    let is_true =
+        Case { message, converts, properties: &OnceCell::new(), left: &left }.condition(expression) == Some(true);
     let left = left.get();
     // What has been found unknown for its cost may have been made true by a part around it, such as IS NULL.
     Look { matches: is_true && left > 0, cost: COST_MAX - left }
@@ -194,7 +198,8 @@ impl<'a> Case<'a> {
             }
             _ => {}
         }
-        let properties = message.properties();
+        let decoded = || self.properties.get_or_init(|| message.source().properties(message.head()));
+        let properties = message.known_properties().unwrap_or_else(decoded);
         let text = match name {
             "JMSMessageID" => &properties.message_id,
             "JMSCorrelationID" => &properties.correlation_id,

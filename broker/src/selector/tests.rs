@@ -349,6 +349,16 @@ fn a_run_with_any_characters_in_it_is_bounded() {
 }
 
 #[test]
+fn a_look_leaves_nothing_in_the_message() {
+    let message = sample();
+    assert!(Selector::parse("color = 'red' AND JMSType IS NULL").unwrap().matches(&message));
+    assert!(message.known_properties().is_none());
+    // Where they are known, they are not decoded again.
+    assert!(message.properties().headers.is_some() && message.known_properties().is_some());
+    assert!(Selector::parse("color = 'red'").unwrap().matches(&message));
+}
+
+#[test]
 fn what_is_spent_on_a_message_is_bounded_and_told() {
     let long = with(&[("long", Value::from("a".repeat(64 << 10).as_str())), ("n", Value::I32(5))]);
     let look = |selector: &str| Selector::parse(selector).unwrap().look(&long);

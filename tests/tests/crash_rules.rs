@@ -205,7 +205,8 @@ impl Scene for Expiring {
 
     fn judge(&self, broker: &Broker, drain: bool) -> Vec<String> {
         let last = self.flow.last(&mut open(broker), ("", &self.source), &PERSISTENT);
-        self.flow.judge(broker, &[(&self.flow.target.name, last)], drain, false)
+        // What a full queue has sent on and what waited for that in a crash may overtake one another.
+        self.flow.judge(broker, &[(&self.flow.target.name, last)], drain, self.by.is_some())
     }
 }
 

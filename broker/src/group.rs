@@ -11,7 +11,7 @@ pub struct Group(NonZeroU64);
 
 /// The lowest bit says that the message is the last one of its group.
 const CLOSES: u64 = 1;
-/// Set in every one, so that none is zero.
+/// Set in every one, so that none is zero. Worked out when the program is built: no input reaches it.
 const ALWAYS: NonZeroU64 = NonZeroU64::MIN.saturating_mul(NonZeroU64::new(1 << 63).unwrap());
 
 impl Group {

@@ -3,6 +3,7 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`aws`] | SQS in AWS's JSON protocol by hand over one socket |
 //! | [`broker`] | starts the broker on free ports and a folder of its own, kills it, starts it again |
 //! | [`bystander`] | does honest work while a test misbehaves |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
@@ -19,6 +20,7 @@
 //! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto), those of STOMP `stomp://guest:guest@127.0.0.1:61613` (RabbitMQ), those
 //! of SQS `http://127.0.0.1:4566` (LocalStack).
 
+pub mod aws;
 pub mod broker;
 pub mod bystander;
 pub mod client;

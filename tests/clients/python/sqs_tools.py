@@ -40,7 +40,7 @@ def client(url, key="test", secret="test", region=REGION, **options):
                 aws_access_key_id=key,
                 aws_secret_access_key=secret,
                 config=botocore.config.Config(
-                    retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=40, **options
+                    retries={"total_max_attempts": 1}, max_pool_connections=128, read_timeout=40, **options
                 ),
             )
             made.meta.events.register("before-parameter-build.sqs", _note_sent)

@@ -148,10 +148,12 @@ def the_scope_of_deduplication_may_be_the_group(url):
         second = send(url, made, "same", MessageGroupId="b")
         assert second["MessageId"] != first["MessageId"]
         equal(sorted(m["Attributes"]["MessageGroupId"] for m in receive_all(url, made, 2)), ["a", "b"])
-        refused(
-            lambda: client(url).set_queue_attributes(QueueUrl=made, Attributes={"DeduplicationScope": "queue"}),
-            "InvalidAttributeValue",
-        ) if not is_common() else None
+        # AWS has no high throughput with a window for the whole queue.
+        if not is_common():
+            refused(
+                lambda: client(url).set_queue_attributes(QueueUrl=made, Attributes={"DeduplicationScope": "queue"}),
+                "InvalidAttributeValue",
+            )
 
 
 @case
@@ -196,16 +198,18 @@ def what_a_fifo_queue_asks_for(url):
         send(url, made, MessageGroupId=punctuation, MessageDeduplicationId=punctuation)
         (message,) = receive(url, made)
         equal(message["Attributes"]["MessageGroupId"], punctuation)
-        if not is_common():
-            answer = client(url).send_message_batch(
+        # In a batch one entry without its group is the whole batch's mistake.
+        refused(
+            lambda: client(url).send_message_batch(
                 QueueUrl=made,
                 Entries=[
                     {"Id": "no-group", "MessageBody": "x", "MessageDeduplicationId": "e1"},
                     {"Id": "good", "MessageBody": "x", "MessageDeduplicationId": "e2", "MessageGroupId": "g"},
                 ],
-            )
-            equal([entry["Id"] for entry in answer["Successful"]], ["good"])
-            equal([(e["Id"], e["Code"], e["SenderFault"]) for e in answer["Failed"]], [("no-group", "MissingParameter", True)])
+            ),
+            "InvalidParameterValue",
+            "The request must contain the parameter MessageGroupId.",
+        )
 
 
 @case

@@ -187,19 +187,20 @@ def refused(call, code, text=None, status=400, shape=None):
     LocalStack says the JSON names of some errors instead of Query's, and does not tell the shape."""
     try:
         answer = call()
-    except botocore.exceptions.ClientError as error:
-        told = error.response["Error"]
+    except botocore.exceptions.ClientError as problem:
+        error, told = problem, problem.response["Error"]
     else:
         raise AssertionError(f"not refused with {code}: {answer}")
     codes = [code] if not is_common() else [code, f"{code}Exception", "MissingRequiredParameterException"]
-    assert told["Code"] in codes, f"expected {code}, got {told}"
+    assert told["Code"] in codes, f"expected {code} ({text or 'any text'}), got {told}"
     if text is not None:
         equal(told["Message"], text, f"text of {code}")
     if not is_common():
         had = error.response["ResponseMetadata"]["HTTPStatusCode"]
         assert had in (status if isinstance(status, tuple) else (status,)), f"status of {code}: {had}"
         equal(told.get("Type", "Sender"), "Sender", f"fault of {code}")
-        if shape is not None:
+        # One shape is younger than Query.
+        if shape is not None and not (speaks_query() and shape == "InvalidAttributeValue"):
             equal(type(error).__name__, shape, f"shape of {code}")
     return told
 

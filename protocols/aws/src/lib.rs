@@ -1,0 +1,4 @@
+//! Amazon SQS.
+
+pub mod error;
+pub mod sqs;

@@ -8,7 +8,7 @@
 //!   messages that are not for every consumer; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
-//! * [`policy`]: the policies that it is under.
+//! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
 //! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
@@ -36,6 +36,7 @@ mod rules;
 mod scout;
 mod seek;
 mod selection;
+mod settings;
 mod shell;
 mod state;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use gantry_storage::{Note, Position};
 use parking_lot::Mutex;
 
@@ -66,6 +68,7 @@ pub use self::rules::ARGUMENT_MS_MAX;
 pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules, check_replicated};
 pub(crate) use self::scout::{Scouts, run as scout};
 pub use self::selection::Selection;
+pub use self::settings::{Ordered, QueueSettings, Redrive};
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Discarded, STEP_ENTRIES_MAX, State};
@@ -86,6 +89,8 @@ pub struct Queue {
     keeps_all: bool,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
+    /// What is set on it beside; none where nothing is.
+    settings: ArcSwapOption<QueueSettings>,
     /// The policies that its rules come from.
     applied: Mutex<Applied>,
     seq: AtomicU64,
@@ -203,6 +208,7 @@ impl Queue {
             keeps_all: options.queue_type() != QueueType::Classic,
             options,
             owner,
+            settings: ArcSwapOption::empty(),
             applied: Mutex::default(),
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),

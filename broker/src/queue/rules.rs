@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::arguments::Arguments;
 use super::options::{QueueOptions, QueueType};
+use super::settings::QueueSettings;
 use crate::error::{Error, Resource};
 use crate::stream::StreamRules;
 use crate::value::Table;
@@ -115,12 +116,17 @@ pub(crate) struct Effective {
 }
 
 impl Rules {
-    /// What a queue has to do that was declared with these options, under these policies. Of numbers the smallest counts;
-    /// otherwise an argument comes before an operator policy, and that before a policy.
+    /// What a queue has to do that was declared with these options, under these policies and with these settings. Of numbers
+    /// the smallest counts; otherwise an argument comes before an operator policy, and that before a policy.
     ///
     /// # Errors
     /// An argument has a value that it cannot have, or the type of queue cannot have a property.
-    pub(crate) fn of(resource: &Resource, options: &QueueOptions, policy: &Effective) -> Result<Self, Error> {
+    pub(crate) fn of(
+        resource: &Resource,
+        options: &QueueOptions,
+        policy: &Effective,
+        settings: &QueueSettings,
+    ) -> Result<Self, Error> {
         let arguments = Arguments::new(resource, &options.arguments, policy);
         let kind = arguments.queue_type()?;
         if kind == QueueType::Stream {
@@ -144,7 +150,7 @@ impl Rules {
         let priority_max = arguments.priority_max()?;
         let single_active = arguments.single_active()?;
         let rules = Self {
-            ttl_ms: arguments.duration("x-message-ttl", true)?,
+            ttl_ms: smaller(arguments.duration("x-message-ttl", true)?, settings.retention_ms),
             expires_ms: arguments.duration("x-expires", false)?,
             dead_letter: dead_letter.map(Arc::new),
             length_max,
@@ -174,6 +180,11 @@ impl Rules {
     pub(crate) fn may_drop(&self) -> bool {
         self.overflow == Overflow::DropHead && (self.length_max.is_some() || self.bytes_max.is_some())
     }
+}
+
+/// The smaller one, where both are there.
+fn smaller(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// What quorum queues and streams cannot be, as in RabbitMQ.

@@ -65,7 +65,8 @@ pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{
-    Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType, Selection,
+    Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType, Receipt, Receipted,
+    Receive, Received, Selection, Turn,
 };
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};

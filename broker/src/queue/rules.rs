@@ -50,6 +50,17 @@ pub(crate) struct Rules {
     pub(crate) lease_ms: Option<u64>,
     /// `x-delayed-retry-*`: how long a message that failed waits until it is tried again.
     pub(crate) retry_delay: Option<RetryDelay>,
+    /// How long a message waits before anybody can have it that does not say so itself, in milliseconds.
+    pub(crate) delay_ms: Option<u64>,
+    /// How often a message may be handed out; one that comes up once more goes to [`Rules::redrive`] instead. Nothing without
+    /// that.
+    pub(crate) receives_max: Option<u32>,
+    /// Where messages go that were handed out too often, and those rejected where [`Rules::dead_letter`] says nothing.
+    pub(crate) redrive: Option<Arc<DeadLetter>>,
+    /// Messages of one group come strictly in their order, and while somebody has one of them nobody else gets the next.
+    pub(crate) ordered: bool,
+    /// Whoever receives gets messages of groups first that have not much more than others in somebody's hands.
+    pub(crate) fair: bool,
     /// It is a stream, and none of the others means anything.
     pub(crate) stream: Option<StreamRules>,
 }
@@ -163,7 +174,7 @@ impl Rules {
             tells_attempts: is_quorum || delivery_limit.is_some(),
             lease_ms: arguments.duration("x-consumer-timeout", false)?,
             retry_delay: arguments.retry_delay()?,
-            stream: None,
+            ..Self::default()
         };
         if is_quorum {
             check_replicated(resource, options)?;

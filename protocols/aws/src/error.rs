@@ -76,9 +76,15 @@ pub mod faults {
     /// The body cannot be read.
     pub static SERIALIZATION: Fault =
         fault("com.amazon.coral.service#SerializationException", "MalformedInput", 400, true);
+    /// A parameter cannot be read.
+    pub static MALFORMED_INPUT: Fault =
+        fault("com.amazon.coral.service#SerializationException", "MalformedInput", 400, true);
     /// The body is larger than any request may be.
     pub static REQUEST_TOO_LARGE: Fault =
         fault("com.amazon.coral.service#RequestEntityTooLargeException", "RequestEntityTooLarge", 413, true);
+    /// The request did not come in time.
+    pub static REQUEST_TIMEOUT: Fault =
+        fault("com.amazon.coral.service#RequestTimeoutException", "RequestTimeout", 408, true);
     /// The program stops, or has no room.
     pub static SERVICE_UNAVAILABLE: Fault =
         fault("com.amazon.coral.service#ServiceUnavailableException", "ServiceUnavailable", 503, false);

@@ -32,9 +32,17 @@ pub(crate) struct Received {
     pub(crate) attributes_sum: Option<Sum>,
 }
 
-/// What is received of a message. `wanted`: names of attributes, as a receiver gives them. `place`: the queue, the message's place
-/// in it and when it came there, for the id of one that has none.
-pub(crate) fn received(message: &Message, wanted: &[&str], place: (u64, u64, u64)) -> Received {
+/// Where a message is that came by another protocol: what its id is made of, and when it may have been sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) queue: u64,
+    pub(crate) seq: u64,
+    /// When it was received for the first time, in milliseconds since the epoch of Unix.
+    pub(crate) first_received_ms: u64,
+}
+
+/// What is received of a message. `wanted`: names of attributes, as a receiver gives them.
+pub(crate) fn received(message: &Message, wanted: &[&str], place: &Place) -> Received {
     if message.source().id() == SOURCE_ID
         && let Some(head) = Head::read(message.head())
     {
@@ -119,7 +127,7 @@ impl Foreign {
     }
 }
 
-fn of_foreign(message: &Message, wanted: &[&str], (queue, seq, published_ms): (u64, u64, u64)) -> Received {
+fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
     let properties = message.properties();
     let (body, encoding) = match str::from_utf8(message.body()) {
         Ok(text) if is_text(text) => (text.to_owned(), None),
@@ -169,10 +177,10 @@ fn of_foreign(message: &Message, wanted: &[&str], (queue, seq, published_ms): (u
     all.extend(encoding.map(|encoding| Foreign::text(names::TRANSFER_ENCODING, encoding.to_owned())));
     all.retain(|attribute| is_wanted(wanted.iter().copied(), &attribute.name));
     Received {
-        id: message_id::of_foreign(queue, seq, published_ms),
+        id: message_id::of_foreign(place.queue, place.seq),
         body_sum: md5::of_body(body.as_bytes()),
         body,
-        sent_ms: published_ms,
+        sent_ms: properties.timestamp_s.map_or(place.first_received_ms, |seconds| seconds.saturating_mul(1000)),
         sender: properties.user_id.as_ref().map(|user| String::from_utf8_lossy(user).into_owned()),
         group,
         deduplication,

@@ -1,0 +1,72 @@
+//! AWS: Amazon SQS, at one endpoint as `AWS_ENDPOINT_URL` expects it.
+//!
+//! | room | |
+//! | --- | --- |
+//! | `connection`, `stream`, `parked` | a connection over its life: quiet, in hyper's hands, waiting for a long poll |
+//! | `http` | a request -> an action and its caller, and a reply -> a response |
+//! | `action` | what an action is, and how one is found by its name |
+//! | [`call`] | what an action knows of its caller |
+//! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
+//! | [`sqs`] | Amazon SQS: one file an action |
+//! | [`arn`], `account` | names, and the virtual hosts behind accounts |
+//! | [`error`] | errors and their codes |
+
+pub mod account;
+pub mod action;
+pub mod arn;
+mod body;
+pub mod call;
+mod connection;
+pub mod date;
+pub mod error;
+mod http;
+mod parked;
+pub mod request_id;
+mod settings;
+pub mod sqs;
+mod stream;
+pub mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gantry_broker::Broker;
+use gantry_broker::protocol::{Connection, Protocol};
+
+pub use self::settings::{Auth, Settings};
+
+/// The protocol, serving the clients of one broker.
+pub struct Aws {
+    edge: Arc<Edge>,
+}
+
+/// What all connections share.
+pub struct Edge {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// How AWS is spoken.
+    pub settings: Settings,
+    /// The configured region.
+    pub region: Arc<str>,
+    /// What SQS knows beside its queues.
+    pub sqs: sqs::Sqs,
+}
+
+impl Aws {
+    /// Serves `broker` as `settings` say.
+    pub fn new(broker: Arc<Broker>, settings: Settings) -> Self {
+        let region = Arc::from(&*settings.region);
+        Self { edge: Arc::new(Edge { broker, settings, region, sqs: sqs::Sqs::default() }) }
+    }
+}
+
+#[async_trait]
+impl Protocol for Aws {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    async fn serve(&self, connection: Connection) {
+        connection::serve(Arc::clone(&self.edge), connection).await;
+    }
+}

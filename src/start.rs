@@ -19,7 +19,7 @@ use crate::listener::{Bound, Listener, Service};
 use crate::management::{self, Api, Health, Stage};
 use crate::metrics::{self, Counting, Metrics};
 use crate::process::{self, Started};
-use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources, stomp_settings};
+use crate::protocols::{Entry, PROTOCOLS, Parts, aws_settings, mqtt_settings, sources, stomp_settings};
 use crate::tls::{Tls, TlsError};
 use crate::tokens;
 use crate::web;
@@ -103,7 +103,15 @@ fn open(config: &Config) -> Result<Opened, String> {
     let counting = Counting { amqp091: Arc::clone(&amqp091_stats), mqtt: mqtt_stats, stomp: Arc::clone(&stomp_stats) };
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
-        parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt, stomp: stomp_settings(config), stomp_stats },
+        parts: Parts {
+            limits: config.limits,
+            broker,
+            amqp091_stats,
+            mqtt,
+            stomp: stomp_settings(config),
+            stomp_stats,
+            aws: aws_settings(config),
+        },
         source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {

@@ -20,6 +20,7 @@ mod connection;
 pub mod date;
 pub mod error;
 mod http;
+pub mod iam;
 mod parked;
 pub mod request_id;
 mod settings;
@@ -53,10 +54,14 @@ pub struct Edge {
 }
 
 impl Aws {
-    /// Serves `broker` as `settings` say.
-    pub fn new(broker: Arc<Broker>, settings: Settings) -> Self {
+    /// Serves `broker` as `settings` say. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What is kept in the broker's table cannot be read, or the operating system has no randomness.
+    pub fn new(broker: Arc<Broker>, settings: Settings) -> Result<Self, gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
-        Self { edge: Arc::new(Edge { broker, settings, region, sqs: sqs::Sqs::default() }) }
+        let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
+        Ok(Self { edge: Arc::new(Edge { broker, settings, region, sqs }) })
     }
 }
 

@@ -29,10 +29,7 @@ impl Failed {
 }
 
 /// Checks how many entries there are, and their ids. `entry` is the name of their type.
-pub(crate) fn check_ids<'a>(
-    ids: impl ExactSizeIterator<Item = Option<&'a str>>,
-    entry: &str,
-) -> Result<(), Error> {
+pub(crate) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>>, entry: &str) -> Result<(), Error> {
     if ids.len() == 0 {
         return Err(fault::empty_batch(entry));
     }
@@ -65,7 +62,11 @@ mod tests {
         let eleven: Vec<_> = (0..11).map(|_| Some("a")).collect();
         for (ids, code, words) in [
             (&[][..], "EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request."),
-            (&eleven, "TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent 11."),
+            (
+                &eleven,
+                "TooManyEntriesInBatchRequest",
+                "Maximum number of entries per request are 10. You have sent 11.",
+            ),
             (&[Some("a"), Some("a")], "BatchEntryIdsNotDistinct", "Id a repeated."),
             (
                 &[Some("a:b")],

@@ -290,6 +290,14 @@ pub struct AttributeAnswer {
     pub(crate) data_type: String,
 }
 
+impl AttributeAnswer {
+    /// Bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = [&self.string_value, &self.binary_value];
+        self.data_type.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
 impl From<Attribute<'_>> for AttributeAnswer {
     fn from(attribute: Attribute<'_>) -> Self {
         let (string_value, binary_value) = match attribute.value {

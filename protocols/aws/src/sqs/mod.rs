@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | `actions` | one file an action, which reads as its page in AWS's reference does |
 //! | `place` | the queue that a request is about, and whether the caller may |
-//! | [`sending`](self), `receiving` | what the single actions and the batches share |
+//! | `sending`, `receiving` | what the single actions and the batches share |
 //! | `attributes`, `message_attributes`, `names`, `limits`, `batch`, `page`, `queue_url` | what may be said, and how; pure |
 //! | `receipt`, `message_id`, `md5`, `convert` | what a message is known by, its sums, its form in the broker; pure |
-//! | `policy`, `redrive` | permissions by label; queues for dead letters |
+//! | `attempts` | receives that may be asked for once more |
+//! | `policy`, `redrive`, `move_tasks`, `tags` | permissions by label; queues for dead letters, and back from there; tags |
 //! | `fault` | errors, with AWS's codes and words |
 
 mod actions;
@@ -20,6 +21,7 @@ mod limits;
 mod md5;
 mod message_attributes;
 mod message_id;
+mod move_tasks;
 mod names;
 mod page;
 mod pairs;
@@ -30,6 +32,7 @@ mod receipt;
 mod receiving;
 mod redrive;
 mod sending;
+mod tags;
 
 use std::sync::Arc;
 

@@ -84,7 +84,9 @@ mod tests {
             assert_eq!(parse(text), url(Some("000000000000"), "q"), "{text}");
         }
         assert_eq!(parse("orders.fifo"), url(None, "orders.fifo"));
-        for text in ["", "/", "http://host", "http://host/", "http://host/q/", "http://h/abc/q", "http://h/000000000000/%ZZ"] {
+        for text in
+            ["", "/", "http://host", "http://host/", "http://host/q/", "http://h/abc/q", "http://h/000000000000/%ZZ"]
+        {
             let parsed = parse(text);
             assert!(parsed.is_none() || text == "http://host/q/", "{text} {parsed:?}");
         }

@@ -78,9 +78,11 @@ fn apply_one(
             settings.retention_ms = Some(seconds(name, value, RETENTION_S_MIN..=RETENTION_S_MAX)? * 1000);
         }
         names::VISIBILITY_TIMEOUT => settings.lease_ms = Some(seconds(name, value, 0..=VISIBILITY_S_MAX)? * 1000),
-        names::MAXIMUM_MESSAGE_SIZE => keep(number(name, value, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX)?.to_string().into()),
+        names::MAXIMUM_MESSAGE_SIZE => {
+            keep(number(name, value, MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX)?.to_string().into())
+        }
         names::RECEIVE_MESSAGE_WAIT_TIME_SECONDS => keep(number(name, value, 0..=WAIT_S_MAX)?.to_string().into()),
-        names::POLICY => apply_policy(value, settings)?,
+        names::POLICY => set_policy(settings, value)?,
         names::REDRIVE_POLICY if value.is_empty() => {
             settings.redrive = None;
             settings.annotations.remove(&annotation(name));
@@ -126,7 +128,8 @@ fn apply_one(
     Ok(())
 }
 
-fn apply_policy(text: &str, settings: &mut QueueSettings) -> Result<(), Error> {
+/// Keeps a policy; an empty one is none.
+pub(crate) fn set_policy(settings: &mut QueueSettings, text: &str) -> Result<(), Error> {
     if text.is_empty() {
         settings.annotations.remove(&annotation(names::POLICY));
         return Ok(());
@@ -138,8 +141,9 @@ fn apply_policy(text: &str, settings: &mut QueueSettings) -> Result<(), Error> {
     let policy = Policy::parse(text).map_err(|_| invalid())?;
     let statements = policy.statements();
     if statements > POLICY_STATEMENTS_MAX {
-        let message =
-            format!("{statements} statements were found in the submitted policy, max allowed is {POLICY_STATEMENTS_MAX}");
+        let message = format!(
+            "{statements} statements were found in the submitted policy, max allowed is {POLICY_STATEMENTS_MAX}"
+        );
         return Err(fault::over_limit(message));
     }
     settings.annotations.insert(annotation(names::POLICY), compact(text));

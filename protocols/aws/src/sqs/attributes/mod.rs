@@ -14,8 +14,8 @@ mod redrive;
 mod tests;
 mod told;
 
-pub(crate) use given::{Given, apply, check_same, is_fifo, set_redrive, usual};
-pub(crate) use profile::{Profile, now_s, set_created, set_modified, tag_name, tags};
+pub(crate) use given::{Given, apply, check_same, is_fifo, set_policy, set_redrive, usual};
+pub(crate) use profile::{Profile, now_s, policy_of, set_created, set_modified};
 pub(crate) use redrive::{RedriveAllowPolicy, RedrivePolicy};
 pub(crate) use told::{Counts, is_name, told};
 

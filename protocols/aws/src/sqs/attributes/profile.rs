@@ -6,7 +6,7 @@ use gantry_broker::message::now_ms;
 use gantry_broker::{Address, Queue, QueueSettings};
 
 use super::names::{self, CREATED_TIMESTAMP, LAST_MODIFIED_TIMESTAMP};
-use super::{PREFIX, RedriveAllowPolicy, annotation};
+use super::{RedriveAllowPolicy, annotation};
 use crate::iam::Policy;
 use crate::sqs::limits::{MESSAGE_BYTES_MAX, VISIBILITY_S};
 
@@ -40,8 +40,9 @@ impl Profile {
         let address = Address { exchange: Arc::from(""), routing_key: queue.name().as_bytes().to_vec().into() };
         // Both were checked when they were set; one that cannot be read any more lets nobody do what only it allows.
         let policy = text(names::POLICY).map(|policy| Arc::new(Policy::parse(policy).unwrap_or_default()));
-        let redrive_allow = text(names::REDRIVE_ALLOW_POLICY)
-            .map_or(RedriveAllowPolicy::All, |text| RedriveAllowPolicy::parse(text).unwrap_or(RedriveAllowPolicy::None));
+        let redrive_allow = text(names::REDRIVE_ALLOW_POLICY).map_or(RedriveAllowPolicy::All, |text| {
+            RedriveAllowPolicy::parse(text).unwrap_or(RedriveAllowPolicy::None)
+        });
         Self {
             address: Arc::new(address),
             is_fifo: settings.ordered.is_some(),
@@ -73,13 +74,7 @@ pub(crate) fn set_modified(settings: &mut QueueSettings, now_s: u64) {
     settings.annotations.insert(annotation(LAST_MODIFIED_TIMESTAMP), now_s.to_string());
 }
 
-/// The name of the annotation that holds a tag.
-pub(crate) fn tag_name(key: &str) -> String {
-    format!("{PREFIX}tag.{key}")
-}
-
-/// The tags of a queue, in the order of their keys.
-pub(crate) fn tags(settings: &QueueSettings) -> impl Iterator<Item = (&str, &str)> {
-    let tags = settings.annotations.iter().filter_map(|(name, value)| Some((name.strip_prefix("sqs.tag.")?, value)));
-    tags.map(|(key, value)| (key, value.as_str()))
+/// The policy of a queue, as it is kept.
+pub(crate) fn policy_of(settings: &QueueSettings) -> Option<&str> {
+    settings.annotations.get(&annotation(names::POLICY)).map(String::as_str)
 }

@@ -23,8 +23,7 @@ impl RedrivePolicy {
             || fault::invalid_attribute_value_because(REDRIVE_POLICY, "Redrive policy is not a valid JSON map.");
         let invalid = |reason: &str| Self::invalid(text, reason);
         let Ok(Value::Object(map)) = serde_json::from_str(text) else { return Err(not_a_map()) };
-        let mandatory =
-            |name: &str| invalid(&format!("Redrive policy does not contain mandatory attribute: {name}."));
+        let mandatory = |name: &str| invalid(&format!("Redrive policy does not contain mandatory attribute: {name}."));
         let receives_max = map.get("maxReceiveCount").ok_or_else(|| mandatory("maxReceiveCount"))?;
         let target = map.get("deadLetterTargetArn").ok_or_else(|| mandatory("deadLetterTargetArn"))?;
         if map.len() > 2 {
@@ -93,9 +92,7 @@ impl RedriveAllowPolicy {
             ("allowAll", None) => Self::All,
             ("denyAll", None) => Self::None,
             ("allowAll" | "denyAll", Some(_)) => {
-                return invalid(
-                    "To specify one or more source queue ARNs, you must set redrivePermission to byQueue.",
-                );
+                return invalid("To specify one or more source queue ARNs, you must set redrivePermission to byQueue.");
             }
             ("byQueue", Some(sources)) if sources.len() > ALLOWED_SOURCES_MAX => {
                 return invalid("The maximum number of source queue ARNs you can specify is 10.");

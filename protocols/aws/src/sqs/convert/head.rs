@@ -84,7 +84,7 @@ impl<'a> Head<'a> {
         if version != VERSION {
             return None;
         }
-        let mut when = |flag: u8, reader: &mut Reader<'a>| {
+        let when = |flag: u8, reader: &mut Reader<'a>| {
             if flags & flag == 0 { Some(None) } else { reader.text().map(Some) }
         };
         let id = reader.array()?;
@@ -148,7 +148,8 @@ impl<'a> Head<'a> {
             let data_type = reader.text()?;
             let [kind] = reader.array()?;
             let bytes = reader.long_bytes()?;
-            let value = if kind == KIND_BINARY { Value::Binary(bytes) } else { Value::Text(str::from_utf8(bytes).ok()?) };
+            let value =
+                if kind == KIND_BINARY { Value::Binary(bytes) } else { Value::Text(str::from_utf8(bytes).ok()?) };
             Some(Attribute { name, data_type, value })
         })
     }

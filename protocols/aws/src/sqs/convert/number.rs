@@ -40,7 +40,9 @@ mod tests {
             assert_eq!(parsed(text), Some(Value::I64(number)));
         }
         assert_eq!(parsed("1.5"), Some(Value::F64(1.5)));
-        for text in ["05", "+5", " 5", "9223372036854775808", "1e10", "1.50", "-0", "inf", "NaN", "0.1000000000000000055"] {
+        for text in
+            ["05", "+5", " 5", "9223372036854775808", "1e10", "1.50", "-0", "inf", "NaN", "0.1000000000000000055"]
+        {
             let value = parsed(text);
             assert_eq!(value, None, "{text}");
         }

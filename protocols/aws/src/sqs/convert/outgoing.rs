@@ -97,7 +97,11 @@ impl Foreign {
     fn bytes(name: &str, bytes: &[u8]) -> Self {
         match str::from_utf8(bytes) {
             Ok(text) if is_text(text) => Self::text(name, text.to_owned()),
-            _ => Self { name: name.to_owned(), data_type: "Binary".to_owned(), value: ForeignValue::Binary(bytes.to_vec()) },
+            _ => Self {
+                name: name.to_owned(),
+                data_type: "Binary".to_owned(),
+                value: ForeignValue::Binary(bytes.to_vec()),
+            },
         }
     }
 
@@ -108,9 +112,11 @@ impl Foreign {
     fn of_header(name: &str, value: &Header) -> Self {
         match value {
             Header::Text(text) => Self::bytes(name, text.as_bytes()),
-            Header::Binary(bytes) => {
-                Self { name: name.to_owned(), data_type: "Binary".to_owned(), value: ForeignValue::Binary(bytes.to_vec()) }
-            }
+            Header::Binary(bytes) => Self {
+                name: name.to_owned(),
+                data_type: "Binary".to_owned(),
+                value: ForeignValue::Binary(bytes.to_vec()),
+            },
             value => match number::written(value) {
                 Some(text) => Self::number(name, text),
                 None => Self::bytes(name, value.to_text().as_bytes()),

@@ -204,7 +204,8 @@ async fn answer(
         }
         Format::Query => {
             let mut form = Form::default();
-            let malformed = |error: crate::wire::FormError| Error::new(&faults::MALFORMED_INPUT, error.to_string());
+            let malformed =
+                |error: crate::wire::FormError| Error::new(&faults::MALFORMED_QUERY_STRING, error.to_string());
             form.read(head.uri.query().unwrap_or_default().as_bytes()).map_err(malformed)?;
             if head.method == Method::POST {
                 form.read(&body).map_err(malformed)?;

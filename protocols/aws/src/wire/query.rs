@@ -45,7 +45,7 @@ impl Node<'_> {
         let text = self.value.unwrap_or_default();
         let invalid = |kind: &str| {
             let shown: String = text.chars().take(64).collect();
-            Error::new(&faults::MALFORMED_INPUT, format!("Value ({shown}) for parameter {name} is not {kind}."))
+            Error::new(&faults::SERIALIZATION, format!("Value ({shown}) for parameter {name} is not {kind}."))
         };
         match shape {
             Shape::String | Shape::Blob => Ok(Value::from(text)),
@@ -63,7 +63,7 @@ impl Node<'_> {
                     let key = node.children.get(key).and_then(|node| node.value);
                     let Some(key) = key else {
                         return Err(Error::new(
-                            &faults::MALFORMED_INPUT,
+                            &faults::SERIALIZATION,
                             format!("An entry of parameter {name} has no name."),
                         ));
                     };
@@ -104,7 +104,7 @@ impl Node<'_> {
 pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, Error> {
     T::deserialize(value).map_err(|error| {
         // What the shapes say is what actions ask for, so it is a member that is missing.
-        Error::new(&faults::MALFORMED_INPUT, error.to_string())
+        Error::new(&faults::SERIALIZATION, error.to_string())
     })
 }
 

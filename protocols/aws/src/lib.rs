@@ -23,6 +23,7 @@ mod http;
 mod parked;
 pub mod request_id;
 mod settings;
+pub mod sigv4;
 pub mod sqs;
 mod stream;
 pub mod wire;

@@ -70,7 +70,7 @@ pub use self::moves::{MoveStatus, MoveTask, NotMoved};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{
     Accepts, ConsumerOptions, Credit, Lease, Ordered, Outcome, Queue, QueueOptions, QueueSettings, QueueStatus,
-    QueueType, Redrive, Selection,
+    QueueType, Receipt, Receipted, Receive, Received, Redrive, Selection, Turn,
 };
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};

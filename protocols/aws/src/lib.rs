@@ -3,7 +3,8 @@
 //! | room | |
 //! | --- | --- |
 //! | `connection`, `stream`, `parked` | a connection over its life: quiet, in hyper's hands, waiting for a long poll |
-//! | `http` | a request -> an action and its caller, and a reply -> a response |
+//! | `auth`, [`sigv4`], `cors` | who a request comes from |
+//! | `http`, `body` | a request -> an action and its caller, and a reply -> a response |
 //! | `action` | what an action is, and how one is found by its name |
 //! | [`call`] | what an action knows of its caller |
 //! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
@@ -14,9 +15,11 @@
 pub mod account;
 pub mod action;
 pub mod arn;
+mod auth;
 mod body;
 pub mod call;
 mod connection;
+mod cors;
 pub mod date;
 pub mod error;
 mod http;
@@ -51,13 +54,22 @@ pub struct Edge {
     pub region: Arc<str>,
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
+    keys: sigv4::SigningKeys,
 }
 
 impl Aws {
     /// Serves `broker` as `settings` say.
     pub fn new(broker: Arc<Broker>, settings: Settings) -> Self {
         let region = Arc::from(&*settings.region);
-        Self { edge: Arc::new(Edge { broker, settings, region, sqs: sqs::Sqs::default() }) }
+        Self {
+            edge: Arc::new(Edge {
+                broker,
+                settings,
+                region,
+                sqs: sqs::Sqs::default(),
+                keys: sigv4::SigningKeys::default(),
+            }),
+        }
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) struct Parts {
     pub(crate) stomp: gantry_stomp::Settings,
     /// Where STOMP counts.
     pub(crate) stomp_stats: Arc<gantry_stomp::Stats>,
-    /// How AWS is spoken.
-    pub(crate) aws: gantry_aws::Settings,
+    /// AWS, which knows its queues' settings whether its clients use TLS or not.
+    pub(crate) aws: Arc<Aws>,
 }
 
 /// The name of the listener whose clients it serves, with and without TLS, and how it is made.
@@ -38,7 +38,7 @@ pub(crate) const PROTOCOLS: &[Entry] = &[
     ("amqp", amqp091),
     ("mqtt", |parts| Arc::clone(&parts.mqtt) as _),
     ("stomp", |parts| stomp(parts, parts.stomp.dialect)),
-    ("aws", |parts| Arc::new(Aws::new(Arc::clone(&parts.broker), parts.aws.clone()))),
+    ("aws", |parts| Arc::clone(&parts.aws) as _),
     // For listeners that others ride on, and none of its own.
     (STOMP_ACTIVEMQ, |parts| stomp(parts, Dialect::ActiveMq)),
 ];
@@ -48,7 +48,7 @@ pub(crate) const STOMP_ACTIVEMQ: &str = "stomp in ActiveMQ's dialect";
 
 /// The protocols that stored messages may have come by.
 pub(crate) fn sources() -> Sources {
-    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE])
+    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE, &gantry_aws::SQS_SOURCE])
 }
 
 fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {

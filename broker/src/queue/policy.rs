@@ -55,6 +55,12 @@ impl Queue {
         Ok(())
     }
 
+    /// The rules that it follows.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(self.state.lock().rules())
+    }
+
     fn rules_under(&self, applied: &Applied, settings: &QueueSettings) -> Result<Rules, Error> {
         Rules::of(&resource(&self.name, &self.vhost), &self.options, &applied.effective(), settings)
     }

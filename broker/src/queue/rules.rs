@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::arguments::Arguments;
 use super::options::{QueueOptions, QueueType};
-use super::settings::QueueSettings;
+use super::settings::{Ordered, QueueSettings};
 use crate::error::{Error, Resource};
 use crate::stream::StreamRules;
 use crate::value::Table;
@@ -61,6 +61,8 @@ pub(crate) struct Rules {
     pub(crate) ordered: bool,
     /// Whoever receives gets messages of groups first that have not much more than others in somebody's hands.
     pub(crate) fair: bool,
+    /// What it does with messages that are sent once more.
+    pub(crate) window: Option<Ordered>,
     /// It is a stream, and none of the others means anything.
     pub(crate) stream: Option<StreamRules>,
 }
@@ -74,6 +76,13 @@ pub(crate) struct DeadLetter {
     pub(crate) key: Option<Bytes>,
     /// `x-dead-letter-strategy`: a message that no queue takes is kept until one does; otherwise it is dropped.
     pub(crate) at_least_once: bool,
+}
+
+impl DeadLetter {
+    /// To a queue by its name; what is to go there stays while there is none.
+    fn to_queue(name: &str) -> Self {
+        Self { exchange: Arc::from(""), key: Some(Bytes::copy_from_slice(name.as_bytes())), at_least_once: true }
+    }
 }
 
 /// What happens when a queue is full.
@@ -174,6 +183,12 @@ impl Rules {
             tells_attempts: is_quorum || delivery_limit.is_some(),
             lease_ms: arguments.duration("x-consumer-timeout", false)?,
             retry_delay: arguments.retry_delay()?,
+            delay_ms: settings.delay_ms,
+            receives_max: settings.redrive.as_ref().map(|redrive| redrive.receives_max),
+            redrive: settings.redrive.as_ref().map(|redrive| Arc::new(DeadLetter::to_queue(&redrive.queue))),
+            ordered: settings.ordered.is_some(),
+            fair: settings.fair,
+            window: settings.ordered,
             ..Self::default()
         };
         if is_quorum {

@@ -15,8 +15,8 @@ pub struct QueueSettings {
     /// How long a message waits before anybody gets it, in milliseconds, unless the message itself says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// How long a message is kept at most, in milliseconds. The smallest of this and of what the queue's arguments and policies
-    /// say counts.
+    /// How long a message is kept at most, in milliseconds, from when it came. The smallest of this and of what the queue's
+    /// arguments and policies say counts, as it was when the message came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_ms: Option<u64>,
     /// How long whoever receives a message has it, in milliseconds, where a receive says nothing else. For the protocol that

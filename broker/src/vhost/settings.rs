@@ -29,7 +29,7 @@ impl VirtualHost {
         Ok((queue, true, pending))
     }
 
-    /// Sets other settings on a queue. They hold at once, for what is in it, too; what is to be waited for until they are on
+    /// Sets other settings on a queue. They hold at once, as rules of a policy do; what is to be waited for until they are on
     /// stable storage.
     ///
     /// # Errors

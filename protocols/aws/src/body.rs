@@ -11,17 +11,20 @@ use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, faults};
-use crate::settings::Settings;
 
-/// So much of a body comes in the time for a login; each as much again is given that time once more.
+/// So much of a body comes in one step of time; each as much again is given another one.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// Reads a whole body.
+/// Reads a whole body of at most `bytes_max`, which has `step` for each 64 KiB.
 ///
 /// # Errors
 /// It is too large, too slow, or breaks off.
-pub(crate) async fn collect(head: &Parts, mut body: Incoming, settings: &Settings) -> Result<Bytes, Error> {
-    let bytes_max = settings.body_bytes_max;
+pub(crate) async fn collect(
+    head: &Parts,
+    mut body: Incoming,
+    bytes_max: usize,
+    step: Duration,
+) -> Result<Bytes, Error> {
     let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // Before any of it is asked for: a client that waits to be told to go on sends nothing.
     if length.is_some_and(|length| length > bytes_max as u64) {
@@ -35,7 +38,7 @@ pub(crate) async fn collect(head: &Parts, mut body: Incoming, settings: &Setting
     let mut gathered = BytesMut::new();
     loop {
         let so_far = first.len() + gathered.len();
-        let deadline = begun + allowed(so_far, settings.handshake_timeout);
+        let deadline = begun + allowed(so_far, step);
         let frame = timeout_at(deadline, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
         let slow = |_| Error::new(&faults::REQUEST_TIMEOUT, "The request did not come in time.");
         let Some(frame) = frame.map_err(slow)? else { break };

@@ -45,6 +45,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the user is still there.
+    pub(crate) fn is_current(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| !session.lock().user_deletion().has_happened())
+    }
+
     /// The virtual host of the caller's account. None for nobody.
     pub fn vhost(&self) -> Option<Arc<VirtualHost>> {
         self.session.as_ref().map(|session| Arc::clone(session.lock().vhost()))

@@ -3,7 +3,8 @@
 //! | room | |
 //! | --- | --- |
 //! | `connection`, `stream`, `parked` | a connection over its life: quiet, in hyper's hands, waiting for a long poll |
-//! | `http` | a request -> an action and its caller, and a reply -> a response |
+//! | `auth`, [`sigv4`], `cors` | who a request comes from |
+//! | `http`, `body` | a request -> an action and its caller, and a reply -> a response |
 //! | `action` | what an action is, and how one is found by its name |
 //! | [`call`] | what an action knows of its caller |
 //! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
@@ -14,9 +15,11 @@
 pub mod account;
 pub mod action;
 pub mod arn;
+mod auth;
 mod body;
 pub mod call;
 mod connection;
+mod cors;
 pub mod date;
 pub mod error;
 mod http;
@@ -24,6 +27,7 @@ pub mod iam;
 mod parked;
 pub mod request_id;
 mod settings;
+pub mod sigv4;
 pub mod sqs;
 mod stream;
 pub mod wire;
@@ -35,6 +39,7 @@ use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
 
 pub use self::settings::{Auth, Settings};
+pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
 
 /// The protocol, serving the clients of one broker.
 pub struct Aws {
@@ -51,6 +56,7 @@ pub struct Edge {
     pub region: Arc<str>,
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
+    keys: sigv4::SigningKeys,
 }
 
 impl Aws {
@@ -61,7 +67,8 @@ impl Aws {
     pub fn new(broker: Arc<Broker>, settings: Settings) -> Result<Self, gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
         let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
-        Ok(Self { edge: Arc::new(Edge { broker, settings, region, sqs }) })
+        let keys = sigv4::SigningKeys::default();
+        Ok(Self { edge: Arc::new(Edge { broker, settings, region, sqs, keys }) })
     }
 }
 

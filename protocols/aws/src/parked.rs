@@ -30,6 +30,8 @@ pub(crate) struct Parked {
     pub(crate) keep_alive: bool,
     /// Whether it speaks HTTP/1.0.
     pub(crate) is_old: bool,
+    /// Whether a web page has asked.
+    pub(crate) is_page: bool,
 }
 
 /// What comes after a long poll.
@@ -52,7 +54,7 @@ pub(crate) async fn wait(
     early: Bytes,
     shutdown: &mut Shutdown,
 ) -> Waited {
-    let Parked { mut reply, format, request_id, keep_alive, is_old } = parked;
+    let Parked { mut reply, format, request_id, keep_alive, is_old, is_page } = parked;
     let mut early = BytesMut::from(early);
     let mut is_stopping = false;
     let event = tokio::select! {
@@ -85,7 +87,7 @@ pub(crate) async fn wait(
         Err(error) => Answer::failure(format, request_id, &error),
     };
     let keep_alive = keep_alive && !is_stopping;
-    let bytes = written(&answer, keep_alive, is_old);
+    let bytes = written(answer, keep_alive, is_old, is_page);
     let write = async {
         stream.write_all(&bytes).await?;
         stream.flush().await
@@ -102,27 +104,26 @@ pub(crate) async fn wait(
 }
 
 /// A whole reply as it goes over the wire.
-fn written(answer: &Answer, keep_alive: bool, is_old: bool) -> Vec<u8> {
-    let mut head = format!(
-        "HTTP/1.{} {}\r\nx-amzn-requestid: {}\r\ncontent-type: {}\r\n",
-        u8::from(!is_old),
-        answer.status,
-        answer.request_id,
-        answer.content_type
-    );
-    if let Some(query_error) = &answer.query_error {
-        head.push_str("x-amzn-query-error: ");
-        head.push_str(query_error);
-        head.push_str("\r\n");
+fn written(answer: Answer, keep_alive: bool, is_old: bool, is_page: bool) -> Vec<u8> {
+    let response = answer.whole(is_page);
+    let mut bytes = format!("HTTP/1.{} {}\r\n", u8::from(!is_old), response.status()).into_bytes();
+    let mut header = |name: &str, value: &[u8]| {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    };
+    for (name, value) in response.headers() {
+        header(name.as_str(), value.as_bytes());
     }
     match (keep_alive, is_old) {
-        (false, _) => head.push_str("connection: close\r\n"),
-        (true, true) => head.push_str("connection: keep-alive\r\n"),
+        (false, _) => header("connection", b"close"),
+        (true, true) => header("connection", b"keep-alive"),
         (true, false) => {}
     }
-    let length = format!("content-length: {}\r\ndate: {}\r\n\r\n", answer.body.len(), date::http(date::now_s()));
-    head.push_str(&length);
-    let mut bytes = head.into_bytes();
-    bytes.extend_from_slice(&answer.body);
+    header("content-length", response.body().len().to_string().as_bytes());
+    header("date", date::http(date::now_s()).as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(response.body());
     bytes
 }

@@ -49,7 +49,7 @@ impl Attribute<'_> {
 /// The value of an attribute in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct AttributeValue<'a> {
+pub(crate) struct AttributeValue<'a> {
     #[serde(borrow, default)]
     string_value: Option<Cow<'a, str>>,
     /// In base64.
@@ -281,7 +281,7 @@ fn is_number(text: &str) -> bool {
 /// The value of an attribute in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct AttributeAnswer {
+pub(crate) struct AttributeAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) string_value: Option<String>,
     /// In base64.

@@ -13,7 +13,7 @@ const ENTRIES_MAX: usize = 256;
 
 /// A map. Of a name that comes twice, the last value counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pairs<'a, V>(pub(crate) Vec<(Cow<'a, str>, V)>);
+pub(crate) struct Pairs<'a, V>(pub(crate) Vec<(Cow<'a, str>, V)>);
 
 impl<V> Default for Pairs<'_, V> {
     fn default() -> Self {
@@ -46,7 +46,7 @@ impl<'a, V> Pairs<'a, V> {
 
 /// Text that is borrowed from the request where it can be. A plain `Cow` in a map or a list never is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 impl std::ops::Deref for Text<'_> {
     type Target = str;

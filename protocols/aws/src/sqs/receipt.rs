@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 
 /// What seals handles. Random; kept with the broker's definitions.
 #[derive(Clone)]
-pub struct Key([u8; KEY_BYTES]);
+pub(crate) struct Key([u8; KEY_BYTES]);
 
 /// Bytes of a key.
 pub(crate) const KEY_BYTES: usize = 32;

@@ -228,6 +228,7 @@ impl Carrier {
                 reached,
                 stays_in: letter.to.at_least_once.then(|| letter.queue.lane()),
                 redelivered: letter.queue.may_have_gone_on(&letter.entry),
+                is_first: false,
                 again: SmallVec::new(),
             });
             carried.push(letter);

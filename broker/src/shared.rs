@@ -16,6 +16,15 @@ use crate::replies::Replies;
 use crate::retained::RetainedRoom;
 use crate::stream::Streams;
 use crate::timer::Timer;
+use crate::window::{Window, WindowRoom};
+
+/// How much the parts of a broker may take, of those that look for themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) memory_watermark_bytes: usize,
+    pub(crate) retained_bytes_max: usize,
+    pub(crate) deduplication_entries_max: usize,
+}
 
 /// What all parts of one broker share.
 pub(crate) struct Shared {
@@ -26,6 +35,9 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer<Queue>,
     /// For delayed exchanges.
     pub(crate) delays: Timer<DelayLane>,
+    /// For ordered queues, to forget what they were sent.
+    pub(crate) windows: Timer<Window>,
+    pub(crate) window_room: WindowRoom,
     /// For queues whose consumers have to look at messages on the disk.
     pub(crate) scouts: Scouts,
     pub(crate) outbox: Outbox,
@@ -58,8 +70,7 @@ impl Shared {
         logs: Arc<dyn Logs>,
         sources: Sources,
         run: u32,
-        memory_watermark_bytes: usize,
-        retained_bytes_max: usize,
+        limits: &Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             journal,
@@ -67,6 +78,8 @@ impl Shared {
             sources,
             timer: Timer::default(),
             delays: Timer::default(),
+            windows: Timer::default(),
+            window_room: WindowRoom::new(limits.deduplication_entries_max),
             scouts: Scouts::default(),
             outbox: Outbox::default(),
             events: Events::default(),
@@ -76,8 +89,8 @@ impl Shared {
             no_rules: Arc::default(),
             no_settings: Arc::default(),
             dropped: AtomicU64::new(0),
-            retained: RetainedRoom::new(retained_bytes_max),
-            memory_watermark_bytes,
+            retained: RetainedRoom::new(limits.retained_bytes_max),
+            memory_watermark_bytes: limits.memory_watermark_bytes,
             // Not those of former runs: a message may have been stored with the number of its publisher.
             ids: AtomicU64::new((u64::from(run) << 32) + 1),
             lanes: AtomicU64::new(u64::from(run) << 32),

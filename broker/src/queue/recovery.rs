@@ -106,8 +106,8 @@ impl Queue {
         state.restore_delivered_to(delivered_to);
         for restored in entries {
             let Restored { seq, position, meta, .. } = restored;
-            if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
-                present.claim(key, seq);
+            if let Some(key) = meta.duplicate_key {
+                self.claim_present(key, seq);
             }
             if !meta.essentials.durable && !self.keeps_all {
                 orphans.push(position);

@@ -7,6 +7,7 @@
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
 //! * [`policies`]: who is under them, and since when. [`settings`]: what is set on queues beside their declaration.
+//! * [`windows`]: what ordered queues were sent lately.
 //! * [`rights`]: who may do what, while sessions are open.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
@@ -27,6 +28,7 @@ mod schedules;
 mod selections;
 mod settings;
 mod streams;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,7 +9,7 @@ use super::incoming::expiry_ms;
 use super::state::AT_ONCE_MS;
 use super::{Departure, Entry, Queue};
 use crate::error::Error;
-use crate::message::{Meta, Unreadable};
+use crate::message::{Meta, Unreadable, now_ms};
 use crate::outbox::Letter;
 
 /// A message that was found at recovery.
@@ -102,6 +102,7 @@ impl Queue {
         let delivered_to = delivered_to.unwrap_or(next);
         self.seq.store(next.max(delivered_to), Ordering::Relaxed);
         let mut orphans = Vec::new();
+        let now_ms = now_ms();
         let mut state = self.state.lock();
         state.restore_delivered_to(delivered_to);
         for restored in entries {
@@ -113,7 +114,7 @@ impl Queue {
                 orphans.push(position);
                 continue;
             }
-            state.restore(restored.entry(delivered_to), meta.published_ms, meta.essentials.group);
+            state.restore(restored.entry(delivered_to), meta.published_ms, &meta.essentials, now_ms);
         }
         // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
         let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };

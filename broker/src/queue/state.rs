@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use gantry_storage::Position;
+use hashbrown::HashSet;
 
 use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, LOOK_COST, View};
 use super::entry::{Entry, Place};
@@ -12,12 +13,12 @@ use super::groups::{First, Groups};
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
 use super::ready::Ready;
-use super::receipts::Receipts;
+use super::receipts::{self, Receipts};
 use super::rules::{DeadLetter, Delayed, Rules};
 use super::seek::Key;
 use super::selection::Selection;
 use crate::group::Group;
-use crate::message::Message;
+use crate::message::{Essentials, Message};
 
 mod receiving;
 
@@ -284,17 +285,41 @@ impl<O> State<O> {
     }
 
     /// Takes a message; gives it back where the queue was deleted. Its time to live here starts at `now_ms`.
-    pub(crate) fn enqueue(&mut self, mut entry: Entry, now_ms: u64) -> Result<(), Entry> {
+    pub(crate) fn enqueue(&mut self, mut entry: Entry, now_ms: u64, scarce: Scarce) -> Result<(), Entry> {
         if self.closed {
             return Err(entry);
         }
         self.counters.enqueued += 1;
         self.adapt(&mut entry, now_ms);
-        if let Some(group) = entry.message.as_ref().and_then(|message| message.essentials().group) {
-            self.enter(&entry, group);
+        if let Some(message) = &entry.message {
+            let Essentials { group, delay_ms, .. } = message.essentials();
+            if group.is_some() || delay_ms.is_some() || self.rules.delay_ms.is_some() {
+                if scarce && entry.position.get().is_some() {
+                    entry.message = None;
+                }
+                self.take_in(entry, group, delay_ms, now_ms, now_ms);
+                return Ok(());
+            }
         }
         self.put(entry);
         Ok(())
+    }
+
+    /// Takes a message that is new here and has a group or a delay, or may have.
+    fn take_in(&mut self, entry: Entry, group: Option<Group>, delay_ms: Option<u32>, published_ms: u64, now_ms: u64) {
+        if let Some(group) = group {
+            self.enter(&entry, group);
+        }
+        let delay_ms = delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
+        let due_ms = published_ms.saturating_add(delay_ms);
+        if due_ms > now_ms { self.put_later(entry, due_ms, now_ms) } else { self.put(entry) }
+    }
+
+    /// Has a message wait for a time.
+    fn put_later(&mut self, entry: Entry, due_ms: u64, now_ms: u64) {
+        let waiting = self.later.get_or_insert_default();
+        waiting.bytes += u64::from(entry.body_bytes());
+        waiting.entries.push(due_ms, now_ms, entry);
     }
 
     /// Puts a message at its place among those that wait.
@@ -350,12 +375,7 @@ impl<O> State<O> {
 
     /// A message goes for good: its group need not remember it.
     fn leave(&mut self, entry: &Entry) {
-        if let Some(receipts) = &mut self.receipts {
-            receipts.forget(entry.seq);
-            if receipts.is_empty() {
-                self.receipts = None;
-            }
-        }
+        receipts::forget(&mut self.receipts, entry.seq);
         let Some(groups) = &mut self.groups else { return };
         groups.leave(entry.seq);
         if groups.is_empty() {
@@ -382,13 +402,11 @@ impl<O> State<O> {
         self.seeks = seeks;
     }
 
-    /// Puts back what was found at recovery. `published_ms` is when it came in. [`State::grant`] is due afterwards.
-    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64, group: Option<Group>) {
+    /// Puts back what was found at recovery. `published_ms` is when it came in, with these properties. [`State::grant`] is due
+    /// afterwards.
+    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64, essentials: &Essentials, now_ms: u64) {
         self.adapt(&mut entry, published_ms);
-        if let Some(group) = group {
-            self.enter(&entry, group);
-        }
-        self.put(entry);
+        self.take_in(entry, essentials.group, essentials.delay_ms, published_ms, now_ms);
     }
 
     /// What the rules make of a message that comes in.
@@ -425,19 +443,31 @@ impl<O> State<O> {
         let mut steps = STEP_ENTRIES_MAX;
         let mut budget = STEP_LOOKS_COST_MAX;
         self.unfinished = false;
+        // Whoever waited for a message to be read may have been spared that by somebody who took it.
+        self.unread = false;
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
-        }
-        loop {
-            // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
-            // those who wait for it.
-            self.expire_before(now_ms, &mut steps, effects);
-            // Whoever waited for a message to be read may have been spared that by somebody who took it.
-            self.unread = false;
-            if self.unfinished || self.ready.is_empty() {
+            if self.unfinished {
                 return;
             }
+        }
+        loop {
+            let Some(first) = self.ready.first() else {
+                self.unread = false;
+                return;
+            };
+            // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
+            // those who wait for it.
+            if first.expires_ms < now_ms {
+                self.expire_before(now_ms, &mut steps, effects);
+                if self.unfinished {
+                    self.unread = false;
+                    return;
+                }
+                continue;
+            }
             if self.seeks {
+                self.unread = false;
                 if self.grant_found(now_ms, scarce, (&mut steps, &mut budget), effects) {
                     continue;
                 }
@@ -446,11 +476,21 @@ impl<O> State<O> {
                 }
                 break;
             }
+            if first.attempts >= self.receives_max && self.consumers.any_in_turn() {
+                self.redrive_first(&mut steps, effects);
+                if self.unfinished {
+                    return;
+                }
+                continue;
+            }
             let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else {
                 break;
             };
             let Some(entry) = self.ready.pop_first() else { return };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
+            if !consumer.options.acknowledges {
+                receipts::forget(&mut self.receipts, entry.seq);
+            }
             let handing = Handing { now_ms, scarce, lease_ms: self.rules.lease_ms };
             Self::hand_out(&mut self.leases, &mut self.counters, (id, consumer), entry, handing, effects);
         }
@@ -488,8 +528,8 @@ impl<O> State<O> {
         (steps, budget): (&mut usize, &mut usize),
         effects: &mut impl Effects<O>,
     ) -> bool {
-        let Self { consumers, ready, groups, arrivals, unread, .. } = self;
-        let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms };
+        let Self { consumers, ready, groups, arrivals, unread, receives_max, .. } = self;
+        let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms, receives_max: *receives_max };
         match consumers.find(&view, budget, unread, |outlet| effects.take_room(outlet)) {
             Found::Nothing | Found::Unread => return false,
             Found::TooMuch => {
@@ -501,6 +541,14 @@ impl<O> State<O> {
                     && let Some(entry) = self.pull(key)
                 {
                     self.expire(entry, effects);
+                }
+                return !self.unfinished;
+            }
+            Found::Exhausted(key) => {
+                if self.may_step(steps)
+                    && let Some(entry) = self.pull(key)
+                {
+                    self.redrive(entry, effects);
                 }
                 return !self.unfinished;
             }
@@ -656,11 +704,10 @@ impl<O> State<O> {
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
         }
-        self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if self.unfinished {
             return None;
         }
-        let entry = self.pull_first()?;
+        let entry = self.next_to_receive(now_ms, &mut steps, effects)?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
         // Whoever fetches is told how many are left, and those are not.
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
@@ -775,9 +822,7 @@ impl<O> State<O> {
         match self.rules.retry_delay {
             Some(delay) if !was_received && (delay.which == Delayed::All || outcome == Outcome::Return) => {
                 let due_ms = now_ms.saturating_add(delay.after_ms(entry.attempts));
-                let waiting = self.later.get_or_insert_default();
-                waiting.bytes += u64::from(entry.body_bytes());
-                waiting.entries.push(due_ms, now_ms, entry);
+                self.put_later(entry, due_ms, now_ms);
             }
             _ => self.put(entry),
         }
@@ -905,21 +950,18 @@ impl<O> State<O> {
     /// Discards what waits; leased messages stay. How many there were.
     pub(crate) fn purge(&mut self) -> (usize, Discarded) {
         let waiting = self.ready_len();
-        if let Some(receipts) = &mut self.receipts {
-            receipts.forget_waiting();
-            if receipts.is_empty() {
-                self.receipts = None;
-            }
-        }
         let mut ready = self.ready.take();
         let later = self.later.take().map(|mut later| later.entries.drain());
-        if let Some(groups) = &mut self.groups {
-            let leased: hashbrown::HashSet<u64> = self.leases.entries().map(|entry| entry.seq).collect();
-            groups.keep(|seq| leased.contains(&seq));
-            if groups.is_empty() {
-                self.groups = None;
+        if self.groups.is_some() || self.receipts.is_some() {
+            let leased: HashSet<u64> = self.leases.entries().map(|entry| entry.seq).collect();
+            receipts::forget_others(&mut self.receipts, &leased);
+            if let Some(groups) = &mut self.groups {
+                groups.keep(|seq| leased.contains(&seq));
+                if groups.is_empty() {
+                    self.groups = None;
+                }
+                self.set_seeks();
             }
-            self.set_seeks();
         }
         let all = std::iter::from_fn(move || ready.pop_first()).chain(later.into_iter().flatten());
         (waiting, Box::new(all))
@@ -953,6 +995,7 @@ impl<O> State<O> {
     }
 
     /// Whether somebody who comes for messages may find one.
+    #[inline]
     pub(crate) fn has_something(&self) -> bool {
         !self.ready.is_empty()
     }

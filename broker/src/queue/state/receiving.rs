@@ -63,7 +63,12 @@ impl<O> State<O> {
     }
 
     /// Takes out the first message that may still be received. What may not goes where such messages go.
-    fn next_to_receive(&mut self, now_ms: u64, steps: &mut usize, effects: &mut impl Effects<O>) -> Option<Entry> {
+    pub(super) fn next_to_receive(
+        &mut self,
+        now_ms: u64,
+        steps: &mut usize,
+        effects: &mut impl Effects<O>,
+    ) -> Option<Entry> {
         loop {
             self.expire_before(now_ms.saturating_add(1), steps, effects);
             if self.unfinished || self.ready.first()?.attempts < self.receives_max {

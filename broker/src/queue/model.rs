@@ -247,12 +247,16 @@ impl Model {
 
     /// A message that is new here, published at `from_ms`.
     pub(super) fn enter(&mut self, mut item: Item, delay_ms: Option<u32>, from_ms: u64, now_ms: u64) {
+        self.adapt(&mut item, from_ms);
+        let due_ms = from_ms + delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
+        if due_ms > now_ms { self.later.push((due_ms, item)) } else { self.put(item) }
+    }
+
+    fn adapt(&self, item: &mut Item, from_ms: u64) {
         item.priority = item.priority.min(self.rules.priority_max);
         if let Some(ttl_ms) = self.rules.ttl_ms {
             item.expires_ms = item.expires_ms.min(from_ms + ttl_ms);
         }
-        let due_ms = from_ms + delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
-        if due_ms > now_ms { self.later.push((due_ms, item)) } else { self.put(item) }
     }
 
     fn put(&mut self, item: Item) {
@@ -276,6 +280,12 @@ impl Model {
             }
             self.gone.push((self.waiting.remove(0).seq, Some(Departure::Exhausted)));
         }
+    }
+
+    /// A message that was in somebody's hands before a restart, and still is.
+    pub(super) fn hold_received(&mut self, mut item: Item, until_ms: u64, since_ms: u64, from_ms: u64) {
+        self.adapt(&mut item, from_ms);
+        self.held.push(Held { item, by: None, until_ms: Some(until_ms), since_ms: Some(since_ms) });
     }
 
     /// The messages, and whether there are too many in somebody's hands.

@@ -33,6 +33,11 @@ impl Receipts {
         known.first_ms
     }
 
+    /// A message is found after a restart that had been received before.
+    pub(super) fn restore(&mut self, seq: u64, first_ms: u64, since_ms: u64, lease: Option<Lease>) {
+        self.known.insert(seq, Known { first_ms, since_ms, lease });
+    }
+
     /// What is known of a message.
     pub(super) fn get(&self, seq: u64) -> Option<Known> {
         self.known.get(&seq).copied()
@@ -68,4 +73,9 @@ pub(super) fn forget_others(receipts: &mut Option<Box<Receipts>>, left: &HashSet
             *receipts = None;
         }
     }
+}
+
+/// When a message was received for the first time, in milliseconds since the epoch of Unix; 0 for never.
+pub(super) fn first_ms(receipts: &Option<Box<Receipts>>, seq: u64) -> u64 {
+    receipts.as_ref().and_then(|receipts| receipts.get(seq)).map_or(0, |known| known.first_ms)
 }

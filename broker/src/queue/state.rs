@@ -17,6 +17,7 @@ use super::receipts::{self, Receipts};
 use super::rules::{DeadLetter, Delayed, Rules};
 use super::seek::Key;
 use super::selection::Selection;
+use super::tally::Tally;
 use crate::group::Group;
 use crate::message::{Essentials, Message};
 
@@ -81,8 +82,8 @@ pub(crate) trait Effects<O> {
     /// A message has left the queue and goes on to another place; it stays in the journal until it is there.
     fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>);
 
-    /// A message came back as failed, so often by now.
-    fn retried(&mut self, position: Place, attempts: u32);
+    /// There is something to remember of a message over restarts.
+    fn tallied(&mut self, position: Place, tally: Tally);
 }
 
 /// A time that has come, whenever it is.
@@ -174,6 +175,15 @@ struct Waiting {
 struct Promised {
     len: usize,
     bytes: u64,
+}
+
+/// How a message came back that failed.
+#[derive(Clone, Copy)]
+struct Way {
+    /// From somebody who had received it.
+    was_received: bool,
+    /// It is on the disk already that it would.
+    is_known: bool,
 }
 
 /// How a message is handed out.
@@ -404,8 +414,26 @@ impl<O> State<O> {
 
     /// Puts back what was found at recovery. `published_ms` is when it came in, with these properties. [`State::grant`] is due
     /// afterwards.
-    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64, essentials: &Essentials, now_ms: u64) {
+    ///
+    /// Whoever had received it has it still, if its time is not over; otherwise it has failed once more.
+    pub(crate) fn restore(
+        &mut self,
+        mut entry: Entry,
+        tally: Tally,
+        published_ms: u64,
+        essentials: &Essentials,
+        now_ms: u64,
+    ) {
         self.adapt(&mut entry, published_ms);
+        entry.attempts = tally.attempts;
+        if tally.until_ms > now_ms {
+            return self.restore_received(entry, tally, essentials.group, now_ms);
+        }
+        entry.attempts = entry.attempts.saturating_add(u32::from(tally.until_ms > 0));
+        entry.redelivered |= entry.attempts > 0;
+        if tally.first_ms > 0 {
+            self.receipts.get_or_insert_default().restore(entry.seq, tally.first_ms, tally.first_ms, None);
+        }
         self.take_in(entry, essentials.group, essentials.delay_ms, published_ms, now_ms);
     }
 
@@ -792,7 +820,9 @@ impl<O> State<O> {
                 Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
             Outcome::Release => self.put(entry),
-            Outcome::Retry | Outcome::Return => self.retry(entry, outcome, was_received, now_ms, effects),
+            Outcome::Retry | Outcome::Return => {
+                self.retry(entry, outcome, Way { was_received, is_known: false }, now_ms, effects)
+            }
         }
         if let Some(consumer) = consumer {
             self.consumers.refill(consumer);
@@ -807,7 +837,7 @@ impl<O> State<O> {
         &mut self,
         mut entry: Entry,
         outcome: Outcome,
-        was_received: bool,
+        Way { was_received, is_known }: Way,
         now_ms: u64,
         effects: &mut impl Effects<O>,
     ) {
@@ -818,7 +848,10 @@ impl<O> State<O> {
             self.leave(&entry);
             return Self::fail(&self.rules, entry, Departure::Exhausted, effects);
         }
-        effects.retried(entry.position, entry.attempts);
+        if !is_known {
+            let first_ms = receipts::first_ms(&self.receipts, entry.seq);
+            effects.tallied(entry.position, Tally { attempts: entry.attempts, first_ms, until_ms: 0 });
+        }
         match self.rules.retry_delay {
             Some(delay) if !was_received && (delay.which == Delayed::All || outcome == Outcome::Return) => {
                 let due_ms = now_ms.saturating_add(delay.after_ms(entry.attempts));
@@ -838,7 +871,9 @@ impl<O> State<O> {
                 None => {}
             }
             let was_received = self.end_lease(&entry, consumer);
-            self.retry(entry, Outcome::Retry, was_received, now_ms, effects);
+            // Of one that was received it has been said until when, and so that it has failed by then.
+            let way = Way { was_received, is_known: was_received };
+            self.retry(entry, Outcome::Retry, way, now_ms, effects);
         }
     }
 

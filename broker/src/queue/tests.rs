@@ -15,6 +15,7 @@ use super::receive::{Receipt, Receive};
 use super::rules::{DeadLetter, Delayed, Overflow, RetryDelay, Rules};
 use super::selection::Selection;
 use super::state::{Departure, Effects, Grant, NotSealed, STEP_ENTRIES_MAX, SealIf, State, SubscribeError};
+use super::tally::Tally;
 use crate::group::Group;
 use crate::message::tests::plain;
 use crate::message::{Essentials, Message};
@@ -27,7 +28,8 @@ struct Notes {
     delivered: Vec<(usize, Grant)>,
     /// Messages that left, why, and whether they went on.
     departed: Vec<(u64, Departure, bool)>,
-    retried: Vec<u32>,
+    /// What is remembered of messages over restarts, by their slots.
+    tallies: HashMap<u32, Tally>,
 }
 
 impl Effects<usize> for Notes {
@@ -50,8 +52,10 @@ impl Effects<usize> for Notes {
         self.departed.push((entry.seq, why, false));
     }
 
-    fn retried(&mut self, _position: Place, attempts: u32) {
-        self.retried.push(attempts);
+    fn tallied(&mut self, position: Place, tally: Tally) {
+        if let Some(position) = position.get() {
+            self.tallies.insert(position.slot, tally);
+        }
     }
 }
 
@@ -201,6 +205,16 @@ fn publish() -> impl Strategy<Value = Publish> {
     )
 }
 
+/// When a test begins, in milliseconds since the epoch of Unix.
+const START_MS: u64 = 1000;
+
+/// Of a message that is found after a restart: received or not, and in somebody's hands or not.
+fn tally() -> impl Strategy<Value = Tally> {
+    let until_ms = prop_oneof![2 => Just(0), 1 => 1..=START_MS, 2 => START_MS + 1..START_MS + 60];
+    let times = prop_oneof![2 => Just((0, 0)), 1 => (1..START_MS, until_ms)];
+    (0..3u32, times).prop_map(|(attempts, (first_ms, until_ms))| Tally { attempts, first_ms, until_ms })
+}
+
 fn word() -> impl Strategy<Value = Word> {
     let ms = prop_oneof![1 => Just(0), 2 => 1..60u64];
     prop_oneof![Just(Word::Remove), (ms, 0..100u64).prop_map(|(ms, total_ms_max)| Word::Extend(ms, total_ms_max))]
@@ -254,35 +268,46 @@ struct Pair {
 }
 
 impl Pair {
-    /// A queue that finds messages of an earlier run: published at 0, tried so often.
-    fn new(rules: &Rules, found: &[(Publish, u32)]) -> Self {
+    /// A queue that finds messages of an earlier run, just published.
+    fn new(rules: &Rules, found: &[(Publish, Tally)]) -> Self {
         let mut state = State::new(Arc::new(rules.clone()));
         let mut model = Model::default();
         model.set_rules(rules.clone());
         let mut stored = HashMap::new();
-        for (seq, (publish, attempts)) in found.iter().enumerate() {
-            let (mut entry, mut item) = both(seq as u64, *publish, 0);
+        for (seq, (publish, tally)) in found.iter().enumerate() {
+            let (mut entry, mut item) = both(seq as u64, *publish, START_MS);
             store(&mut entry, *publish, &mut stored);
-            (entry.attempts, item.attempts) = (*attempts, *attempts);
-            (entry.redelivered, item.redelivered) = (*attempts > 0, *attempts > 0);
+            // Before the restart it was in somebody's hands.
+            let is_over = (1..=START_MS).contains(&tally.until_ms);
+            (item.attempts, item.received) = (tally.attempts + u32::from(is_over), tally.first_ms > 0);
+            (entry.redelivered, item.redelivered) = (tally.attempts > 0, item.attempts > 0);
             let essentials = Essentials { group: publish.group, delay_ms: publish.delay_ms, ..Essentials::default() };
-            state.restore(entry, 0, &essentials, 0);
-            model.enter(item, publish.delay_ms, 0, 0);
+            state.restore(entry, *tally, START_MS, &essentials, START_MS);
+            if tally.until_ms > START_MS {
+                let since_ms = if tally.attempts == 0 { tally.first_ms } else { START_MS };
+                model.hold_received(item, tally.until_ms, since_ms, START_MS);
+            } else {
+                model.enter(item, publish.delay_ms, START_MS, START_MS);
+            }
         }
+        let leases = state.received_leases().collect();
+        let receipts = (found.iter().enumerate())
+            .map(|(seq, (_, tally))| Receipt { seq: seq as u64, receives: tally.attempts + 1 })
+            .collect();
         Self {
             state,
             model,
             notes: Notes::default(),
-            now_ms: 0,
+            now_ms: START_MS,
             next_seq: found.len() as u64,
             entered: 0,
             refused: 0,
             slow: Vec::new(),
             ids: HashMap::new(),
-            leases: HashMap::new(),
+            leases,
             late: Vec::new(),
             old_leases: Vec::new(),
-            receipts: Vec::new(),
+            receipts,
             stored,
         }
     }
@@ -655,7 +680,7 @@ fn selection(choice: Option<(u8, bool)>) -> Selection {
     Selection { selector: Some(Arc::new(selector)), not_from: None, discards }
 }
 
-fn run(rules: &Rules, found: &[(Publish, u32)], steps: Vec<Step>) {
+fn run(rules: &Rules, found: &[(Publish, Tally)], steps: Vec<Step>) {
     let mut pair = Pair::new(rules, found);
     pair.grant();
     for step in steps {
@@ -690,7 +715,7 @@ proptest! {
     #[test]
     fn a_queue_with_any_rules_does_what_its_model_does(
         rules in rules(),
-        found in prop::collection::vec((publish(), 0..3u32), 0..10),
+        found in prop::collection::vec((publish(), tally()), 0..10),
         steps in prop::collection::vec(step(), 1..160),
     ) {
         run(&rules, &found, steps);

@@ -26,6 +26,10 @@ pub(crate) struct Limits {
     pub(crate) deduplication_entries_max: usize,
 }
 
+/// So many bits count the messages that a queue gets in one run of the process: a million a second for twelve days take as many,
+/// and more than that only come nearer to what the next run begins with.
+const RUN_SEQ_BITS: u32 = 40;
+
 /// What all parts of one broker share.
 pub(crate) struct Shared {
     pub(crate) journal: Arc<dyn Journal>,
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
     ids: AtomicU64,
     /// The next lane; its upper half is the number of this run of the process.
     lanes: AtomicU64,
+    run: u32,
     closing: AtomicBool,
 }
 
@@ -94,6 +99,7 @@ impl Shared {
             // Not those of former runs: a message may have been stored with the number of its publisher.
             ids: AtomicU64::new((u64::from(run) << 32) + 1),
             lanes: AtomicU64::new(u64::from(run) << 32),
+            run,
             closing: AtomicBool::new(false),
         })
     }
@@ -120,6 +126,12 @@ impl Shared {
     /// A lane that nothing else ever had on this data folder.
     pub(crate) fn next_lane(&self) -> u64 {
         self.lanes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The first number that a message may have in a queue that was there before this run of the process: none of an earlier run
+    /// had it, whatever has left since.
+    pub(crate) fn first_seq(&self) -> u64 {
+        u64::from(self.run) << RUN_SEQ_BITS
     }
 
     /// More is in memory than should be.

@@ -118,7 +118,7 @@ impl Queue {
         if promised {
             state.keep_promise(entry.body_bytes());
         }
-        let taken = match state.enqueue(entry, now_ms) {
+        let taken = match state.enqueue(entry, now_ms, scarce) {
             Ok(()) => {
                 state.grant(now_ms, scarce, &mut effects);
                 if scarce {

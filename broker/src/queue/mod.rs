@@ -10,6 +10,7 @@
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
 //! * [`receive`]: messages for those who come for some, and [`line`], where they wait; [`receipts`]: what they are known by.
+//!   [`tally`]: what the journal remembers of that.
 //! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
@@ -44,6 +45,7 @@ mod selection;
 mod settings;
 mod shell;
 mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
 //! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
 //! * [`selections`]: consumers that choose; [`groups`]: messages that consumers do not share; [`schedules`]: messages for later.
+//! * [`receiving`]: those who come for messages, and what they say by receipts.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
@@ -19,6 +20,7 @@ mod groups;
 mod marks;
 mod names;
 mod policies;
+mod receiving;
 mod recovery;
 mod replies;
 mod retained;

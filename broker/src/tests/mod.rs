@@ -1,7 +1,7 @@
 //! The broker as a whole, on storage in memory that fails and waits on request.
 //!
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
-//! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
+//! * [`dead_letters`]: from queue to queue; [`redrive`]: what was received too often; [`exchanges`]: those that hold back, remember, choose.
 //! * [`selections`]: consumers that choose; [`groups`]: messages that consumers do not share; [`schedules`]: messages for later.
 //! * [`receiving`]: those who come for messages, and what they say by receipts.
 //! * [`recovery`]: what is there after a stop and after a crash.
@@ -22,6 +22,7 @@ mod names;
 mod policies;
 mod receiving;
 mod recovery;
+mod redrive;
 mod replies;
 mod retained;
 mod rights;

@@ -84,6 +84,7 @@ fn open(config: &Config) -> Result<Opened, String> {
         memory_watermark_bytes: bytes(watermark_bytes),
         memory_limit_bytes: bytes(watermark_bytes.saturating_mul(MEMORY_LIMIT_WATERMARKS)),
         retained_bytes_max: bytes(config.limits.retained_bytes_max),
+        deduplication_entries_max: bytes(config.limits.deduplication_entries_max),
         default_user: config.users.default_user.clone(),
         default_password: config.users.default_password.0.clone(),
         default_vhost: config.users.default_vhost.clone(),

@@ -20,6 +20,9 @@ pub(super) struct Ordered {
     free: BTreeSet<(u64, GroupKey)>,
     /// The next message of each group that a consumer has and may go on with.
     going_on: HashMap<ConsumerId, BTreeSet<(u64, GroupKey)>>,
+    /// Counts [`Ordered::change`].
+    #[cfg(test)]
+    changes: u64,
 }
 
 /// [`Group::key`]. Messages without a group are one of their own.
@@ -148,6 +151,10 @@ impl Ordered {
 
     /// Changes the row of a message, and what is offered of it.
     fn change(&mut self, seq: u64, change: impl FnOnce(&mut Row)) {
+        #[cfg(test)]
+        {
+            self.changes += 1;
+        }
         let Some(&key) = self.of.get(&seq) else { return };
         let row = self.rows.entry(key).or_default();
         change(row);
@@ -185,7 +192,9 @@ impl Ordered {
     /// Groups that there is memory for.
     #[cfg(test)]
     pub(super) fn groups_len(&self) -> usize {
-        debug_assert!(self.free.len() <= self.rows.len());
         self.rows.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1131,6 +1131,11 @@ impl<O> State<O> {
         self.leases.get(lease).map(|leased| leased.entry.seq)
     }
 
+    #[cfg(test)]
+    pub(super) fn ordered(&self) -> Option<&Ordered> {
+        self.ordered.as_deref()
+    }
+
     /// Leases whose time was over and of which nothing has been said yet.
     #[cfg(test)]
     pub(super) fn lapsed_len(&self) -> usize {

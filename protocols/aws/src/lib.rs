@@ -9,7 +9,8 @@
 //! | [`call`] | what an action knows of its caller |
 //! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
 //! | [`sqs`] | Amazon SQS: one file an action |
-//! | [`arn`], `account` | names, and the virtual hosts behind accounts |
+//! | [`iam`] | policies of queues; pure |
+//! | [`arn`], [`account`] | names, and the virtual hosts behind accounts |
 //! | [`error`] | errors and their codes |
 
 pub mod account;

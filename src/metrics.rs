@@ -47,6 +47,8 @@ pub(crate) struct Snapshot {
     pub(crate) acknowledged_total: u64,
     /// Messages that came to direct queues when their connections had no room.
     pub(crate) dropped_total: u64,
+    /// Deduplication ids that ordered queues remember.
+    pub(crate) remembered: u64,
     /// Retained messages.
     pub(crate) retained: u64,
     /// Bytes of memory that those take.
@@ -87,6 +89,7 @@ impl Snapshot {
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
             dropped_total: totals.dropped,
+            remembered: totals.remembered as u64,
             retained: totals.retained as u64,
             retained_bytes: totals.retained_bytes as u64,
             mqtt_clients: load(&mqtt.clients),
@@ -267,6 +270,7 @@ impl Encode<'_> {
             "Messages that found no room in a connection that was not to wait",
             dropped,
         )?;
+        self.gauge("gantry_deduplication_entries", "Deduplication ids that are remembered", now.remembered)?;
         self.gauge("gantry_retained_messages", "Retained messages", now.retained)?;
         self.gauge("gantry_retained_bytes", "Memory that retained messages take", now.retained_bytes)
     }

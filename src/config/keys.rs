@@ -374,7 +374,7 @@ fn websocket_keys() -> [Key; 3] {
     ]
 }
 
-fn limit_keys() -> [Key; 10] {
+fn limit_keys() -> [Key; 11] {
     // The handshake's default is a constant of the seam: protocols have it without a configuration.
     let handshake_timeout_s = Key {
         name: "limits.handshake_timeout_s",
@@ -424,6 +424,12 @@ fn limit_keys() -> [Key; 10] {
             "256MiB",
             "memory that retained messages may take; more are refused",
             Kind::Bytes(MIB..=TIB, |config| &mut config.limits.retained_bytes_max),
+        ),
+        key(
+            "limits.deduplication_entries_max",
+            "16777216",
+            "deduplication ids that ordered queues may remember; beyond it their messages are refused",
+            Kind::Number(1_000..=1_000_000_000, |config| &mut config.limits.deduplication_entries_max),
         ),
         key(
             "limits.heartbeat_s",

@@ -176,6 +176,8 @@ pub(crate) struct Limits {
     pub(crate) memory_watermark_bytes: u64,
     /// Memory that retained messages may take.
     pub(crate) retained_bytes_max: u64,
+    /// Deduplication ids that ordered queues may remember.
+    pub(crate) deduplication_entries_max: u64,
     /// Proposed to AMQP clients; 0 is none; at most 65,535.
     pub(crate) heartbeat_s: u64,
     /// Time for the TLS handshake, and again for the protocol's login.

@@ -3,12 +3,14 @@
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`later`]: those whose time has not come; [`lease`]: those
 //!   that somebody has. [`blocks`]: what long lists are made of.
 //! * [`direct`]: the body of a queue that has none of all this.
-//! * [`duplicates`]: which of them may not come in once more.
+//! * [`duplicates`]: which of them may not come in once more. [`lanes`]: where the journal has all of it.
 //! * [`consumer`]: who gets them, by turns and by credit. [`selection`]: consumers that are not for every message; [`groups`]:
-//!   messages that are not for every consumer; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
+//!   messages that are not for every consumer; [`ordered`]: those that come strictly in order; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
-//! * [`policy`]: the policies that it is under.
+//! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
+//! * [`receive`]: messages for those who come for some, and [`line`], where they wait; [`receipts`]: what they are known by.
+//!   [`tally`]: what the journal remembers of that.
 //! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
@@ -23,21 +25,28 @@ mod duplicates;
 mod entry;
 mod groups;
 mod incoming;
+mod lanes;
 mod later;
 mod lease;
+mod line;
 #[cfg(test)]
 mod model;
 mod options;
+mod ordered;
 mod outgoing;
 mod policy;
 mod ready;
+mod receipts;
+mod receive;
 mod recovery;
 mod rules;
 mod scout;
 mod seek;
 mod selection;
+mod settings;
 mod shell;
 mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -45,27 +54,37 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{Note, Position};
+use arc_swap::ArcSwapOption;
+use gantry_storage::{Note, Position, Ticket};
 use parking_lot::Mutex;
 
 pub use self::accepts::Accepts;
 pub(crate) use self::arguments::Arguments;
+pub(crate) use self::blocks::Blocks;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 use self::direct::Direct;
 pub(crate) use self::direct::Offered;
-use self::duplicates::Present;
+use self::duplicates::Duplicates;
+pub(crate) use self::duplicates::{Claimed, Kept};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
 pub(crate) use self::incoming::{Admission, Arrival};
+use self::lanes::window_lane;
+pub(crate) use self::lanes::{Lane, lane_of};
 pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
+use self::line::Line;
+pub use self::line::Turn;
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
+pub use self::receive::{Receipt, Receipted, Receive, Received};
 pub(crate) use self::recovery::Restored;
 pub use self::rules::ARGUMENT_MS_MAX;
 pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules, check_replicated};
 pub(crate) use self::scout::{Scouts, run as scout};
 pub use self::selection::Selection;
+pub use self::settings::{Ordered, QueueSettings, Redrive};
+use self::shell::NEVER;
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Discarded, STEP_ENTRIES_MAX, State};
@@ -74,7 +93,6 @@ use crate::message::now_ms;
 use crate::policy::Applied;
 use crate::shared::Shared;
 use crate::stream::Stream;
-use crate::value::Value;
 
 /// A queue.
 pub struct Queue {
@@ -86,12 +104,16 @@ pub struct Queue {
     keeps_all: bool,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
+    /// What is set on it beside; none where nothing is.
+    settings: ArcSwapOption<QueueSettings>,
     /// The policies that its rules come from.
     applied: Mutex<Applied>,
     seq: AtomicU64,
     state: Mutex<State<Outlet>>,
+    /// Those who wait for something to receive.
+    line: Line,
     /// Where it takes no duplicates.
-    present: Option<Box<Present>>,
+    duplicates: Option<Duplicates>,
     /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
     may_refuse: AtomicBool,
     /// Consumers are told how often a message has failed.
@@ -118,8 +140,10 @@ pub struct Queue {
 /// What a queue holds, now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatus {
-    /// Messages that wait.
+    /// Messages that wait, those included that wait for a time.
     pub ready: usize,
+    /// Of those, the ones that wait for a time: that of their delay, or the one to be tried again.
+    pub delayed: usize,
     /// Messages delivered whose outcome is not yet known.
     pub unacked: usize,
     /// Bytes of the bodies that wait.
@@ -136,6 +160,7 @@ impl QueueStatus {
     /// Adds another queue's numbers.
     pub fn add(&mut self, other: &Self) {
         self.ready += other.ready;
+        self.delayed += other.delayed;
         self.unacked += other.unacked;
         self.ready_bytes += other.ready_bytes;
         self.unacked_bytes += other.unacked_bytes;
@@ -143,18 +168,6 @@ impl QueueStatus {
         self.counters.add(&other.counters);
     }
 }
-
-/// What the number of a queue's lane for refused messages has beside that of its own lane. No other lane has it: lanes begin
-/// with the number of a run of the process, and there are not so many runs.
-const REFUSALS: u64 = 1 << 63;
-
-/// The lane that a lane of the journal belongs to, and whether it is that for what was refused there.
-pub(crate) fn lane_of_refusals(lane: u64) -> (u64, bool) {
-    (lane & !REFUSALS, lane & REFUSALS != 0)
-}
-
-/// The argument by which a queue takes no duplicates.
-const DEDUPLICATION: &str = "x-message-deduplication";
 
 impl Queue {
     pub(crate) fn new(
@@ -195,7 +208,7 @@ impl Queue {
         rules: Arc<Rules>,
         owner: Option<u64>,
     ) -> Self {
-        let deduplicates = options.arguments.get(DEDUPLICATION).and_then(Value::as_bool) == Some(true);
+        let duplicates = Duplicates::of(&shared, lane, &options, &rules);
         Self {
             lane,
             name,
@@ -203,15 +216,17 @@ impl Queue {
             keeps_all: options.queue_type() != QueueType::Classic,
             options,
             owner,
+            settings: ArcSwapOption::empty(),
             applied: Mutex::default(),
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),
-            present: (deduplicates && rules.stream.is_none()).then(Box::default),
+            duplicates,
             direct: None,
             keeps: AtomicBool::new(true),
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
             state: Mutex::new(State::new(rules)),
+            line: Line::default(),
             wake_ms: AtomicU64::new(u64::MAX),
             is_scouted: AtomicBool::new(false),
             visible: AtomicBool::new(false),
@@ -255,16 +270,6 @@ impl Queue {
         self.owner
     }
 
-    /// The lane of the journal that its messages are in.
-    pub(crate) fn lane(&self) -> u64 {
-        self.lane
-    }
-
-    /// The lane for messages that it refused and sends on, until they are somewhere else.
-    pub(crate) fn refusals_lane(&self) -> u64 {
-        self.lane | REFUSALS
-    }
-
     /// What makes it a stream, if it is one.
     pub(crate) fn stream(&self) -> Option<&Stream> {
         self.stream.as_deref()
@@ -297,6 +302,7 @@ impl Queue {
         let (ready_bytes, unacked_bytes) = state.bytes();
         QueueStatus {
             ready: state.ready_len(),
+            delayed: state.delayed_len(),
             unacked: state.leased_len(),
             ready_bytes,
             unacked_bytes,
@@ -310,10 +316,10 @@ impl Queue {
         self.options.durable && self.owner.is_none()
     }
 
-    /// Tells the journal that messages are done.
-    pub(crate) fn forget_stored(&self, positions: &[Position]) {
+    /// Tells the journal that messages are done. What to wait for until that is certain.
+    pub(crate) fn forget_stored(&self, positions: &[Position]) -> Ticket {
         // A failed journal stops the process by itself.
-        let _ = self.shared.journal.settle(positions);
+        self.shared.journal.settle(positions).unwrap_or(NEVER)
     }
 
     fn note(&self, value: Option<u64>) {
@@ -328,8 +334,9 @@ impl Queue {
         waiting
     }
 
-    /// Tells the journal that messages are done, a bounded number at a time.
-    fn discard(&self, mut discarded: Discarded) {
+    /// Tells the journal that messages are done, a bounded number at a time. What to wait for until that is certain.
+    fn discard(&self, mut discarded: Discarded) -> Option<Ticket> {
+        let mut ticket = None;
         loop {
             let some = discarded.by_ref().take(STEP_ENTRIES_MAX);
             let mut count = 0;
@@ -339,10 +346,10 @@ impl Queue {
             };
             let positions: Vec<_> = some.inspect(left).filter_map(|entry| entry.position.get()).collect();
             if !positions.is_empty() {
-                self.forget_stored(&positions);
+                ticket = Some(self.forget_stored(&positions));
             }
             if count < STEP_ENTRIES_MAX {
-                return;
+                return ticket;
             }
         }
     }
@@ -351,6 +358,10 @@ impl Queue {
     pub(crate) fn set_rules(self: &Arc<Self>, rules: Arc<Rules>) {
         if let Some(stream) = &rules.stream {
             return self.set_retention(stream.retention);
+        }
+        // Not under the queue's lock: senders have this one first.
+        if let (Some(window), Some(ordered)) = (self.window(), rules.window) {
+            window.follow(ordered);
         }
         self.with_grant(&mut Wakes::new(), |state, _| {
             // Under the lock, or it could stay as an earlier change left it.
@@ -400,7 +411,11 @@ impl Queue {
             wakes.push(&outlet.inbox, Item::Cancelled(outlet.token));
         }
         drop(state);
+        self.line.call_all();
         self.discard(discarded);
+        if let Some(window) = self.window() {
+            window.close();
+        }
         self.shared.timer.forget(self);
         if self.survives() {
             // Where there is none, from an earlier run, this does nothing.

@@ -4,7 +4,8 @@ import sqs_dead_letters  # noqa: F401  (their cases register themselves)
 import sqs_fifo  # noqa: F401
 import sqs_messages  # noqa: F401
 import sqs_queues  # noqa: F401
+from sqs_model import everything_of_the_model_was_met
 from suite import main
 
 if __name__ == "__main__":
-    main(together=12)
+    main(together=12, last=everything_of_the_model_was_met)

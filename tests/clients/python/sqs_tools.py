@@ -49,28 +49,33 @@ def client(url, key="test", secret="test", region=REGION, **options):
         return _clients[wanted]
 
 
-def _members(prefix, value):
-    """The paths of all members in a structure of parameters or results; names of maps and numbers of lists are not members."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
+def _members(prefix, shape, value):
+    """The members in a structure of parameters or results, by their paths; `path[name]` is an entry of a map."""
+    if shape is None:
+        return
+    if shape.type_name == "structure":
+        for name in shape.members.keys() & value.keys():
             yield f"{prefix}.{name}"
-            yield from _members(f"{prefix}.{name}", inner)
-    elif isinstance(value, list):
+            yield from _members(f"{prefix}.{name}", shape.members[name], value[name])
+    elif shape.type_name == "list":
         for inner in value:
-            yield from _members(prefix, inner)
+            yield from _members(prefix, shape.member, inner)
+    elif shape.type_name == "map":
+        for name, inner in value.items():
+            yield f"{prefix}[{name}]"
+            yield from _members(prefix, shape.value, inner)
 
 
 def _note_sent(params, model, **_):
-    sent.update(_members(model.name, params))
-    sent.add(model.name)
+    sent.update(_members(model.name, model.input_shape, params))
 
 
 def _note_answered(parsed, model, **_):
     if "Error" in parsed:
         refusals.add((model.name, parsed["Error"].get("QueryErrorCode") or parsed["Error"].get("Code")))
     else:
-        answered.update(_members(model.name, parsed))
         answered.add(model.name)
+        answered.update(_members(model.name, model.output_shape, parsed))
 
 
 @contextlib.contextmanager

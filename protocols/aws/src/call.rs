@@ -23,6 +23,8 @@ pub struct Call {
     pub region: Arc<str>,
     /// The name of this request.
     pub request_id: RequestId,
+    /// What the client calls itself.
+    pub(crate) user_agent: Option<Box<str>>,
     /// The header `host`, for URLs that come back to where the client is.
     pub(crate) host: HeaderValue,
 }
@@ -74,6 +76,9 @@ impl Caller {
 impl Call {
     /// The URL of a queue, at the host and by the scheme that the client has used.
     pub fn queue_url(&self, account: &str, name: &str) -> String {
+        if let Some(base) = &self.edge.settings.queue_url {
+            return format!("{base}/{account}/{name}");
+        }
         let scheme = if self.caller.is_secure { "https" } else { "http" };
         let host = self.host.to_str().unwrap_or("localhost");
         format!("{scheme}://{host}/{account}/{name}")

@@ -73,8 +73,8 @@ pub(crate) fn queue_deleted_recently(wait_s: u64) -> Error {
 }
 
 /// The queue was purged a moment ago.
-pub(crate) fn purge_in_progress(queue: &str) -> Error {
-    let message = format!("Only one PurgeQueue operation on {queue} is allowed every 60 seconds.");
+pub(crate) fn purge_in_progress(queue: &str, wait_s: u64) -> Error {
+    let message = format!("Only one PurgeQueue operation on {queue} is allowed every {wait_s} seconds.");
     Error::new(&faults::PURGE_QUEUE_IN_PROGRESS, message)
 }
 

@@ -95,7 +95,7 @@ fn check_wait(call: &Call, vhost: &Arc<VirtualHost>, name: &str) -> Result<(), E
         return Ok(());
     }
     let mut recent = sqs.recent.lock();
-    recent.forget(now_ms(), wait_s.saturating_mul(1000));
+    recent.forget(now_ms(), &sqs.limits);
     let was_deleted = recent.deleted_ms.contains_key(&(Arc::clone(vhost.name()), Arc::from(name)));
     if was_deleted { Err(fault::queue_deleted_recently(wait_s)) } else { Ok(()) }
 }

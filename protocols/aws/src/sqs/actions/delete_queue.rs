@@ -32,7 +32,7 @@ impl<'a> Action<'a> for DeleteQueue<'a> {
         if sqs.limits.recreate_wait_s > 0 {
             let name = (Arc::clone(place.vhost.name()), Arc::clone(queue.name()));
             let mut recent = sqs.recent.lock();
-            recent.forget(now_ms(), sqs.limits.recreate_wait_s.saturating_mul(1000));
+            recent.forget(now_ms(), &sqs.limits);
             recent.deleted_ms.insert(name, now_ms());
         }
         Ok(Reply::Now(()))

@@ -14,6 +14,7 @@ use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place};
 use crate::sqs::receiving::{Ask, Message, visibility_ms};
 use crate::sqs::{fault, names};
+use crate::stats::Polling;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -70,7 +71,12 @@ impl<'a> Action<'a> for ReceiveMessage<'a> {
         if wait.is_zero() || !messages.is_empty() {
             return Ok(Reply::Now(Output { messages }));
         }
-        Ok(Reply::Later(Box::pin(async move { Ok(Output { messages: Box::new(ask).wait(wait).await? }) })))
+        let polling = Polling::new(&call.edge.stats);
+        Ok(Reply::Later(Box::pin(async move {
+            let messages = Box::new(ask).wait(wait).await;
+            drop(polling);
+            Ok(Output { messages: messages? })
+        })))
     }
 }
 

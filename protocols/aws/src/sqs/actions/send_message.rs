@@ -12,6 +12,7 @@ use crate::sqs::message_attributes::AttributeValue;
 use crate::sqs::pairs::Pairs;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::sending::{self, Entry};
+use crate::stats::Stats;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -68,6 +69,7 @@ impl<'a> Action<'a> for SendMessage<'a> {
             sending::send(call, &place, &ready, &mut Wakes::new())?
         };
         durable(&call.edge.broker, ticket).await?;
+        Stats::add(&call.edge.stats.confirmed, 1);
         Ok(Reply::Now(Output {
             body_sum: told.body_sum,
             attributes_sum: told.attributes_sum,

@@ -12,6 +12,7 @@ use crate::sqs::batch::{Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::sending::{self, Entry, Ready};
+use crate::stats::Stats;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -68,6 +69,7 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
             send_all(call, &place, ready)
         };
         durable(&call.edge.broker, ticket).await?;
+        Stats::add(&call.edge.stats.confirmed, output.successful.len() as u64);
         Ok(Reply::Now(output))
     }
 }

@@ -224,6 +224,10 @@ impl Asked {
 }
 
 fn find(name: &str) -> Option<&'static Entry> {
+    #[cfg(test)]
+    if let Some(entry) = crate::tests::ACTIONS.iter().find(|entry| entry.name == name) {
+        return Some(entry);
+    }
     sqs::ACTIONS.binary_search_by(|entry| entry.name.cmp(name)).ok().map(|at| &sqs::ACTIONS[at])
 }
 

@@ -31,6 +31,8 @@ mod settings;
 pub mod sigv4;
 pub mod sqs;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::sync::Arc;

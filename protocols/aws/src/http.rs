@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use gantry_broker::protocol::Connection;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use parking_lot::Mutex;
@@ -255,7 +255,8 @@ async fn answer(
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
-    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host };
+    let user_agent = head.headers.get(USER_AGENT).cloned();
+    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent };
     match asked.format {
         Format::Json => {
             let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;

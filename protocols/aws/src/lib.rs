@@ -32,6 +32,8 @@ pub mod sigv4;
 pub mod sqs;
 mod stats;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::sync::Arc;

@@ -14,6 +14,17 @@ use crate::vhost::{Reached, RouteCache, VirtualHost, further_keys};
 const X_DEATH: &str = "x-death";
 const CC: &str = "CC";
 
+/// What a message says of its deaths; taken away where it goes back to the living.
+pub(crate) const DEATH_HEADERS: &[&str] = &[
+    X_DEATH,
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+];
+
 /// Deaths that a message remembers at most. It has one for each queue and reason; only a client that invents some comes here.
 const DEATHS_MAX: usize = 1024;
 

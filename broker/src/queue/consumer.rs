@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::groups::Groups;
+use super::ordered::Ordered;
 use super::ready::Ready;
 use super::seek::{Key, Seek};
 use super::selection::Selection;
@@ -76,6 +77,7 @@ pub(super) struct Consumer<O> {
 pub(super) struct View<'a> {
     pub(super) ready: &'a Ready,
     pub(super) groups: Option<&'a Groups>,
+    pub(super) ordered: Option<&'a Ordered>,
     /// Counts what came in, or came back.
     pub(super) arrivals: u64,
     pub(super) now_ms: u64,
@@ -105,6 +107,16 @@ pub(super) enum Found {
 impl<O> Consumer<O> {
     /// Looks for the first message that it can take. `budget` counts down by what that costs; `furthest` is raised to where it has looked.
     fn look(&mut self, id: ConsumerId, view: &View<'_>, budget: &mut usize, furthest: &mut u64) -> Found {
+        if let Some(ordered) = view.ordered {
+            let key = ordered.first_for(Some(id)).map(|seq| Key::new(0, seq));
+            let Some(next) = key.and_then(|key| view.ready.get(key)) else { return Found::Nothing };
+            let key = Key::of(next);
+            return match next {
+                _ if next.expires_ms < view.now_ms => Found::Expired(key),
+                _ if next.attempts >= view.receives_max => Found::Exhausted(key),
+                _ => Found::For(id, key),
+            };
+        }
         if self.selection.is_none() && view.groups.is_none() {
             let Some(first) = view.ready.first() else { return Found::Nothing };
             let key = Key::of(first);

@@ -143,7 +143,7 @@ impl Model {
     }
 
     fn seeks(&self) -> bool {
-        self.knows_groups() || self.consumers.iter().any(|consumer| consumer.choice.is_some())
+        self.rules.ordered || self.knows_groups() || self.consumers.iter().any(|consumer| consumer.choice.is_some())
     }
 
     /// Where nobody has to look for messages, nobody remembers any.
@@ -166,6 +166,9 @@ impl Model {
     }
 
     fn end_lease(&mut self, item: &Item, by: Option<usize>) {
+        if self.rules.ordered {
+            return;
+        }
         let (Some(group), Some(name)) = (item.group, by) else { return };
         let Some(owner) = self.owners.get_mut(&group.key()).filter(|owner| owner.name == name) else { return };
         owner.leased = owner.leased.saturating_sub(1);
@@ -174,8 +177,40 @@ impl Model {
         }
     }
 
+    /// The first message of an ordered queue that somebody may have: a consumer, or whoever comes and has the message `before`.
+    fn next_in_order(&self, name: Option<usize>, before: Option<&Item>) -> Option<usize> {
+        let group = |item: &Item| item.group.map(|group| group.key());
+        let is_next = |at: usize| {
+            let item = &self.waiting[at];
+            let is_same = |other: &Item| group(other) == group(item);
+            !self.waiting[..at].iter().any(is_same)
+                && !self.later.iter().any(|(_, other)| is_same(other) && other.seq < item.seq)
+        };
+        let is_free = |at: &usize| {
+            let item = &self.waiting[*at];
+            let mut held = self.held.iter().filter(|held| group(&held.item) == group(item));
+            held.all(|held| name.is_some() && held.by == name)
+        };
+        let mut next = (0..self.waiting.len()).filter(|at| is_next(*at));
+        if let Some(before) = before
+            && let Some(at) = next.clone().find(|at| group(&self.waiting[*at]) == group(before))
+        {
+            return Some(at);
+        }
+        next.find(is_free)
+    }
+
     fn look(&mut self, name: usize, now_ms: u64) -> Looked {
         let knows_groups = self.knows_groups();
+        if self.rules.ordered {
+            let Some(at) = self.next_in_order(Some(name), None) else { return Looked::Nothing };
+            let item = &self.waiting[at];
+            return match item {
+                _ if item.expires_ms < now_ms => Looked::Expired(at),
+                _ if is_exhausted(&self.rules, item) => Looked::Exhausted(at),
+                _ => Looked::Takes(at),
+            };
+        }
         let (waiting, owners) = (&self.waiting, &self.owners);
         let Some(consumer) = self.consumers.iter_mut().find(|consumer| consumer.name == name) else {
             return Looked::Nothing;
@@ -253,7 +288,7 @@ impl Model {
     }
 
     fn adapt(&self, item: &mut Item, from_ms: u64) {
-        item.priority = item.priority.min(self.rules.priority_max);
+        item.priority = if self.rules.ordered { 0 } else { item.priority.min(self.rules.priority_max) };
         if let Some(ttl_ms) = self.rules.ttl_ms {
             item.expires_ms = item.expires_ms.min(from_ms + ttl_ms);
         }
@@ -272,9 +307,20 @@ impl Model {
     }
 
     /// Takes what comes up; what may not be handed out any more goes.
-    pub(super) fn take_first(&mut self, now_ms: u64) -> Option<Item> {
+    pub(super) fn take_first(&mut self, before: Option<&Item>, now_ms: u64) -> Option<Item> {
         loop {
             self.expire(now_ms + 1);
+            if self.rules.ordered {
+                let at = self.next_in_order(None, before)?;
+                let item = self.waiting.remove(at);
+                let why = match item {
+                    _ if item.expires_ms <= now_ms => Departure::Expired,
+                    _ if is_exhausted(&self.rules, &item) => Departure::Exhausted,
+                    item => return Some(item),
+                };
+                self.gone.push((item.seq, Some(why)));
+                continue;
+            }
             if !is_exhausted(&self.rules, self.waiting.first()?) {
                 return Some(self.waiting.remove(0));
             }
@@ -297,10 +343,10 @@ impl Model {
         self.take_due(now_ms);
         while taken.len() < ask.messages_max {
             if self.held.len() >= ask.leased_max {
-                let limit_reached = taken.is_empty();
+                let limit_reached = taken.is_empty() && !self.rules.ordered;
                 return (taken, limit_reached);
             }
-            let Some(item) = self.take_first(now_ms) else { break };
+            let Some(item) = self.take_first(taken.last(), now_ms) else { break };
             taken.push(item.clone());
             let item = Item { received: true, ..item };
             self.held.push(Held { item, by: None, until_ms: Some(now_ms + ask.lease_ms), since_ms: Some(now_ms) });
@@ -436,7 +482,7 @@ impl Model {
         let super::consumer::ConsumerOptions { credit, acknowledges, exclusive, priority } = options;
         let taken = self.consumers.iter().any(|other| other.exclusive)
             || exclusive && (self.rules.single_active || !self.consumers.is_empty());
-        if self.closed || taken {
+        if self.closed || taken || self.rules.ordered && choice.is_some() {
             return false;
         }
         self.consumers.push(Consumer {
@@ -690,6 +736,7 @@ impl Model {
             self.gone.push((seq, None));
         }
         match group {
+            _ if self.rules.ordered => {}
             Some(group) if group.closes() => self.free(group.key()),
             Some(group) => {
                 let owner = self.owners.entry(group.key()).or_insert(Owner { name, leased: 0, has_left: false });

@@ -12,6 +12,7 @@ use super::entry::{Entry, Place};
 use super::groups::{First, Groups};
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
+use super::ordered::Ordered;
 use super::ready::Ready;
 use super::receipts::{self, Receipts};
 use super::rules::{DeadLetter, Delayed, Rules};
@@ -99,6 +100,8 @@ pub(crate) enum SubscribeError {
     InExclusiveUse,
     /// The queue was deleted.
     Closed,
+    /// In an ordered queue nobody passes messages over.
+    CannotChoose,
 }
 
 /// What has to hold for a queue to be closed.
@@ -219,6 +222,10 @@ pub(crate) struct State<O> {
     unread: bool,
     /// Only where there was a message with a group.
     groups: Option<Box<Groups>>,
+    /// Only where the rules have messages of one group come in order.
+    ordered: Option<Box<Ordered>>,
+    /// The rules have something happen to each message that comes in.
+    adapts: bool,
     /// Only where somebody received messages.
     receipts: Option<Box<Receipts>>,
     /// Messages that have failed so often go to another place when they come up once more.
@@ -232,7 +239,7 @@ pub(crate) struct State<O> {
 }
 
 impl<O> State<O> {
-    /// An empty queue.
+    /// An empty queue. Whether it is ordered is decided now, and no rules change it later.
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
         let mut state = Self {
             rules: Arc::default(),
@@ -246,6 +253,8 @@ impl<O> State<O> {
             arrivals: 0,
             unread: false,
             groups: None,
+            ordered: rules.ordered.then(Box::default),
+            adapts: false,
             receipts: None,
             receives_max: u32::MAX,
             closed: false,
@@ -254,6 +263,7 @@ impl<O> State<O> {
             counters: QueueCounters::default(),
         };
         state.set_rules(rules);
+        state.set_seeks();
         state
     }
 
@@ -266,6 +276,7 @@ impl<O> State<O> {
     /// with; what is too much goes. [`State::grant`] is due afterwards.
     pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
         self.drops = rules.may_drop();
+        self.adapts = self.ordered.is_some() || rules.delay_ms.is_some();
         self.receives_max = rules.receives_max.filter(|_| rules.redrive.is_some()).unwrap_or(u32::MAX);
         self.consumers.set_alone(rules.single_active, rules.takes_over);
         self.rules = rules;
@@ -303,7 +314,7 @@ impl<O> State<O> {
         self.adapt(&mut entry, now_ms);
         if let Some(message) = &entry.message {
             let Essentials { group, delay_ms, .. } = message.essentials();
-            if group.is_some() || delay_ms.is_some() || self.rules.delay_ms.is_some() {
+            if group.is_some() || delay_ms.is_some() || self.adapts {
                 if scarce && entry.position.get().is_some() {
                     entry.message = None;
                 }
@@ -317,9 +328,7 @@ impl<O> State<O> {
 
     /// Takes a message that is new here and has a group or a delay, or may have.
     fn take_in(&mut self, entry: Entry, group: Option<Group>, delay_ms: Option<u32>, published_ms: u64, now_ms: u64) {
-        if let Some(group) = group {
-            self.enter(&entry, group);
-        }
+        self.enter(&entry, group);
         let delay_ms = delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
         let due_ms = published_ms.saturating_add(delay_ms);
         if due_ms > now_ms { self.put_later(entry, due_ms, now_ms) } else { self.put(entry) }
@@ -327,6 +336,9 @@ impl<O> State<O> {
 
     /// Has a message wait for a time.
     fn put_later(&mut self, entry: Entry, due_ms: u64, now_ms: u64) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.delay(entry.seq);
+        }
         let waiting = self.later.get_or_insert_default();
         waiting.bytes += u64::from(entry.body_bytes());
         waiting.entries.push(due_ms, now_ms, entry);
@@ -339,6 +351,9 @@ impl<O> State<O> {
             self.consumers.miss(Key::of(&entry));
             if let Some(groups) = &mut self.groups {
                 groups.wait(Key::of(&entry));
+            }
+            if let Some(ordered) = &mut self.ordered {
+                ordered.wait(entry.seq);
             }
         }
         self.ready.push(entry);
@@ -361,6 +376,9 @@ impl<O> State<O> {
     }
 
     fn pulled(&mut self, key: Key) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.unwait(key.seq);
+        }
         if let Some(groups) = &mut self.groups
             && let Some(next) = groups.unwait(key)
             && self.consumers.follow(key, next)
@@ -377,8 +395,12 @@ impl<O> State<O> {
         }
     }
 
-    /// A message with a group has come.
-    fn enter(&mut self, entry: &Entry, group: Group) {
+    /// A message has come that may have a group.
+    fn enter(&mut self, entry: &Entry, group: Option<Group>) {
+        if let Some(ordered) = &mut self.ordered {
+            return ordered.enter(entry.seq, group);
+        }
+        let Some(group) = group else { return };
         self.groups.get_or_insert_default().enter(entry.seq, group);
         self.seeks = true;
     }
@@ -386,6 +408,9 @@ impl<O> State<O> {
     /// A message goes for good: its group need not remember it.
     fn leave(&mut self, entry: &Entry) {
         receipts::forget(&mut self.receipts, entry.seq);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.leave(entry.seq);
+        }
         let Some(groups) = &mut self.groups else { return };
         groups.leave(entry.seq);
         if groups.is_empty() {
@@ -396,6 +421,9 @@ impl<O> State<O> {
 
     /// A consumer has a message less, or somebody who received it. Whether it was received.
     fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) -> bool {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.give_back(entry.seq);
+        }
         let was_received = consumer.is_none() && self.receipts.as_mut().is_some_and(|receipts| receipts.end(entry.seq));
         if let (Some(groups), Some(consumer)) = (&mut self.groups, consumer) {
             let first = groups.returned(entry.seq, consumer);
@@ -405,7 +433,7 @@ impl<O> State<O> {
     }
 
     fn set_seeks(&mut self) {
-        let seeks = self.groups.is_some() || self.consumers.any_choosy();
+        let seeks = self.groups.is_some() || self.ordered.is_some() || self.consumers.any_choosy();
         if self.seeks && !seeks {
             self.consumers.stop_looking();
         }
@@ -439,7 +467,7 @@ impl<O> State<O> {
 
     /// What the rules make of a message that comes in.
     fn adapt(&self, entry: &mut Entry, from_ms: u64) {
-        entry.priority = entry.priority.min(self.rules.priority_max);
+        entry.priority = if self.ordered.is_some() { 0 } else { entry.priority.min(self.rules.priority_max) };
         if let Some(ttl_ms) = self.rules.ttl_ms {
             entry.expires_ms = entry.expires_ms.min(from_ms.saturating_add(ttl_ms));
         }
@@ -556,8 +584,18 @@ impl<O> State<O> {
         (steps, budget): (&mut usize, &mut usize),
         effects: &mut impl Effects<O>,
     ) -> bool {
-        let Self { consumers, ready, groups, arrivals, unread, receives_max, .. } = self;
-        let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms, receives_max: *receives_max };
+        let Self { consumers, ready, groups, ordered, arrivals, unread, receives_max, .. } = self;
+        if ordered.as_ref().is_some_and(|ordered| !ordered.any_offered()) {
+            return false;
+        }
+        let view = View {
+            ready,
+            ordered: ordered.as_deref(),
+            groups: groups.as_deref(),
+            arrivals: *arrivals,
+            now_ms,
+            receives_max: *receives_max,
+        };
         match consumers.find(&view, budget, unread, |outlet| effects.take_room(outlet)) {
             Found::Nothing | Found::Unread => return false,
             Found::TooMuch => {
@@ -600,6 +638,9 @@ impl<O> State<O> {
         if let Some(groups) = &mut self.groups {
             let first = groups.taken(entry.seq, id, acknowledges);
             self.show(first);
+        }
+        if let Some(ordered) = self.ordered.as_mut().filter(|_| acknowledges) {
+            ordered.lend(entry.seq, Some(id));
         }
         if !acknowledges {
             self.leave(&entry);
@@ -697,7 +738,7 @@ impl<O> State<O> {
 
     /// Has messages be tried again whose time has come.
     fn take_due(&mut self, now_ms: u64, steps: &mut usize) {
-        let Self { later, ready, consumers, seeks, arrivals, groups, .. } = self;
+        let Self { later, ready, consumers, seeks, arrivals, groups, ordered, .. } = self;
         let Some(waiting) = later else { return };
         let Waiting { entries, bytes } = &mut **waiting;
         let more = entries.take_due(now_ms, *steps, &mut |_, entry: Entry| {
@@ -708,6 +749,9 @@ impl<O> State<O> {
                 consumers.miss(Key::of(&entry));
                 if let Some(groups) = groups {
                     groups.wait(Key::of(&entry));
+                }
+                if let Some(ordered) = ordered {
+                    ordered.wait(entry.seq);
                 }
             }
             ready.push(entry);
@@ -735,13 +779,16 @@ impl<O> State<O> {
         if self.unfinished {
             return None;
         }
-        let entry = self.next_to_receive(now_ms, &mut steps, effects)?;
+        let entry = self.next_to_receive(None, now_ms, &mut steps, effects)?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
         // Whoever fetches is told how many are left, and those are not.
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if !acknowledges {
             self.leave(&entry);
             return Some(Self::end(&mut self.counters, entry));
+        }
+        if let Some(ordered) = &mut self.ordered {
+            ordered.lend(entry.seq, None);
         }
         let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
         if let (Some(ms), Some(lease)) = (self.rules.lease_ms, grant.lease) {
@@ -897,6 +944,9 @@ impl<O> State<O> {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
+        if self.ordered.is_some() && !selection.is_everything() {
+            return Err(SubscribeError::CannotChoose);
+        }
         if self.rules.single_active && options.exclusive {
             return Err(SubscribeError::InExclusiveUse);
         }
@@ -987,8 +1037,11 @@ impl<O> State<O> {
         let waiting = self.ready_len();
         let mut ready = self.ready.take();
         let later = self.later.take().map(|mut later| later.entries.drain());
+        if let Some(ordered) = &mut self.ordered {
+            **ordered = ordered.only(self.leases.iter().map(|leased| (leased.entry.seq, leased.consumer)));
+        }
         if self.groups.is_some() || self.receipts.is_some() {
-            let leased: HashSet<u64> = self.leases.entries().map(|entry| entry.seq).collect();
+            let leased: HashSet<u64> = self.leases.iter().map(|leased| leased.entry.seq).collect();
             receipts::forget_others(&mut self.receipts, &leased);
             if let Some(groups) = &mut self.groups {
                 groups.keep(|seq| leased.contains(&seq));
@@ -1010,6 +1063,9 @@ impl<O> State<O> {
         self.receipts = None;
         let outlets = self.consumers.drain().map(|consumer| consumer.outlet).collect();
         self.groups = None;
+        if let Some(ordered) = &mut self.ordered {
+            **ordered = Ordered::default();
+        }
         self.set_seeks();
         (outlets, waiting, Box::new(discarded.chain(leased)))
     }
@@ -1032,7 +1088,10 @@ impl<O> State<O> {
     /// Whether somebody who comes for messages may find one.
     #[inline]
     pub(crate) fn has_something(&self) -> bool {
-        !self.ready.is_empty()
+        match &self.ordered {
+            None => !self.ready.is_empty(),
+            Some(ordered) => ordered.any_free(),
+        }
     }
 
     /// Messages leased.
@@ -1070,6 +1129,11 @@ impl<O> State<O> {
     #[cfg(test)]
     pub(super) fn leased_seq(&self, lease: Lease) -> Option<u64> {
         self.leases.get(lease).map(|leased| leased.entry.seq)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ordered(&self) -> Option<&Ordered> {
+        self.ordered.as_deref()
     }
 
     /// Leases whose time was over and of which nothing has been said yet.

@@ -379,6 +379,7 @@ impl Pair {
                 match subscribed {
                     Ok(id) => drop(self.ids.insert(name, id)),
                     Err(SubscribeError::Closed) => assert!(self.model.closed),
+                    Err(SubscribeError::CannotChoose) => assert!(self.model.rules.ordered && choice.is_some()),
                     Err(SubscribeError::InExclusiveUse) => assert!(!self.model.closed),
                 }
             }
@@ -425,7 +426,7 @@ impl Pair {
             }
             Step::Fetch { acknowledges } => {
                 self.model.take_due(self.now_ms);
-                let expected = self.model.take_first(self.now_ms);
+                let expected = self.model.take_first(None, self.now_ms);
                 let granted = self.state.fetch(self.now_ms, acknowledges, false, &mut self.notes);
                 assert_eq!(granted.is_some(), expected.is_some());
                 self.model.expire(self.now_ms + 1);
@@ -504,7 +505,9 @@ impl Pair {
                     }
                 }
             }
-            Step::SetRules(rules) => {
+            Step::SetRules(mut rules) => {
+                // What it is declared with, it is for ever.
+                rules.ordered = self.model.rules.ordered;
                 self.state.set_rules(Arc::new((*rules).clone()));
                 self.model.set_rules(*rules);
             }
@@ -719,6 +722,15 @@ proptest! {
         steps in prop::collection::vec(step(), 1..160),
     ) {
         run(&rules, &found, steps);
+    }
+
+    #[test]
+    fn an_ordered_queue_does_what_its_model_does(
+        rules in prop_oneof![Just(Rules::default()), rules()],
+        found in prop::collection::vec((publish(), tally()), 0..10),
+        steps in prop::collection::vec(step(), 1..160),
+    ) {
+        run(&Rules { ordered: true, ..rules }, &found, steps);
     }
 }
 

@@ -46,14 +46,19 @@ impl<O> State<O> {
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
         }
+        let mut before = None;
         while taken.grants.len() < ask.messages_max.min(STEP_ENTRIES_MAX) {
             if self.leases.len() >= ask.leased_max {
-                taken.limit_reached = taken.grants.is_empty();
+                taken.limit_reached = taken.grants.is_empty() && self.ordered.is_none();
                 break;
             }
-            let Some(entry) = self.next_to_receive(now_ms, &mut steps, effects) else { break };
+            let Some(entry) = self.next_to_receive(before, now_ms, &mut steps, effects) else { break };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
             let (seq, position, attempts) = (entry.seq, entry.position, entry.attempts);
+            before = Some(seq);
+            if let Some(ordered) = &mut self.ordered {
+                ordered.lend(seq, None);
+            }
             let until_ms = now_ms.saturating_add(ask.lease_ms);
             let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
             if let Some(lease) = grant.lease {
@@ -66,21 +71,40 @@ impl<O> State<O> {
         taken
     }
 
-    /// Takes out the first message that may still be received. What may not goes where such messages go.
+    /// Takes out the first message that may still be received; in an ordered queue it is the next of its group after `before`,
+    /// if there is one. What may not be received any more goes where such messages go.
     pub(super) fn next_to_receive(
         &mut self,
+        before: Option<u64>,
         now_ms: u64,
         steps: &mut usize,
         effects: &mut impl Effects<O>,
     ) -> Option<Entry> {
         loop {
             self.expire_before(now_ms.saturating_add(1), steps, effects);
-            if self.unfinished || self.ready.first()?.attempts < self.receives_max {
-                break;
+            if self.unfinished {
+                return None;
             }
-            self.redrive_first(steps, effects);
+            let Some(ordered) = &self.ordered else {
+                if self.ready.first()?.attempts < self.receives_max {
+                    return self.pull_first();
+                }
+                self.redrive_first(steps, effects);
+                continue;
+            };
+            let next = before.and_then(|before| ordered.next_of(before)).or_else(|| ordered.first_for(None))?;
+            let key = Key::new(0, next);
+            let entry = self.ready.get(key)?;
+            let (is_expired, is_exhausted) = (entry.expires_ms <= now_ms, entry.attempts >= self.receives_max);
+            if !is_expired && !is_exhausted {
+                return self.pull(key);
+            }
+            if !self.may_step(steps) {
+                return None;
+            }
+            let entry = self.pull(key)?;
+            if is_expired { self.expire(entry, effects) } else { self.redrive(entry, effects) }
         }
-        if self.unfinished { None } else { self.pull_first() }
     }
 
     /// The first message has been handed out too often.
@@ -104,10 +128,11 @@ impl<O> State<O> {
 
     /// Puts a message back that somebody had received before the restart and still has.
     pub(super) fn restore_received(&mut self, entry: Entry, tally: Tally, group: Option<Group>, now_ms: u64) {
-        if let Some(group) = group {
-            self.enter(&entry, group);
-        }
+        self.enter(&entry, group);
         let seq = entry.seq;
+        if let Some(ordered) = &mut self.ordered {
+            ordered.lend(seq, None);
+        }
         let lease = self.leases.insert(Leased { entry, consumer: None });
         self.leases.set_deadline(lease, tally.until_ms);
         // It is not remembered when it was received last, unless that was the first time.
@@ -149,7 +174,7 @@ impl<O> State<O> {
         match self.find(receipt) {
             Found::Nowhere => return Receipted::NotThere,
             Found::Elsewhere => return Receipted::Stale,
-            Found::Waiting(_) if self.rules.ordered => return Receipted::NotLeased,
+            Found::Waiting(_) if self.ordered.is_some() => return Receipted::NotLeased,
             Found::Waiting(key) => {
                 let Some(entry) = self.pull(key) else { return Receipted::NotThere };
                 self.counters.accepted += 1;

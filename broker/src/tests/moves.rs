@@ -50,7 +50,9 @@ async fn everything_goes_over_in_order_and_says_nothing_of_its_deaths() {
     assert_eq!((site.ready("dead"), to.status().ready, site.0.stored()), (0, 3, 3));
     let site = site.crash();
     let expected = ["a", "b", "c"].map(|body| (body.to_owned(), None));
-    assert_eq!(site.headers(&site.at("to"), "x-last-death-queue").await, expected);
+    for header in ["x-last-death-queue", "x-receive-count"] {
+        assert_eq!(site.headers(&site.at("to"), header).await, expected);
+    }
     let ask = Receive { messages_max: 10, lease_ms: 1_000, leased_max: usize::MAX };
     let received = site.at("to").receive(&ask, &mut Wakes::new());
     assert!(received.deliveries.iter().all(|delivery| delivery.attempts == 0));

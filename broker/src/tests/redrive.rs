@@ -16,7 +16,10 @@ impl Source for Lines {
         let text = String::from_utf8_lossy(head).into_owned();
         let mut headers = Table::new();
         for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            headers.push(name, value);
+            match value.parse::<i64>() {
+                Ok(number) => headers.push(name, number),
+                Err(_) => headers.push(name, value),
+            }
         }
         Properties { headers: Some(headers), ..Properties::default() }
     }
@@ -30,6 +33,8 @@ impl Source for Lines {
         for (name, value) in edit.set {
             if let Some(value) = value.as_str() {
                 out.extend_from_slice(format!("{name}={value}\n").as_bytes());
+            } else if let Some(number) = value.as_integer() {
+                out.extend_from_slice(format!("{name}={number}\n").as_bytes());
             }
         }
     }
@@ -122,7 +127,11 @@ impl Site {
         let told = items.iter().filter_map(|item| match item {
             Item::Delivery(Delivery { content: Content::Loaded(message), .. }) => {
                 let headers = message.properties().headers.as_ref();
-                let header = headers.and_then(|headers| headers.get(name)).and_then(Value::as_str).map(str::to_owned);
+                let header = headers.and_then(|headers| headers.get(name));
+                let header = header.and_then(|value| match value.as_integer() {
+                    Some(number) => Some(number.to_string()),
+                    None => value.as_str().map(str::to_owned),
+                });
                 Some((String::from_utf8_lossy(message.body()).into_owned(), header))
             }
             _ => None,
@@ -158,6 +167,7 @@ async fn what_was_received_too_often_goes_where_the_settings_say_and_says_where_
             assert_eq!(site.headers(&dead, header).await, expected);
         }
         assert_eq!(site.headers(&dead, "x-last-death-reason").await[0].1.as_deref(), Some("delivery_limit"));
+        assert_eq!(site.headers(&dead, "x-receive-count").await[0].1.as_deref(), Some("2"));
         assert_eq!(site.headers(&dead, "id").await[0].1.as_deref(), Some("a"), "its own head is kept");
         assert_eq!(site.at("source").status().ready, 0);
     }
@@ -248,5 +258,6 @@ async fn two_queues_that_send_to_one_another_go_on_for_as_long_as_somebody_recei
         }
     }
     assert_eq!(site.headers(&one, "x-first-death-queue").await[0].1.as_deref(), Some("one"));
+    assert_eq!(site.headers(&one, "x-receive-count").await[0].1.as_deref(), Some("6"), "in all queues");
     assert_eq!(site.headers(&one, "x-last-death-queue").await[0].1.as_deref(), Some("other"));
 }

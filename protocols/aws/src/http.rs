@@ -26,7 +26,7 @@ use crate::parked::Parked;
 use crate::request_id::RequestId;
 use crate::sqs;
 use crate::stream::{Phase, SharedProgress};
-use crate::wire::{Form, FormError, Format, Input, json, query, shapes, xml};
+use crate::wire::{self, Form, FormError, Format, Input, json, shapes, xml};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
@@ -282,7 +282,7 @@ async fn answer(
             if is_queue && form.get("QueueUrl").is_none() {
                 form.push("QueueUrl", head.uri.path());
             }
-            let value = query::value(&form, &operation.input)?;
+            let value = wire::form_input(&form, operation)?;
             (entry.run)(Input::Query(&value), &call).await
         }
     }

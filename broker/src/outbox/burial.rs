@@ -41,7 +41,9 @@ pub(super) fn bury(
     }
     let mut reached = vhost.reached(&route, &buried, now_ms);
     let deaths = headers.iter().find(|(name, _)| *name == X_DEATH).and_then(|(_, deaths)| deaths.as_array());
-    let comes_back = |queue: &str| letter.why != Departure::Rejected && goes_round(queue, deaths.unwrap_or_default());
+    // Whoever received it so often had a hand in it.
+    let may_come_back = letter.why == Departure::Rejected || letter.to.is_redrive;
+    let comes_back = |queue: &str| !may_come_back && goes_round(queue, deaths.unwrap_or_default());
     reached.queues.retain(|queue| !comes_back(queue.name()));
     (buried, reached)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Queue, QueueSettings, Rules, resource};
+use super::{DeadLetter, Queue, QueueSettings, Rules, resource};
 use crate::error::Error;
 use crate::policy::{Applied, Policies};
 
@@ -53,6 +53,11 @@ impl Queue {
         self.keep_settings(settings);
         self.set_rules(Arc::new(rules));
         Ok(())
+    }
+
+    /// Where messages go now that were received too often.
+    pub(crate) fn redrive(&self) -> Option<Arc<DeadLetter>> {
+        self.state.lock().rules().redrive.clone()
     }
 
     /// The rules that it follows.

@@ -25,6 +25,7 @@ use crate::error::{Error, faults};
 use crate::parked::Parked;
 use crate::request_id::RequestId;
 use crate::sqs;
+use crate::stats::Stats;
 use crate::stream::{Phase, SharedProgress};
 use crate::wire::{self, Form, FormError, Format, Input, json, shapes, xml};
 
@@ -106,6 +107,11 @@ impl Answer {
             Format::Query if std::ptr::eq(error.fault, &faults::MISSING_ACTION) => {
                 return Self::not_found(request_id);
             }
+            // In this format it has other words.
+            Format::Query if std::ptr::eq(error.fault, &faults::QUEUE_DOES_NOT_EXIST) => {
+                let error = Error::new(error.fault, "The specified queue does not exist for this wsdl version.");
+                (None, xml::failure(&error, request_id))
+            }
             Format::Query => (None, xml::failure(error, request_id)),
         };
         Self { status, request_id, content_type: format.content_type(), query_error, body }
@@ -180,6 +186,9 @@ pub(crate) fn serve<'a>(
             Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
             _ => return Ok(other_method(progress, request_id, &head)),
         };
+        let stats = &client.edge.stats;
+        Stats::add(&stats.requests, 1);
+        Stats::add(&stats.errors, u64::from(answer.is_err()));
         let answer = match answer {
             Ok(Done::Now(body)) => Answer::success(format, request_id, body),
             Err(error) => Answer::failure(format, request_id, &error),

@@ -6,17 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
-use crate::error::{Error, faults};
+use crate::error::Error;
+use crate::sqs::fault;
+use crate::sqs::place::{Intent, Place};
 
-/// Asks for the URL of a queue.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GetQueueUrl<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     queue_name: Cow<'a, str>,
+    #[serde(borrow, default, rename = "QueueOwnerAWSAccountId")]
+    owner: Option<Cow<'a, str>>,
 }
 
-/// Where it is.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Output {
@@ -28,10 +30,11 @@ impl<'a> Action<'a> for GetQueueUrl<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let vhost = call.vhost()?;
-        if vhost.queue_of_anyone(&self.queue_name).is_err() {
-            return Err(Error::new(&faults::QUEUE_DOES_NOT_EXIST, "The specified queue does not exist."));
+        if self.queue_name.is_empty() {
+            return Err(fault::missing_parameter("QueueName"));
         }
-        Ok(Reply::Now(Output { queue_url: call.queue_url(&call.caller.account, &self.queue_name) }))
+        let account = self.owner.as_deref().unwrap_or(&call.caller.account);
+        let place = Place::named(call, account, &self.queue_name, Intent::look(Self::NAME))?;
+        Ok(Reply::Now(Output { queue_url: place.url(call) }))
     }
 }

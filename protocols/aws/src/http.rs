@@ -27,7 +27,7 @@ use crate::request_id::RequestId;
 use crate::sqs;
 use crate::stats::Stats;
 use crate::stream::{Phase, SharedProgress};
-use crate::wire::{Form, FormError, Format, Input, json, query, shapes, xml};
+use crate::wire::{self, Form, FormError, Format, Input, json, shapes, xml};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
@@ -291,7 +291,7 @@ async fn answer(
             if is_queue && form.get("QueueUrl").is_none() {
                 form.push("QueueUrl", head.uri.path());
             }
-            let value = query::value(&form, &operation.input)?;
+            let value = wire::form_input(&form, operation)?;
             (entry.run)(Input::Query(&value), &call).await
         }
     }

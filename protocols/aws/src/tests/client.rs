@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
-use gantry_broker::{Broker, BrokerOptions, Found};
+use gantry_broker::{Broker, BrokerOptions, Found, Sources};
 use gantry_storage::{Faults, MemoryJournal, MemoryTable};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::{Aws, Settings};
+use crate::{Aws, SQS_SOURCE, Settings};
 
 /// Longer than anything here takes: what has not come by then does not come.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -35,9 +35,16 @@ impl Server {
     pub(super) fn with(settings: Settings) -> Self {
         let journal = Arc::new(MemoryJournal::new(Faults::default()));
         let table = Arc::new(MemoryTable::new());
-        let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).expect("opens");
+        let broker = Broker::open(
+            BrokerOptions { sources: Sources::new(vec![&SQS_SOURCE]), ..BrokerOptions::default() },
+            journal,
+            table,
+            Found::default(),
+        )
+        .expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
-        let protocol = Arc::new(Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens"));
+        let protocol = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
+        let protocol = Arc::new(protocol);
         Self { broker, stop, protocol, shutdown }
     }
 

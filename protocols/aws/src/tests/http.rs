@@ -60,7 +60,7 @@ async fn failures_are_told_in_the_format_of_the_request() {
     assert_eq!(received.json()["message"], "The specified queue does not exist.");
     for (request, code) in [
         (json("NoSuchThing", &[], &json!({})), "UnknownOperationException"),
-        (json("GetQueueUrl", &[], &json!({})), "SerializationException"),
+        (json("GetQueueUrl", &[], &json!({})), "MissingRequiredParameterException"),
         (json("GetQueueUrl", &[], &json!({"QueueName": 7})), "SerializationException"),
         (json("GetQueueUrl", &[], &json!([])), "SerializationException"),
         (json("GetQueueUrl", &[("X", "y")], &json!({"QueueName": "none"})).replace('}', " "), "SerializationException"),
@@ -74,7 +74,8 @@ async fn failures_are_told_in_the_format_of_the_request() {
         (form("/", "Action=GetQueueUrl&QueueName=none"), 400, "AWS.SimpleQueueService.NonExistentQueue"),
         (form("/", "Action=NoSuchThing"), 400, "InvalidAction"),
         (form("/000000000000/orders", "Action=ListQueues"), 400, "InvalidAction"),
-        (form("/", "Action=GetQueueUrl"), 400, "MalformedInput"),
+        (form("/", "Action=GetQueueUrl"), 400, "MissingParameter"),
+        (form("/", "Action=SendMessage&DelaySeconds=soon"), 400, "MalformedInput"),
         (form("/", "Action=%zz"), 404, "MalformedQueryString"),
     ] {
         client.write(&request).await;

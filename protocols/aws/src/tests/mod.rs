@@ -7,41 +7,19 @@ mod polls;
 
 use std::collections::HashMap;
 
-use gantry_broker::rights::Access;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::action::{Action, Entry, Reply, perform};
-use crate::call::{Call, QueueAt};
+use crate::call::Call;
 use crate::error::{Error, faults};
-use crate::iam::Policy;
 
 /// Actions that exist in tests only.
 pub(crate) static ACTIONS: &[Entry] = &[
-    Entry { name: "Ask", run: |input, call| perform::<Ask>(input, call) },
     Entry { name: "Echo", run: |input, call| perform::<Echo>(input, call) },
     Entry { name: "Wait", run: |input, call| perform::<Wait>(input, call) },
 ];
-
-/// Asks whether it may send to a queue that has a policy.
-#[derive(Deserialize)]
-struct Ask {
-    account: String,
-    policy: Option<String>,
-}
-
-impl<'a> Action<'a> for Ask {
-    const NAME: &'static str = "Ask";
-    type Output = ();
-
-    async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let policy = self.policy.map(|document| Policy::parse(&document).expect("a policy"));
-        let queue = QueueAt { account: &self.account, name: "orders" };
-        call.authorize("sqs:SendMessage", Some(Access::Write), &queue, policy.as_ref())?;
-        Ok(Reply::Now(()))
-    }
-}
 
 /// Says what it was told, and who has told it.
 #[derive(Deserialize)]

@@ -33,7 +33,8 @@ impl<'a> Action<'a> for CancelMessageMoveTask<'a> {
         }
         let handle = move_tasks::read_handle(&self.task_handle)
             .ok_or_else(|| fault::invalid_parameter("Value for parameter TaskHandle is invalid."))?;
-        let source = move_tasks::queue(call, &handle.source_arn, "SourceArn", Intent::read(Self::NAME))?;
+        let source =
+            move_tasks::queue(call, &handle.source_arn, "SourceArn", Intent::read("sqs:CancelMessageMoveTask"))?;
         let not_there = || fault::resource_not_found("Task does not exist.");
         let id: u64 = handle.task_id.parse().map_err(|_| not_there())?;
         // A handle is not sealed: whoever may read one queue may not cancel what empties another.

@@ -55,7 +55,7 @@ impl<'a> Action<'a> for ListMessageMoveTasks<'a> {
         let in_range = u64::try_from(results_max).ok().filter(|results| (1..=MOVE_TASKS_MAX).contains(results));
         let results_max = in_range
             .ok_or_else(|| fault::invalid_value(results_max, "MaxResults", "Must be between 1 and 10, if provided."))?;
-        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::look(Self::NAME))?;
+        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::look("sqs:ListMessageMoveTasks"))?;
         let tasks = source.vhost.moves(source.queue.name());
         let results = tasks.into_iter().take(results_max as usize).map(|task| told(call, &source, task)).collect();
         Ok(Reply::Now(Output { results }))

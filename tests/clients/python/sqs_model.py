@@ -11,7 +11,6 @@ NEVER_SENT = {"StringListValues", "BinaryListValues"}
 
 # Errors that this broker has no reason for.
 NEVER_REFUSED = {
-    "InvalidAddress": "Amazon's own addresses only",
     "InvalidIdFormat": "Amazon says ReceiptHandleIsInvalid instead",
     "InvalidSecurity": "the listener says who may come without TLS",
     "KmsAccessDenied": "keys are kept, and not used",
@@ -21,8 +20,7 @@ NEVER_REFUSED = {
     "KmsNotFound": "keys are kept, and not used",
     "KmsOptInRequired": "keys are kept, and not used",
     "KmsThrottled": "keys are kept, and not used",
-    "MessageNotInflight": "Amazon takes a change of what waits, and changes nothing",
-    "QueueDeletedRecently": "a name is free as soon as its queue is deleted",
+    "QueueDeletedRecently": "a name is free as soon as its queue is deleted, unless configured otherwise",
     "RequestThrottled": "who asks too much waits",
 }
 

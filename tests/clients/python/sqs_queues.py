@@ -286,6 +286,7 @@ def the_path_alone_names_the_queue(url):
         if not is_common():
             send(url, there, "by path")
             equal(take_all(url, made, 1), ["by path"])
+            refused(lambda: send(url, f"{url}/nobody/{name_of(made)}"), "InvalidAddress", status=404, shape="InvalidAddress")
         no_such_queue(lambda: send(url, f"{url}/111111111111/{name_of(made)}"))
         no_such_queue(lambda: client(url).get_queue_url(QueueName=name_of(made), QueueOwnerAWSAccountId="111111111111"))
 

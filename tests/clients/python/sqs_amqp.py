@@ -5,6 +5,7 @@ AMQP_URL, STOMP_URL and MQTT_URL say where the other listeners are.
 
 import base64
 import contextlib
+import decimal
 import os
 import time
 
@@ -12,8 +13,8 @@ import pika
 
 from mqtt_tools import Device
 from pika_tools import connected, depth, get
-from sqs_queues import answers
 from sqs_tools import (
+    answers,
     arn_of,
     attributes,
     bodies,
@@ -27,6 +28,7 @@ from sqs_tools import (
     receive,
     receive_all,
     receive_one,
+    refused,
     send,
     send_all,
     take_all,
@@ -93,7 +95,7 @@ def sqs_to_amqp(url):
         wanted = {
             "text": "grüße",
             "whole": -5,
-            "part": 1.5,
+            "part": 1,  # as far as pika reads doubles
             "long": "123456789012345678901234567890",
             "custom": 7,
             "bytes": BINARY,
@@ -106,7 +108,7 @@ def sqs_to_amqp(url):
 @case
 def amqp_to_sqs(url):
     with queue(url) as made, channel() as amqp:
-        headers = {"text": "grüße", "number": -5, "part": 1.5, "yes": True, "bytes": b"\0\xff", "JMSXGroupID": "g1"}
+        headers = {"text": "grüße", "number": -5, "part": decimal.Decimal("1.5"), "yes": True, "bytes": b"\0\xff", "JMSXGroupID": "g1"}
         properties = {
             "content_type": "text/plain",
             "content_encoding": "utf-8",
@@ -253,13 +255,14 @@ def redrive_counts_failures_of_all(url):
 
 @case
 def groups_of_a_fifo_queue(url):
-    with fifo(url) as made, channel() as amqp:
+    with fifo(url) as made, channel() as amqp, Client(os.environ["STOMP_URL"]) as stomp:
+        destination = f"/queue/{name_of(made)}"
         for number in range(3):
             send(url, made, f"s{number}", MessageGroupId="g")
             headers = {"JMSXGroupID": "g", "x-deduplication-header": f"a{number}"}
-            publish(amqp, name_of(made), f"a{number}".encode(), headers=headers)
-            publish(amqp, name_of(made), f"a{number}".encode(), headers=headers)
-        publish(amqp, name_of(made), b"other", headers={"JMSXGroupID": "h"})
+            for _ in range(2):
+                stomp.send(destination, f"a{number}", headers, persistent="true")
+        stomp.send(destination, "other", {"JMSXGroupID": "h"}, persistent="true")
         held = receive_one(url, made)
         equal(held["Body"], "s0")
         # The group is locked for a consumer of AMQP, too.
@@ -298,6 +301,27 @@ def a_fanout_reaches_queues_of_sqs(url):
             amqp.queue_bind(name_of(made), exchange)
         publish(amqp, "", b"to all", exchange=exchange)
         equal([receive_one(url, made)["Body"] for made in (one, two)], ["to all", "to all"])
+
+
+@case
+def a_stream_can_be_sent_to(url):
+    with channel() as amqp:
+        name = unique("stream")
+        amqp.queue_declare(name, durable=True, arguments={"x-queue-type": "stream"})
+        made = client(url).get_queue_url(QueueName=name)["QueueUrl"]
+        send(url, made, "appended")
+        refused(
+            lambda: receive(url, made),
+            "AWS.SimpleQueueService.UnsupportedOperation",
+            shape="UnsupportedOperation",
+        )
+        got = []
+        amqp.basic_qos(prefetch_count=1)
+        offset = {"x-stream-offset": "first"}
+        amqp.basic_consume(name, lambda _c, _m, _p, body: got.append(body), arguments=offset)
+        wait_until(lambda: got, "the message", step=lambda: amqp.connection.process_data_events(0.05))
+        equal(got, [b"appended"])
+        amqp.queue_delete(name)
 
 
 @case

@@ -3,10 +3,10 @@
 import json
 import time
 
-from sqs_queues import answers
 from sqs_tools import (
     ACCOUNT,
     REGION,
+    answers,
     arn_of,
     attributes,
     bodies,
@@ -244,10 +244,8 @@ def a_move_has_a_rate_and_can_be_cancelled(url):
         equal((task["MaxNumberOfMessagesPerSecond"], task["TaskHandle"]), (2, handle))
         refused(
             lambda: start(SourceArn=arn_of(dead)),
-            "InvalidParameterValue" if is_common() else "AWS.SimpleQueueService.UnsupportedOperation",
-            "There is already a task running. Only one active task is allowed for a source queue arn at a given time."
-            if is_common()
-            else None,
+            "InvalidParameterValue",
+            "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
         )
         wait_until(lambda: tasks(url, dead)[0].get("ApproximateNumberOfMessagesMoved", 0) >= 2, "some are moved")
         moved = client(url).cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"]
@@ -311,6 +309,17 @@ def moves_are_checked(url):
                     "InvalidParameterValue",
                 )
         equal(tasks(url, dead), [])
+
+
+@case
+def a_move_of_what_came_from_nowhere_fails(url):
+    """Without a destination each message goes back to the queue that it came from; one that was sent here has none."""
+    with queue(url) as dead, queue(url, redrive_to(dead, 1)):
+        send(url, dead, "sent here")
+        client(url).start_message_move_task(SourceArn=arn_of(dead))
+        wait_until(lambda: tasks(url, dead)[0]["Status"] == "FAILED", "the end of the move")
+        equal(tasks(url, dead)[0]["FailureReason"], "CouldNotDetermineMessageSource")
+        equal(counts(url, dead), (1, 0, 0))
 
 
 @restart_case

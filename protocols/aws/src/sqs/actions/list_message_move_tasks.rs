@@ -80,7 +80,7 @@ fn told(call: &Call, source: &Place, task: MoveTask) -> Told {
         max_number_of_messages_per_second: task.rate_per_s,
         approximate_number_of_messages_moved: task.moved,
         approximate_number_of_messages_to_move: task.to_move,
-        failure_reason: task.failure,
+        failure_reason: task.failure.map(|f| format!("{f:?}")),
         started_timestamp: task.started_ms,
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
-use crate::sqs::place::Intent;
+use crate::sqs::place::{Intent, of_broker};
 use crate::sqs::{fault, move_tasks};
 
 #[derive(Deserialize)]
@@ -41,7 +41,8 @@ impl<'a> Action<'a> for CancelMessageMoveTask<'a> {
         if !source.vhost.moves(source.queue.name()).iter().any(|task| task.id == id) {
             return Err(not_there());
         }
-        let task = source.vhost.cancel_move(id).map_err(|_| not_there())?;
+        let (task, pending) = source.vhost.cancel_move(id).map_err(|_| not_there())?;
+        pending.wait().await.map_err(of_broker)?;
         Ok(Reply::Now(Output { approximate_number_of_messages_moved: task.moved }))
     }
 }

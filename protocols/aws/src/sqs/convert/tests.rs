@@ -126,7 +126,12 @@ fn other_protocols_see_typed_headers() {
 fn what_the_broker_sets_is_seen_by_others_and_is_no_attribute() {
     let message = sent();
     let deaths = Value::Array(vec![Value::from("q")]);
-    let set = [("x-death", deaths.clone()), ("x-last-death-queue", Value::from("orders")), ("x-receive-count", Value::I64(3)), ("text", Value::Bool(true))];
+    let set = [
+        ("x-death", deaths.clone()),
+        ("x-last-death-queue", Value::from("orders")),
+        ("x-receive-count", Value::I64(3)),
+        ("text", Value::Bool(true)),
+    ];
     let once = message.edited(address(), &Edit { set: &set, remove: &["count"], ..Edit::default() });
     assert_eq!(SOURCE.header(once.head(), "x-death"), Some(deaths));
     assert_eq!(SOURCE.header(once.head(), "text"), Some(Value::Bool(true)));

@@ -12,7 +12,7 @@ use crate::PATIENCE;
 
 /// A signature that is none: on this machine any key is the default user's.
 pub const ANY_KEY: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, \
-     SignedHeaders=host;x-amz-date, Signature=00";
+     SignedHeaders=host;x-amz-date, Signature=0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A response as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Aws {
     pub fn request(&self, action: &str, body: &[u8]) -> Vec<u8> {
         let mut bytes = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: AmazonSQS.{action}\r\nContent-Type: application/x-amz-json-1.0\r\n\
-             Authorization: {ANY_KEY}\r\nContent-Length: {}\r\n\r\n",
+             Authorization: {ANY_KEY}\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n",
             self.host,
             body.len()
         )

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gantry_tests::aws::{ANY_KEY, Answer, Aws};
 use gantry_tests::broker::Broker;
 use gantry_tests::bystander::beside_an_aws_bystander;
-use gantry_tests::unique;
+use gantry_tests::{unique, wait_until};
 use serde_json::{Value, json};
 
 /// How long the head of a request may take, and each 64 KiB of its body; and some for a busy machine.
@@ -371,7 +371,9 @@ fn forms_that_are_none() {
         ] {
             let answer = ask(&form);
             let shown = &form[..form.len().min(120)];
-            assert!((400..500).contains(&answer.status), "{shown}: {answer:?}");
+            // A batch may be taken although each of its entries is refused.
+            let is_refused = answer.text().contains("BatchResultErrorEntry") && !answer.text().contains("MessageId");
+            assert!((400..500).contains(&answer.status) || is_refused, "{shown}: {}", answer.text());
         }
         let answer = ask(&format!("Action=SendMessage&{to}&MessageBody=honest&Version=2012-11-05"));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -410,7 +412,7 @@ fn batches_and_attributes_without_end() {
             json!({ "DataType": "Binary", "BinaryValue": "not base64!" }),
             json!({ "DataType": "Binary", "BinaryValue": "====" }),
             json!({ "DataType": "x".repeat(100_000), "StringValue": "x" }),
-            json!({ "DataType": "Number", "StringValue": "9".repeat(100_000) }),
+            json!({ "DataType": "Number", "StringValue": "x".repeat(100_000) }),
             json!({}),
             json!(null),
         ] {
@@ -567,9 +569,18 @@ fn requests_in_one_go_are_answered_in_order() {
 
 // --- long polls
 
+/// How many long polls wait, as Prometheus is told.
+fn polls(broker: &Broker) -> u64 {
+    let mut metrics = Aws::open(broker.address_of("metrics")).expect("connected");
+    metrics.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let text = metrics.answer().expect("an answer").text();
+    let line = text.lines().find_map(|line| line.strip_prefix("gantry_aws_polls ")).expect("the gauge");
+    line.trim().parse().expect("a number")
+}
+
 #[test]
 fn two_thousand_polls_wait_and_go_away() {
-    beside_an_aws_bystander(Broker::settings(), |broker| {
+    beside_an_aws_bystander(Broker::settings().listener("metrics"), |broker| {
         let mut aws = connect(broker);
         let queue = queue(&mut aws);
         let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 }).to_string();
@@ -579,16 +590,16 @@ fn two_thousand_polls_wait_and_go_away() {
             let request = waiter.request("ReceiveMessage", poll.as_bytes());
             waiter.write(&request).expect("sent");
         }
-        // All of them wait once the broker has heard of the last one: it answers one that asks after it.
-        aws.receive(&queue, 0, 1).expect("received");
+        wait_until("all of them wait", || polls(broker) >= 2000);
         if let (Some(before), Some(after)) = (before, broker.memory_bytes()) {
             let each = after.saturating_sub(before) / 2000;
             println!("{each} bytes a waiting poll");
-            // 3 KiB are promised; the allocator and the bystander take some.
+            // The allocator, and what served the other requests, take some of it.
             assert!(each < 6 << 10, "{each} bytes a waiting poll");
         }
-        // Half of them go away, and take nothing with them.
+        // Half of them go away, and take nothing with them once the broker has heard of that.
         waiting.truncate(1000);
+        wait_until("half of them are gone", || polls(broker) <= 1001);
         for start in 0..100 {
             let entries: Vec<Value> =
                 (0..10).map(|n| json!({ "Id": n.to_string(), "MessageBody": format!("{start}:{n}") })).collect();
@@ -606,7 +617,7 @@ fn two_thousand_polls_wait_and_go_away() {
 
 #[test]
 fn polls_end_when_their_queue_does() {
-    beside(|broker| {
+    beside_an_aws_bystander(Broker::settings().listener("metrics"), |broker| {
         let mut aws = connect(broker);
         let queue = queue(&mut aws);
         let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 }).to_string();
@@ -615,7 +626,7 @@ fn polls_end_when_their_queue_does() {
             let request = waiter.request("ReceiveMessage", poll.as_bytes());
             waiter.write(&request).expect("sent");
         }
-        aws.receive(&queue, 0, 1).expect("received");
+        wait_until("all of them wait", || polls(broker) >= 50);
         let started = Instant::now();
         aws.call("DeleteQueue", &json!({ "QueueUrl": queue })).expect("deleted");
         for waiter in &mut waiting {

@@ -11,11 +11,20 @@ use crate::delays::DelayLane;
 use crate::events::Events;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
-use crate::queue::{Queue, Rules, Scouts};
+use crate::queue::{Queue, QueueSettings, Rules, Scouts};
 use crate::replies::Replies;
 use crate::retained::RetainedRoom;
 use crate::stream::Streams;
 use crate::timer::Timer;
+use crate::window::{Window, WindowRoom};
+
+/// How much the parts of a broker may take, of those that look for themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) memory_watermark_bytes: usize,
+    pub(crate) retained_bytes_max: usize,
+    pub(crate) deduplication_entries_max: usize,
+}
 
 /// So many bits count the messages that a queue gets in one run of the process: a million a second for twelve days take as many,
 /// and more than that only come nearer to what the next run begins with.
@@ -30,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer<Queue>,
     /// For delayed exchanges.
     pub(crate) delays: Timer<DelayLane>,
+    /// For ordered queues, to forget what they were sent.
+    pub(crate) windows: Timer<Window>,
+    pub(crate) window_room: WindowRoom,
     /// For queues whose consumers have to look at messages on the disk.
     pub(crate) scouts: Scouts,
     pub(crate) outbox: Outbox,
@@ -40,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     /// What queues have that have no rules.
     pub(crate) no_rules: Arc<Rules>,
+    /// What queues have that nothing is set on.
+    pub(crate) no_settings: Arc<QueueSettings>,
     /// Messages that came to direct queues when there was no room, those of queues that are gone included.
     pub(crate) dropped: AtomicU64,
     /// For retained messages.
@@ -61,8 +75,7 @@ impl Shared {
         logs: Arc<dyn Logs>,
         sources: Sources,
         run: u32,
-        memory_watermark_bytes: usize,
-        retained_bytes_max: usize,
+        limits: &Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             journal,
@@ -70,6 +83,8 @@ impl Shared {
             sources,
             timer: Timer::default(),
             delays: Timer::default(),
+            windows: Timer::default(),
+            window_room: WindowRoom::new(limits.deduplication_entries_max),
             scouts: Scouts::default(),
             outbox: Outbox::default(),
             events: Events::default(),
@@ -77,9 +92,10 @@ impl Shared {
             replies: Replies::default(),
             streams: Streams::new(logs),
             no_rules: Arc::default(),
+            no_settings: Arc::default(),
             dropped: AtomicU64::new(0),
-            retained: RetainedRoom::new(retained_bytes_max),
-            memory_watermark_bytes,
+            retained: RetainedRoom::new(limits.retained_bytes_max),
+            memory_watermark_bytes: limits.memory_watermark_bytes,
             // Not those of former runs: a message may have been stored with the number of its publisher.
             ids: AtomicU64::new((u64::from(run) << 32) + 1),
             lanes: AtomicU64::new(u64::from(run) << 32),

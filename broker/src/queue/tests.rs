@@ -164,7 +164,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     let lasts = (ms(), prop::option::weighted(0.3, 0..20u64));
     (prop::option::of(0..40u64), limits, prop_oneof![Just(0), 1..5u8, Just(255)], alone, attempts, lasts, any::<bool>())
         .prop_map(|(ttl_ms, limits, priority_max, alone, attempts, lasts, dead_letters)| {
-            let to = Arc::new(DeadLetter { exchange: "".into(), key: None, at_least_once: false });
+            let to = Arc::new(DeadLetter { exchange: "".into(), key: None, at_least_once: false, is_redrive: false });
             Rules {
                 ttl_ms,
                 dead_letter: dead_letters.then(|| Arc::clone(&to)),

@@ -159,7 +159,7 @@ async fn a_queue_that_delays_does_so_with_what_does_not_say_otherwise() {
 
 fn redrive(receives_max: u32, key: &'static str) -> Arc<Rules> {
     let key = Some(bytes::Bytes::from_static(key.as_bytes()));
-    let to = DeadLetter { exchange: "".into(), key, at_least_once: true };
+    let to = DeadLetter { exchange: "".into(), key, at_least_once: true, is_redrive: false };
     Arc::new(Rules { receives_max: Some(receives_max), redrive: Some(Arc::new(to)), ..Rules::default() })
 }
 

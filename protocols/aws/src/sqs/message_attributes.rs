@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::fault;
-use super::limits::{ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX};
+use super::limits::{
+    ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX, SYSTEM_ATTRIBUTE_BYTES_MAX,
+};
 use super::names::is_text;
 use super::pairs::Pairs;
 use crate::error::Error;
@@ -161,6 +163,11 @@ pub(crate) fn check_system<'a>(attributes: &'a Pairs<'_, AttributeValue<'_>>) ->
                 "The type of message system attribute '{name}' is invalid. You must use only the following supported \
                  type prefixes: String."
             );
+            return Err(fault::invalid_parameter(message));
+        }
+        if matches!(attribute.2, Owned::Text(text) if text.len() > SYSTEM_ATTRIBUTE_BYTES_MAX) {
+            let message =
+                format!("Message system attribute '{name}' must be shorter than {SYSTEM_ATTRIBUTE_BYTES_MAX} bytes.");
             return Err(fault::invalid_parameter(message));
         }
         checked.push(attribute);

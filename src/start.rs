@@ -54,6 +54,7 @@ pub(crate) struct Opened {
     pub(crate) parts: Parts,
     /// Its numbers.
     pub(crate) source: metrics::Source,
+    pub(crate) queues: metrics::QueueSource,
     /// Tells it that connections go because the program stops.
     pub(crate) start_closing: Box<dyn FnOnce() + Send>,
     /// Flushes and closes it. Blocks.
@@ -100,12 +101,13 @@ fn open(config: &Config) -> Result<Opened, String> {
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
-    let counted = Arc::clone(&broker);
+    let (counted, counted_queues) = (Arc::clone(&broker), Arc::clone(&broker));
     let counting = Counting { amqp091: Arc::clone(&amqp091_stats), mqtt: mqtt_stats, stomp: Arc::clone(&stomp_stats) };
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
         parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt, stomp: stomp_settings(config), stomp_stats },
         source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
+        queues: Box::new(move || counted_queues.queue_counts()),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
             stopping.stop();
@@ -176,9 +178,9 @@ pub(crate) async fn start_with(
     let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
     let (websocket, limits) = (config.websocket.clone(), config.limits);
     let opened = tokio::task::spawn_blocking(move || open(&config)).await;
-    let Opened { parts, source, start_closing, close } =
+    let Opened { parts, source, queues, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
-    metrics.set_broker(source);
+    metrics.set_broker(source, queues);
     api.set_broker(Arc::clone(&parts.broker));
 
     let mut protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();

@@ -11,6 +11,10 @@ const REPLY_BYTES: usize = 256;
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Some clients send nothing where there is nothing to say.
     let body = if body.is_empty() { b"{}" } else { body };
+    // An array of values in the order of the members would do as well, if it were asked.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Error::new(&faults::SERIALIZATION, "the request is not a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 

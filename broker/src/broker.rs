@@ -15,6 +15,7 @@ use crate::events::{self, EVENT_EXCHANGE};
 use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, now_ms, resident_bytes};
+use crate::moves;
 use crate::outbox;
 use crate::queue::{self, Queue, QueueStatus, Restored, lane_of};
 use crate::retained::{self, RETAINED};
@@ -247,6 +248,7 @@ impl Broker {
             tokio::spawn(window::run(Arc::clone(&broker))),
         ];
         broker.tasks.lock().extend(tasks);
+        moves::resume(&broker);
         Ok(broker)
     }
 
@@ -312,6 +314,13 @@ impl Broker {
                 return Err(Error::Storage(format!("marks of '{}': {error}", row.name)));
             }
             marks.restore(lane.entries);
+        }
+        let mut moves: HashMap<String, Vec<_>> = HashMap::new();
+        for row in rows.moves {
+            moves.entry(row.vhost).or_default().push((row.task, row.until_seq));
+        }
+        for (vhost, tasks) in moves {
+            self.vhost_named(&vhost)?.restore_moves(tasks);
         }
         for vhost in self.vhosts() {
             if let Some(lane) = found.lanes.remove(&Sleeper::lane(&**vhost.schedules())) {
@@ -608,6 +617,8 @@ impl Broker {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        // Nobody starts anything any more.
+        self.shared.set_closing();
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }

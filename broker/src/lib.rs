@@ -68,7 +68,7 @@ pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
-pub use self::moves::{MoveStatus, MoveTask, NotMoved};
+pub use self::moves::{MoveFailure, MoveStatus, MoveTask, NotMoved};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{
     Accepts, ConsumerOptions, Credit, Lease, Ordered, Outcome, Queue, QueueOptions, QueueSettings, QueueStatus,

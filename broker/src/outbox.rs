@@ -11,6 +11,8 @@
 
 mod burial;
 
+pub(crate) use self::burial::DEATH_HEADERS;
+
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

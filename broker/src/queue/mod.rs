@@ -5,7 +5,8 @@
 //! * [`direct`]: the body of a queue that has none of all this.
 //! * [`duplicates`]: which of them may not come in once more. [`lanes`]: where the journal has all of it.
 //! * [`consumer`]: who gets them, by turns and by credit. [`selection`]: consumers that are not for every message; [`groups`]:
-//!   messages that are not for every consumer; [`ordered`]: those that come strictly in order; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
+//!   messages that are not for every consumer; [`ordered`]: those that come strictly in order; [`fair`]: those that
+//!   stand back; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
@@ -23,6 +24,7 @@ mod consumer;
 mod direct;
 mod duplicates;
 mod entry;
+mod fair;
 mod groups;
 mod incoming;
 mod lanes;

@@ -60,6 +60,11 @@ impl Queue {
         self.state.lock().rules().redrive.clone()
     }
 
+    /// Whether messages may overtake others by their priorities.
+    pub(crate) fn has_priorities(&self) -> bool {
+        self.state.lock().rules().priority_max > 0
+    }
+
     /// The rules that it follows.
     #[cfg(test)]
     pub(crate) fn rules(&self) -> Arc<Rules> {

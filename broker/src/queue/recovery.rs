@@ -155,7 +155,12 @@ impl Queue {
     /// not on stable storage when the process was killed, or that was so where it came from. A message that came back from a
     /// consumer has an attempt.
     pub(crate) fn may_have_gone_on(&self, entry: &Entry) -> bool {
-        entry.seq < self.unsure_before.load(Ordering::Relaxed) || entry.redelivered && entry.attempts == 0
+        self.is_unsure(entry.seq, entry.redelivered, entry.attempts)
+    }
+
+    /// As [`Queue::may_have_gone_on`], by what is told of a delivery.
+    pub(crate) fn is_unsure(&self, seq: u64, redelivered: bool, attempts: u32) -> bool {
+        seq < self.unsure_before.load(Ordering::Relaxed) || redelivered && attempts == 0
     }
 
     /// Has the journal remember how far it has been delivered; for an orderly stop.

@@ -276,6 +276,9 @@ impl<O> State<O> {
     /// with; what is too much goes. [`State::grant`] is due afterwards.
     pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
         self.drops = rules.may_drop();
+        if let Some(groups) = &mut self.groups {
+            groups.set_fair(rules.fair);
+        }
         self.adapts = self.ordered.is_some() || rules.delay_ms.is_some();
         self.receives_max = rules.receives_max.filter(|_| rules.redrive.is_some()).unwrap_or(u32::MAX);
         self.consumers.set_alone(rules.single_active, rules.takes_over);
@@ -401,7 +404,9 @@ impl<O> State<O> {
             return ordered.enter(entry.seq, group);
         }
         let Some(group) = group else { return };
-        self.groups.get_or_insert_default().enter(entry.seq, group);
+        let groups = self.groups.get_or_insert_default();
+        groups.set_fair(self.rules.fair);
+        groups.enter(entry.seq, group);
         self.seeks = true;
     }
 
@@ -425,6 +430,9 @@ impl<O> State<O> {
             ordered.give_back(entry.seq);
         }
         let was_received = consumer.is_none() && self.receipts.as_mut().is_some_and(|receipts| receipts.end(entry.seq));
+        if let Some(groups) = self.groups.as_mut().filter(|_| was_received) {
+            groups.give_back(entry.seq);
+        }
         if let (Some(groups), Some(consumer)) = (&mut self.groups, consumer) {
             let first = groups.returned(entry.seq, consumer);
             self.show(first);

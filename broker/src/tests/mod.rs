@@ -9,6 +9,7 @@
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
 //! * [`policies`]: who is under them, and since when. [`settings`]: what is set on queues beside their declaration.
 //! * [`windows`]: what ordered queues were sent lately.
+//! * [`moves`]: all of a queue into another.
 //! * [`rights`]: who may do what, while sessions are open.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
@@ -18,6 +19,7 @@ mod exchanges;
 mod flow;
 mod groups;
 mod marks;
+mod moves;
 mod names;
 mod policies;
 mod receiving;

@@ -264,3 +264,155 @@ async fn no_more_are_leased_than_may_be() {
     let one = queue.receive(&Receive { messages_max: usize::MAX, ..ask }, &mut Wakes::new());
     assert_eq!((one.deliveries.len(), one.limit_reached), (1, false));
 }
+
+fn one(queue: &Arc<Queue>) -> Option<u64> {
+    receive_for(queue, 1, HOUR_MS).first().map(|delivery| delivery.seq)
+}
+
+/// Waits for one message.
+async fn wait_for_one(queue: Arc<Queue>) -> Option<u64> {
+    loop {
+        let mut turn = std::pin::pin!(queue.arrival());
+        turn.as_mut().enable();
+        let received =
+            queue.receive(&Receive { messages_max: 1, lease_ms: HOUR_MS, leased_max: usize::MAX }, &mut Wakes::new());
+        if received.closed {
+            return None;
+        }
+        if let Some(delivery) = received.deliveries.first() {
+            return Some(delivery.seq);
+        }
+        turn.await;
+    }
+}
+
+#[tokio::test]
+async fn those_who_wait_get_messages_in_the_order_in_which_they_came() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
+    for name in 0..20 {
+        let (queue, sender) = (Arc::clone(&queue), sender.clone());
+        tokio::spawn(async move {
+            let seq = wait_for_one(queue).await;
+            sender.send((name, seq.unwrap())).unwrap();
+        });
+    }
+    tokio::task::yield_now().await;
+    for n in 0..20 {
+        rig.publish("", "q", "a").unwrap();
+        assert_eq!(done.recv().await, Some((n, n)));
+    }
+    assert_eq!(queue.status().ready, 0);
+}
+
+#[tokio::test]
+async fn who_goes_away_after_having_been_told_hands_that_on() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    let (mut first, mut second) = (Box::pin(queue.arrival()), Box::pin(queue.arrival()));
+    assert!(!first.as_mut().enable() && !second.as_mut().enable());
+    rig.publish("", "q", "a").unwrap();
+    drop(first);
+    second.await;
+    assert_eq!(one(&queue), Some(0));
+    // With nobody in line, nothing is kept for those who come later but the messages.
+    rig.publish("", "q", "b").unwrap();
+    let mut third = Box::pin(queue.arrival());
+    assert!(!third.as_mut().enable());
+    assert_eq!(one(&queue), Some(1));
+}
+
+#[tokio::test]
+async fn who_leaves_messages_tells_the_next_one() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    for _ in 0..5 {
+        rig.publish("", "q", "a").unwrap();
+    }
+    receive_for(&queue, 5, 50);
+    let waiting: Vec<_> = (0..5).map(|_| tokio::spawn(wait_for_one(Arc::clone(&queue)))).collect();
+    // All five come back in one step, which tells one.
+    let mut seqs = Vec::new();
+    for one in waiting {
+        seqs.push(one.await.unwrap().unwrap());
+    }
+    seqs.sort_unstable();
+    assert_eq!(seqs, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn those_who_wait_hear_of_the_end_of_the_queue() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    let waiting: Vec<_> = (0..5).map(|_| tokio::spawn(wait_for_one(Arc::clone(&queue)))).collect();
+    tokio::task::yield_now().await;
+    rig.vhost.delete_queue("q", crate::DeleteQueue::default(), CLIENT).await.unwrap();
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_wait_and_each_message_comes_to_one_of_them() {
+    const WAITING: u64 = 10_000;
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    let waiting: Vec<_> = (0..WAITING).map(|_| tokio::spawn(wait_for_one(Arc::clone(&queue)))).collect();
+    let mut seqs = Vec::new();
+    for (n, one) in waiting.iter().enumerate() {
+        // Every other one goes away, some of them just when they are told.
+        if n % 2 == 1 {
+            one.abort();
+        }
+        rig.publish("", "q", "a").unwrap();
+    }
+    for one in waiting {
+        match one.await {
+            Ok(seq) => seqs.extend(seq),
+            Err(error) => assert!(error.is_cancelled()),
+        }
+    }
+    // What came to those who went away is there for others: whoever was told did not take it along.
+    seqs.extend(std::iter::from_fn(|| one(&queue)));
+    seqs.sort_unstable();
+    assert_eq!(seqs, (0..WAITING).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sleeps_while_there_is_something_for_him() {
+    const MESSAGES: usize = 20_000;
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let workers: Vec<_> = (0..16)
+        .map(|_| {
+            let (queue, count) = (Arc::clone(&queue), Arc::clone(&count));
+            tokio::spawn(async move {
+                while wait_for_one(Arc::clone(&queue)).await.is_some() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for n in 0..MESSAGES {
+        rig.publish("", "q", "a").unwrap();
+        if n % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+        if n % 5000 == 0 {
+            // All that have come so far find somebody, although nothing more comes.
+            eventually("all are taken", || count.load(Ordering::Relaxed) == n + 1).await;
+        }
+    }
+    eventually("all are taken", || count.load(Ordering::Relaxed) == MESSAGES).await;
+    rig.vhost.delete_queue("q", crate::DeleteQueue::default(), CLIENT).await.unwrap();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn to_stand_in_line_takes_some_bytes_and_no_allocation() {
+    assert!(size_of::<crate::Turn<'_>>() <= 96, "{}", size_of::<crate::Turn<'_>>());
+}

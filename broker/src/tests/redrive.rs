@@ -5,7 +5,7 @@ use crate::message::{Edit, Properties};
 use crate::{Group, Ordered, QueueSettings, Receipt, Receive, Redrive, Source};
 
 /// A source that keeps headers, as text: each `name=value` with a line end behind it.
-struct Lines;
+pub(super) struct Lines;
 
 impl Source for Lines {
     fn id(&self) -> u8 {
@@ -16,26 +16,31 @@ impl Source for Lines {
         let text = String::from_utf8_lossy(head).into_owned();
         let mut headers = Table::new();
         for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            headers.push(name, value);
+            match value.parse::<i64>() {
+                Ok(number) => headers.push(name, number),
+                Err(_) => headers.push(name, value),
+            }
         }
         Properties { headers: Some(headers), ..Properties::default() }
     }
 
     fn edited(&self, head: &[u8], edit: &Edit<'_>, out: &mut bytes::BytesMut) {
         let text = String::from_utf8_lossy(head).into_owned();
-        let is_set = |name: &str| edit.set.iter().any(|(other, _)| *other == name);
+        let is_set = |name: &str| edit.set.iter().any(|(other, _)| *other == name) || edit.remove.contains(&name);
         for line in text.lines().filter(|line| line.split_once('=').is_some_and(|(name, _)| !is_set(name))) {
             out.extend_from_slice(format!("{line}\n").as_bytes());
         }
         for (name, value) in edit.set {
             if let Some(value) = value.as_str() {
                 out.extend_from_slice(format!("{name}={value}\n").as_bytes());
+            } else if let Some(number) = value.as_integer() {
+                out.extend_from_slice(format!("{name}={number}\n").as_bytes());
             }
         }
     }
 }
 
-fn redriven(queue: &str, receives_max: u32, ordered: bool) -> QueueSettings {
+pub(super) fn redriven(queue: &str, receives_max: u32, ordered: bool) -> QueueSettings {
     QueueSettings {
         redrive: Some(Redrive { queue: queue.into(), receives_max }),
         ordered: ordered.then_some(Ordered { deduplication_ms: 300_000, per_group: false }),
@@ -43,19 +48,19 @@ fn redriven(queue: &str, receives_max: u32, ordered: bool) -> QueueSettings {
     }
 }
 
-fn only_ordered(ordered: bool) -> QueueSettings {
+pub(super) fn only_ordered(ordered: bool) -> QueueSettings {
     QueueSettings { redrive: None, ..redriven("", 1, ordered) }
 }
 
-struct Site(Rig);
+pub(super) struct Site(pub(super) Rig);
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let faults = Faults::default();
         Self::on(MemoryJournal::new(faults.clone()), HeldTable::default(), Found::default(), faults)
     }
 
-    fn on(journal: MemoryJournal, table: HeldTable, found: Found, faults: Faults) -> Self {
+    pub(super) fn on(journal: MemoryJournal, table: HeldTable, found: Found, faults: Faults) -> Self {
         let (journal, table) = (Arc::new(journal), Arc::new(table));
         let options = BrokerOptions { sources: Sources::new(vec![&Plain, &Lines]), ..options(PLENTY) };
         let broker = Broker::open(options, journal.clone(), table.clone(), found).unwrap();
@@ -63,24 +68,24 @@ impl Site {
         Self(Rig { broker, vhost, journal, table, faults })
     }
 
-    fn crash(self) -> Self {
+    pub(super) fn crash(self) -> Self {
         let mut found = Found::default();
         let journal = self.0.journal.reopen(&mut found);
         let table = HeldTable { rows: self.0.table.rows.reopen(), ..HeldTable::default() };
         Self::on(journal, table, found, self.0.faults)
     }
 
-    async fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
+    pub(super) async fn queue(&self, name: &str, settings: QueueSettings) -> Arc<Queue> {
         let (queue, _, pending) = self.0.vhost.declare_with(name, durable(), settings, CLIENT).unwrap();
         pending.wait().await.unwrap();
         queue
     }
 
-    fn at(&self, name: &str) -> Arc<Queue> {
+    pub(super) fn at(&self, name: &str) -> Arc<Queue> {
         self.0.vhost.queue(name, CLIENT).unwrap()
     }
 
-    fn send(&self, queue: &Arc<Queue>, body: &str, group: Option<&str>) {
+    pub(super) fn send(&self, queue: &Arc<Queue>, body: &str, group: Option<&str>) {
         let group = group.map(|group| Group::new(group.as_bytes(), false));
         let essentials = Essentials { durable: true, group, ..Essentials::default() };
         let address = crate::Address { exchange: "".into(), routing_key: bytes::Bytes::from(queue.name().to_string()) };
@@ -91,7 +96,7 @@ impl Site {
     }
 
     /// Receives what there is and has it fail, so many times; what came each time.
-    async fn fail(&self, queue: &Arc<Queue>, times: usize) -> Vec<Vec<String>> {
+    pub(super) async fn fail(&self, queue: &Arc<Queue>, times: usize) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for _ in 0..times {
             let (bodies, receipts) = self.receive(queue).await;
@@ -102,7 +107,7 @@ impl Site {
         all
     }
 
-    async fn receive(&self, queue: &Arc<Queue>) -> (Vec<String>, Vec<Receipt>) {
+    pub(super) async fn receive(&self, queue: &Arc<Queue>) -> (Vec<String>, Vec<Receipt>) {
         let ask = Receive { messages_max: 10, lease_ms: 60_000, leased_max: usize::MAX };
         let received = queue.receive(&ask, &mut Wakes::new());
         let receipts = received.deliveries.iter();
@@ -113,7 +118,7 @@ impl Site {
     }
 
     /// What stands in a queue, with a header of each.
-    async fn headers(&self, queue: &Arc<Queue>, name: &str) -> Vec<(String, Option<String>)> {
+    pub(super) async fn headers(&self, queue: &Arc<Queue>, name: &str) -> Vec<(String, Option<String>)> {
         let ask = Receive { messages_max: 100, lease_ms: 60_000, leased_max: usize::MAX };
         let mut received = queue.receive(&ask, &mut Wakes::new()).deliveries;
         let leases: Vec<_> = received.iter().filter_map(|delivery| delivery.lease).collect();
@@ -122,7 +127,11 @@ impl Site {
         let told = items.iter().filter_map(|item| match item {
             Item::Delivery(Delivery { content: Content::Loaded(message), .. }) => {
                 let headers = message.properties().headers.as_ref();
-                let header = headers.and_then(|headers| headers.get(name)).and_then(Value::as_str).map(str::to_owned);
+                let header = headers.and_then(|headers| headers.get(name));
+                let header = header.and_then(|value| match value.as_integer() {
+                    Some(number) => Some(number.to_string()),
+                    None => value.as_str().map(str::to_owned),
+                });
                 Some((String::from_utf8_lossy(message.body()).into_owned(), header))
             }
             _ => None,
@@ -133,7 +142,7 @@ impl Site {
     }
 }
 
-async fn arrived(queue: &Arc<Queue>, ready: usize) {
+pub(super) async fn arrived(queue: &Arc<Queue>, ready: usize) {
     eventually("messages arrive", || queue.status().ready == ready).await;
 }
 
@@ -158,6 +167,7 @@ async fn what_was_received_too_often_goes_where_the_settings_say_and_says_where_
             assert_eq!(site.headers(&dead, header).await, expected);
         }
         assert_eq!(site.headers(&dead, "x-last-death-reason").await[0].1.as_deref(), Some("delivery_limit"));
+        assert_eq!(site.headers(&dead, "x-receive-count").await[0].1.as_deref(), Some("2"));
         assert_eq!(site.headers(&dead, "id").await[0].1.as_deref(), Some("a"), "its own head is kept");
         assert_eq!(site.at("source").status().ready, 0);
     }
@@ -248,5 +258,6 @@ async fn two_queues_that_send_to_one_another_go_on_for_as_long_as_somebody_recei
         }
     }
     assert_eq!(site.headers(&one, "x-first-death-queue").await[0].1.as_deref(), Some("one"));
+    assert_eq!(site.headers(&one, "x-receive-count").await[0].1.as_deref(), Some("6"), "in all queues");
     assert_eq!(site.headers(&one, "x-last-death-queue").await[0].1.as_deref(), Some("other"));
 }

@@ -22,7 +22,9 @@ impl Rig {
     }
 
     fn send_id(&self, queue: &Arc<Queue>, id: &str, now_ms: u64) -> Result<Sent, Error> {
-        let essentials = Essentials { durable: true, ..Essentials::default() };
+        // A group of its own, so that all that waits can be looked at.
+        let group = Some(Group::new(id.as_bytes(), false));
+        let essentials = Essentials { durable: true, group, ..Essentials::default() };
         let message = plain("", queue.name(), essentials, id.as_bytes());
         let deduplication = Some(Deduplication::new(id.as_bytes()));
         self.vhost.send(queue, &message, deduplication, now_ms, &mut Wakes::new())
@@ -59,7 +61,7 @@ impl Source for Known {
 }
 
 fn known(key: &str, id: &str) -> Arc<crate::Message> {
-    known_in(key, id, None)
+    known_in(key, id, Some(Group::new(id.as_bytes(), false)))
 }
 
 fn known_in(key: &str, id: &str, group: Option<Group>) -> Arc<crate::Message> {

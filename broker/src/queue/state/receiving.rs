@@ -56,9 +56,7 @@ impl<O> State<O> {
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
             let (seq, position, attempts) = (entry.seq, entry.position, entry.attempts);
             before = Some(seq);
-            if let Some(ordered) = &mut self.ordered {
-                ordered.lend(seq, None);
-            }
+            self.lend_received(seq);
             let until_ms = now_ms.saturating_add(ask.lease_ms);
             let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
             if let Some(lease) = grant.lease {
@@ -69,6 +67,16 @@ impl<O> State<O> {
             }
         }
         taken
+    }
+
+    /// Somebody receives a message.
+    fn lend_received(&mut self, seq: u64) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.lend(seq, None);
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.lend(seq);
+        }
     }
 
     /// Takes out the first message that may still be received; in an ordered queue it is the next of its group after `before`,
@@ -85,15 +93,16 @@ impl<O> State<O> {
             if self.unfinished {
                 return None;
             }
-            let Some(ordered) = &self.ordered else {
-                if self.ready.first()?.attempts < self.receives_max {
-                    return self.pull_first();
+            let first = self.ready.first()?;
+            let key = match (&self.ordered, &self.groups) {
+                (Some(ordered), _) => {
+                    let next = before.and_then(|before| ordered.next_of(before)).or_else(|| ordered.first_for(None));
+                    Key::new(0, next?)
                 }
-                self.redrive_first(steps, effects);
-                continue;
+                (None, Some(groups)) => groups.instead_of(Key::of(first)).unwrap_or(Key::of(first)),
+                (None, None) if first.attempts < self.receives_max => return self.pull_first(),
+                (None, None) => Key::of(first),
             };
-            let next = before.and_then(|before| ordered.next_of(before)).or_else(|| ordered.first_for(None))?;
-            let key = Key::new(0, next);
             let entry = self.ready.get(key)?;
             let (is_expired, is_exhausted) = (entry.expires_ms <= now_ms, entry.attempts >= self.receives_max);
             if !is_expired && !is_exhausted {
@@ -130,9 +139,7 @@ impl<O> State<O> {
     pub(super) fn restore_received(&mut self, entry: Entry, tally: Tally, group: Option<Group>, now_ms: u64) {
         self.enter(&entry, group);
         let seq = entry.seq;
-        if let Some(ordered) = &mut self.ordered {
-            ordered.lend(seq, None);
-        }
+        self.lend_received(seq);
         let lease = self.leases.insert(Leased { entry, consumer: None });
         self.leases.set_deadline(lease, tally.until_ms);
         // It is not remembered when it was received last, unless that was the first time.
@@ -223,6 +230,7 @@ impl<O> State<O> {
         let mut received = Vec::with_capacity(leases.len());
         for lease in leases {
             if let Some(Said::Leased(Leased { entry, .. })) = self.leases.remove(lease) {
+                self.end_lease(&entry, None);
                 self.leave(&entry);
                 received.push(entry);
             }

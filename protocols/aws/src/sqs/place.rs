@@ -10,15 +10,14 @@ use super::attributes::{Profile, now_s, set_modified};
 use super::policy::ACTIONS_OF_OWNERS;
 use super::{fault, queue_url};
 use crate::arn::Arn;
-use crate::call::Call;
-use crate::date;
+use crate::call::{Call, QueueAt};
 use crate::error::Error;
-use crate::iam::{Context, Decision, Policy, Principal, Request};
+use crate::iam::Decision;
 
 /// What is to be done to a queue: the action, by its name in policies, and the right that it needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intent {
-    /// Without `sqs:` before it. Batches have no names of their own.
+    /// With `sqs:` before it. Batches have no names of their own.
     pub(crate) action: &'static str,
     /// None where any right is enough: to be told that a queue is there, and how full it is.
     pub(crate) access: Option<Access>,
@@ -117,52 +116,19 @@ impl Place {
     /// # Errors
     /// It may not.
     pub(crate) fn check(&self, call: &Call, intent: Intent) -> Result<(), Error> {
-        let caller = &call.caller;
-        let is_own = caller.user.is_some() && *caller.account == *self.account;
-        let decision = match &self.profile.policy {
-            None => Decision::Silent,
-            Some(Err(_)) => Decision::Denied,
-            Some(Ok(policy)) => self.decide(policy, call, intent.action),
+        let queue = QueueAt { account: &self.account, name: self.queue.name() };
+        let action = intent.action;
+        let policy = match &self.profile.policy {
+            None => None,
+            Some(Ok(policy)) => Some(policy),
+            Some(Err(_)) => return Err(call.denied(action, &queue, Decision::Denied)),
         };
-        let may = match decision {
-            Decision::Denied => false,
-            _ if is_own => match intent.access {
-                Some(access) => caller.may(access, self.queue.name()),
-                None => caller.may_look(self.queue.name()),
-            },
-            decision => decision == Decision::Allowed && !ACTIONS_OF_OWNERS.contains(&intent.action),
-        };
-        if may { Ok(()) } else { Err(fault::access_denied(call, intent.action, &self.arn(call))) }
-    }
-
-    /// What the queue's policy says.
-    fn decide(&self, policy: &Policy, call: &Call, action: &str) -> Decision {
-        let caller = &call.caller;
-        let principal = match &caller.user {
-            Some(_) => Principal::User { account: &caller.account, arn: &caller.arn },
-            None => Principal::Anonymous,
-        };
-        let mut context = Context::default();
-        let now_s = date::now_s();
-        context.add("aws:SourceIp", caller.peer.to_string());
-        context.add("aws:SecureTransport", if caller.is_secure { "true" } else { "false" });
-        context.add("aws:CurrentTime", date::iso(now_s));
-        context.add("aws:EpochTime", now_s.to_string());
-        context.add("aws:RequestedRegion", &*call.region);
-        if let Some(user) = &caller.user {
-            context.add("aws:PrincipalArn", &*caller.arn);
-            context.add("aws:PrincipalAccount", &*caller.account);
-            context.add("aws:PrincipalType", "User");
-            context.add("aws:username", &**user);
-            context.add("aws:userid", &**user);
-        } else {
-            context.add("aws:PrincipalType", "Anonymous");
+        let is_own = *call.caller.account == *self.account;
+        let name = action.strip_prefix("sqs:").unwrap_or(action);
+        if !is_own && ACTIONS_OF_OWNERS.contains(&name) {
+            return Err(call.denied(action, &queue, Decision::Silent));
         }
-        if let Some(agent) = call.user_agent.as_ref().and_then(|agent| agent.to_str().ok()) {
-            context.add("aws:UserAgent", agent);
-        }
-        let action = format!("sqs:{action}");
-        policy.decide(&Request { principal, action: &action, resource: &self.arn(call), context: &context })
+        call.authorize(action, intent.access, &queue, policy)
     }
 
     /// Changes what is set on the queue; one at a time. What to wait for until it is on stable storage.

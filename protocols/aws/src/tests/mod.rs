@@ -4,6 +4,7 @@ mod callers;
 mod client;
 mod http;
 mod polls;
+mod sqs;
 
 use std::collections::HashMap;
 

@@ -24,7 +24,7 @@ impl<'a> Action<'a> for DeleteQueue<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:DeleteQueue"))?;
         let (sqs, queue) = (&call.edge.sqs, &place.queue);
         let connection = call.caller.connection();
         place.vhost.delete_queue(queue.name(), Conditions::default(), connection).await.map_err(of_broker)?;

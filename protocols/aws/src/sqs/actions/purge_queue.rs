@@ -25,7 +25,7 @@ impl<'a> Action<'a> for PurgeQueue<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
         // The same right as in AMQP: whoever may read a queue may empty it.
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:PurgeQueue"))?;
         place.check_not_stream()?;
         let sqs = &call.edge.sqs;
         let wait_s = sqs.limits.purge_wait_s;

@@ -64,7 +64,7 @@ impl<'a> Action<'a> for ReceiveMessage<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:ReceiveMessage"))?;
         place.check_not_stream()?;
         let (ask, wait) = self.ask(call, place)?;
         let messages = ask.take().await?;

@@ -52,7 +52,7 @@ impl<'a> Action<'a> for SendMessage<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::write(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
         let entry = Entry {
             id: None,
             message_body: self.message_body,

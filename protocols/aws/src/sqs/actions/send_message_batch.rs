@@ -53,7 +53,7 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
-        let place = Place::find(call, &self.queue_url, Intent::write("SendMessage"))?;
+        let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
         check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), ENTRY)?;
         sending::room(call).await?;
         let (output, ticket) = {

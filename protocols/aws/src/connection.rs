@@ -35,25 +35,45 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// So much of what a client still sends is thrown away before it is left.
 const LEAVE_BYTES_MAX: usize = 4 << 20;
 
-/// Serves a client until it has gone, or the program stops.
-pub(crate) async fn serve(edge: Arc<Edge>, connection: Connection) {
-    let client = Arc::new(Client::new(edge, &connection));
-    let Connection { mut stream, mut shutdown, .. } = connection;
-    let mut early = Bytes::new();
-    loop {
-        if early.is_empty() {
-            match quiet(&client, &mut stream, &mut shutdown).await {
-                Some(bytes) => early = bytes,
-                None => return,
+/// A client that is served. Only what is needed while nothing is asked: ten thousand of them are to cost little.
+pub(crate) struct Served {
+    client: Arc<Client>,
+    stream: Box<dyn Stream>,
+    /// Read and not looked at.
+    early: Bytes,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    /// Of a connection; the rest of it is dropped at once.
+    pub(crate) fn new(edge: Arc<Edge>, connection: Connection) -> Self {
+        let client = Arc::new(Client::new(edge, &connection));
+        let Connection { stream, shutdown, .. } = connection;
+        Self { client, stream, early: Bytes::new(), shutdown }
+    }
+
+    /// Serves it until it has gone, or the program stops.
+    pub(crate) async fn run(mut self) {
+        loop {
+            if self.early.is_empty() {
+                match quiet(&self.client, &mut self.stream, &mut self.shutdown).await {
+                    Some(bytes) => self.early = bytes,
+                    None => return,
+                }
             }
-        }
-        // In an allocation of its own, which is gone while the connection is quiet.
-        let Some(taken) = Box::pin(lend(&client, stream, early, &mut shutdown)).await else { return };
-        (stream, early) = (taken.stream, taken.early);
-        if let Some(parked) = taken.parked {
-            match parked::wait(parked, &mut stream, early, &mut shutdown).await {
-                Waited::Next(bytes) => early = bytes,
-                Waited::Close => return,
+            let early = std::mem::take(&mut self.early);
+            // In an allocation of its own, which is gone while the connection is quiet.
+            let taken = Box::pin(lend(&self.client, self.stream, early, &mut self.shutdown)).await;
+            let Some(Taken { stream, early, parked }) = taken else { return };
+            (self.stream, self.early) = (stream, early);
+            // Its next request may be a while away.
+            self.client.forget();
+            if let Some(parked) = parked {
+                let early = std::mem::take(&mut self.early);
+                match parked::wait(parked, &mut self.stream, early, &mut self.shutdown).await {
+                    Waited::Next(bytes) => self.early = bytes,
+                    Waited::Close => return,
+                }
             }
         }
     }

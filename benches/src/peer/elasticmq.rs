@@ -48,7 +48,8 @@ impl Broker for ElasticMq {
         None
     }
 
-    /// Its defaults, but for what would stop a run: memory for the queues, and connections for all pollers.
+    /// Its defaults, but for what would stop a run: memory for the queues, connections for all pollers, and time for those whose
+    /// long poll ends late.
     fn launch(&self, folder: &Path, _settings: Settings) -> Fallible<Launched> {
         let port = free_port()?;
         let config = folder.join("elasticmq.conf");
@@ -57,6 +58,7 @@ impl Broker for ElasticMq {
              rest-sqs {{ enabled = true, bind-port = {port}, bind-hostname = \"127.0.0.1\", sqs-limits = strict }}\n\
              rest-stats {{ enabled = false }}\n\
              pekko.http.server.max-connections = 50000\n\
+             pekko.http.server.request-timeout = 120s\n\
              pekko.http.server.backlog = 1000\n"
         );
         fs::write(&config, text)?;

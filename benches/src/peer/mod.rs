@@ -74,6 +74,10 @@ pub(crate) trait Broker {
     fn waiting_requests_max(&self) -> usize {
         usize::MAX
     }
+    /// How many may receive from a queue at once, where more would be given the same messages.
+    fn receivers_max(&self) -> usize {
+        usize::MAX
+    }
     /// Starts it on a data folder, which is empty or was left by an earlier start. Returns before it is ready.
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched>;
 }

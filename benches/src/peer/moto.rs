@@ -49,6 +49,10 @@ impl Broker for Moto {
         WAITING_REQUESTS_MAX
     }
 
+    fn receivers_max(&self) -> usize {
+        1
+    }
+
     fn launch(&self, folder: &Path, _settings: Settings) -> Fallible<Launched> {
         let port = free_port()?;
         let mut command = Command::new(self.folder.join("bin/moto_server"));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::consumer::Consumers;
-use super::{BATCH, BODY_CHAR, check_held, create};
+use super::{BATCH, BODY_CHAR, check_held, create, receivers};
 use crate::error::{Fallible, fail};
 use crate::load::mqtt::{Drain, Times, keep_near, run as watch};
 use crate::load::{BODY_BYTES, Bench};
@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let url = create(&running, "bench.fifo", json!({ "FifoQueue": "true", "VisibilityTimeout": "600" }))?;
     let mut senders = Senders::new(Head::of(running.address, "SendMessageBatch"), &url);
     let mut lines = Lines::open(running.address, SENDERS)?;
-    let mut consumers = Consumers::open(running.address, &url, CONSUMERS, WAIT_S)?;
+    let mut consumers = Consumers::open(running.address, &url, receivers(bench, CONSUMERS), WAIT_S)?;
     let seen = watch(
         &running,
         Times::of_compilers(bench),

@@ -13,7 +13,7 @@ pub(super) mod send;
 
 use serde_json::{Value, json};
 
-use super::BODY_BYTES;
+use super::{BODY_BYTES, Bench};
 use crate::error::{Fallible, fail};
 use crate::peer::Running;
 use crate::sqs::{Field, Head, call};
@@ -33,6 +33,15 @@ fn create(running: &Running, name: &str, attributes: Value) -> Fallible<String> 
         Some(url) => Ok(url.to_owned()),
         None => fail(format!("CreateQueue answered {answer}")),
     }
+}
+
+/// So many consumers, or as many as the broker can tell apart.
+fn receivers(bench: &mut Bench<'_>, wanted: usize) -> usize {
+    let count = wanted.min(bench.broker.receivers_max());
+    if count < wanted {
+        bench.note(format!("{count} consumer only: more would be given the same messages"));
+    }
+    count
 }
 
 /// Messages that a queue holds, those in flight included.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::consumer::Consumers;
-use super::{BATCH, BODY_MD5, Sending, check_held, create};
+use super::{BATCH, BODY_MD5, Sending, check_held, create, receivers};
 use crate::error::{Fallible, fail};
 use crate::load::Bench;
 use crate::load::mqtt::{Times, run as watch};
@@ -23,18 +23,19 @@ const VISIBILITY_S: &str = "600";
 
 pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let running = bench.start()?;
+    let connections = receivers(bench, CONNECTIONS);
     // A virtual machine is to have compiled what is measured.
     let warm = create(&running, "bench-warm", json!({ "VisibilityTimeout": VISIBILITY_S }))?;
     let warm_by = Instant::now() + Duration::from_secs(bench.pick(8, 1));
     while Instant::now() < warm_by {
         let messages = fill(&running, &warm, 10_000, warm_by)?;
-        empty(&running, &warm, messages)?;
+        empty(&running, &warm, messages, connections)?;
     }
 
     let url = create(&running, "bench-full", json!({ "VisibilityTimeout": VISIBILITY_S }))?;
     let fill_by = Instant::now() + Duration::from_secs(bench.pick(30, 3));
     let messages = fill(&running, &url, bench.pick(1_000_000, 50_000), fill_by)?;
-    let mut consumers = Consumers::open(running.address, &url, CONNECTIONS, 0)?;
+    let mut consumers = Consumers::open(running.address, &url, connections, 0)?;
     let sums = Field::named("MD5OfBody");
     let seen = watch(
         &running,
@@ -91,8 +92,8 @@ fn fill(running: &Running, url: &str, messages_max: u64, by: Instant) -> Fallibl
 }
 
 /// Receives and deletes all of so many messages.
-fn empty(running: &Running, url: &str, messages: u64) -> Fallible<()> {
-    let mut consumers = Consumers::open(running.address, url, CONNECTIONS, 0)?;
+fn empty(running: &Running, url: &str, messages: u64, connections: usize) -> Fallible<()> {
+    let mut consumers = Consumers::open(running.address, url, connections, 0)?;
     consumers.receive()?;
     while !consumers.are_done() {
         let go_on = consumers.deleted < messages;

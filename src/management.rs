@@ -8,8 +8,9 @@
 //! | `request` | names in paths, bodies |
 //! | `answer` | answers, and RabbitMQ's words for errors |
 //! | `json`, `term` | values of the broker as JSON, and in the words of Erlang that error texts are made of |
-//! | `permissions`, `policies`, `queues`, `users`, `vhosts` | the resources |
+//! | `access_keys`, `permissions`, `policies`, `queues`, `users`, `vhosts` | the resources |
 
+mod access_keys;
 mod answer;
 mod api;
 mod auth;

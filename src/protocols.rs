@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use gantry_amqp091::Amqp091;
+use gantry_aws::Aws;
 use gantry_broker::protocol::Protocol;
 use gantry_broker::{Broker, Sources};
 use gantry_mqtt::Mqtt;
@@ -25,6 +26,8 @@ pub(crate) struct Parts {
     pub(crate) stomp: gantry_stomp::Settings,
     /// Where STOMP counts.
     pub(crate) stomp_stats: Arc<gantry_stomp::Stats>,
+    /// AWS, which knows its queues' settings whether its clients use TLS or not.
+    pub(crate) aws: Arc<Aws>,
 }
 
 /// The name of the listener whose clients it serves, with and without TLS, and how it is made.
@@ -35,6 +38,7 @@ pub(crate) const PROTOCOLS: &[Entry] = &[
     ("amqp", amqp091),
     ("mqtt", |parts| Arc::clone(&parts.mqtt) as _),
     ("stomp", |parts| stomp(parts, parts.stomp.dialect)),
+    ("aws", |parts| Arc::clone(&parts.aws) as _),
     // For listeners that others ride on, and none of its own.
     (STOMP_ACTIVEMQ, |parts| stomp(parts, Dialect::ActiveMq)),
 ];
@@ -44,7 +48,7 @@ pub(crate) const STOMP_ACTIVEMQ: &str = "stomp in ActiveMQ's dialect";
 
 /// The protocols that stored messages may have come by.
 pub(crate) fn sources() -> Sources {
-    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE])
+    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE, &gantry_aws::SQS_SOURCE])
 }
 
 fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
@@ -97,5 +101,17 @@ pub(crate) fn mqtt_settings(config: &Config) -> gantry_mqtt::Settings {
         subscriptions_max: usize::try_from(mqtt.subscriptions_max).unwrap_or(usize::MAX),
         system_interval: std::time::Duration::from_secs(mqtt.sys_interval_s),
         handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+    }
+}
+
+/// How AWS is spoken.
+pub(crate) fn aws_settings(config: &Config) -> gantry_aws::Settings {
+    let default = gantry_aws::Settings::default();
+    let account = |(account, _): &(Box<str>, Box<str>)| (account.clone(), config.users.default_vhost.as_str().into());
+    gantry_aws::Settings {
+        accounts: default.accounts.first().map(account).into_iter().collect(),
+        default_user: config.users.default_user.as_str().into(),
+        handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+        ..default
     }
 }

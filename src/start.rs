@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_aws::Aws;
 use gantry_broker::protocol::{Protocol, Shutdown, ShutdownTrigger};
 use gantry_broker::rights::Login;
 use gantry_broker::{Broker, BrokerOptions, Found};
@@ -19,7 +20,7 @@ use crate::listener::{Bound, Listener, Service};
 use crate::management::{self, Api, Health, Stage};
 use crate::metrics::{self, Counting, Metrics};
 use crate::process::{self, Started};
-use crate::protocols::{Entry, PROTOCOLS, Parts, mqtt_settings, sources, stomp_settings};
+use crate::protocols::{Entry, PROTOCOLS, Parts, aws_settings, mqtt_settings, sources, stomp_settings};
 use crate::tls::{Tls, TlsError};
 use crate::tokens;
 use crate::web;
@@ -98,12 +99,21 @@ fn open(config: &Config) -> Result<Opened, String> {
     // What it knows of sessions is read before anybody can ask for one.
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
+    let aws = Aws::new(Arc::clone(&broker), aws_settings(config)).map_err(|error| error.to_string())?;
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
     let counted = Arc::clone(&broker);
     let counting = Counting { amqp091: Arc::clone(&amqp091_stats), mqtt: mqtt_stats, stomp: Arc::clone(&stomp_stats) };
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
-        parts: Parts { limits: config.limits, broker, amqp091_stats, mqtt, stomp: stomp_settings(config), stomp_stats },
+        parts: Parts {
+            limits: config.limits,
+            broker,
+            amqp091_stats,
+            mqtt,
+            stomp: stomp_settings(config),
+            stomp_stats,
+            aws: Arc::new(aws),
+        },
         source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {

@@ -258,16 +258,16 @@ impl Broker {
             exchange.restore(&self.shared, lane.entries, found.crashed);
         }
         for row in rows.queues {
-            let queue = self.vhost_named(&row.vhost)?.restore_queue(&row.name, row.lane, row.options)?;
-            let lane = found.lanes.remove(&row.lane);
+            let queue = self.vhost_named(&row.vhost)?.restore_queue(row)?;
+            let lane = found.lanes.remove(&queue.lane());
             if queue.is_stream() {
-                logs.retain(|log| *log != row.lane);
+                logs.retain(|log| *log != queue.lane());
             } else if lane.is_none() {
                 continue;
             }
             let lane = lane.unwrap_or_default();
             if let Some(error) = lane.unreadable {
-                return Err(Error::Storage(format!("messages of queue '{}': {error}", row.name)));
+                return Err(Error::Storage(format!("messages of queue '{}': {error}", queue.name())));
             }
             messages += lane.entries.len() + lane.refused.len();
             if queue.is_stream() {

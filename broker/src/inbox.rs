@@ -38,6 +38,9 @@ pub struct Delivery {
     /// When it expires, in milliseconds since the epoch of Unix, by its own time to live and that of its queue; `u64::MAX` for
     /// never. What a stream keeps does not expire.
     pub expires_ms: u64,
+    /// When it was received for the first time, in milliseconds since the epoch of Unix; 0 where it does not come from
+    /// [`Queue::receive`]. Exact to the second after a restart.
+    pub first_received_ms: u64,
 }
 
 /// Where the message of a delivery is.

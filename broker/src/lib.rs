@@ -16,6 +16,7 @@
 //! | [`policy`] | rules for all queues and exchanges whose names match |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
 //! | [`replies`] | replies that go from one connection to another without a queue |
+//! | `moves` | all of a queue into another, as a task |
 //! | [`rights`] | users, passwords, permissions |
 //! | [`selector`] | conditions that a consumer sets on messages |
 //! | [`session`] | a client that has logged in |
@@ -24,6 +25,7 @@
 //! | [`events`] | what is told of it as messages |
 //! | [`error`] | what happened, and to what |
 
+mod access_keys;
 pub mod broker;
 mod delays;
 pub mod error;
@@ -34,6 +36,7 @@ pub mod inbox;
 mod load;
 mod marks;
 pub mod message;
+mod moves;
 mod native;
 mod outbox;
 pub mod policy;
@@ -63,9 +66,11 @@ pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
+pub use self::moves::{MoveStatus, MoveTask, NotMoved};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{
-    Accepts, ConsumerOptions, Credit, Lease, Outcome, Queue, QueueOptions, QueueStatus, QueueType, Selection,
+    Accepts, ConsumerOptions, Credit, Lease, Ordered, Outcome, Queue, QueueOptions, QueueSettings, QueueStatus,
+    QueueType, Receipt, Receipted, Receive, Received, Redrive, Selection, Turn,
 };
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
@@ -74,6 +79,6 @@ pub use self::selector::{Selector, SelectorError};
 pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
-    DeleteQueue, ExchangeOptions, Pending, Published, QueueName, Route, RouteCache, Subscription, TracedBy,
-    Transaction, VirtualHost,
+    Deduplication, DeleteQueue, ExchangeOptions, Original, Pending, Published, QueueName, Route, RouteCache, Sent,
+    Subscription, TracedBy, Transaction, VirtualHost,
 };

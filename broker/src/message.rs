@@ -97,7 +97,7 @@ pub struct Edit<'a> {
     pub set: &'a [(&'static str, Value)],
     /// Headers to remove.
     pub remove: &'a [&'static str],
-    /// The message lives on without a time to live of its own.
+    /// The message lives on without a time to live and a delay of its own.
     pub without_ttl: bool,
 }
 
@@ -128,6 +128,9 @@ pub struct Essentials {
     pub ttl_ms: Option<u64>,
     /// The group that it belongs to.
     pub group: Option<Group>,
+    /// How long it waits in a queue before anybody can have it, in milliseconds. None leaves that to the queue; 0 is at once,
+    /// whatever the queue has.
+    pub delay_ms: Option<u32>,
 }
 
 /// A message: immutable, shared by everyone who has it.
@@ -214,6 +217,7 @@ impl Message {
         let mut essentials = self.essentials;
         if edit.without_ttl {
             essentials.ttl_ms = None;
+            essentials.delay_ms = None;
         }
         Self::new(self.source, address, essentials, head_bytes, data.freeze())
     }
@@ -358,6 +362,7 @@ const ESSENTIALS_DURABLE: u8 = 1;
 const ESSENTIALS_TTL: u8 = 2;
 const ESSENTIALS_PRIORITY: u8 = 4;
 const ESSENTIALS_GROUP: u8 = 8;
+const ESSENTIALS_DELAY: u8 = 16;
 
 fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Result<&'a [u8], Unreadable> {
     let (first, rest) = bytes.split_at_checked(n).ok_or(Unreadable("its meta data ends too early"))?;
@@ -384,6 +389,9 @@ impl Essentials {
         if self.group.is_some() {
             flags |= ESSENTIALS_GROUP;
         }
+        if self.delay_ms.is_some() {
+            flags |= ESSENTIALS_DELAY;
+        }
         out.push(flags);
         if let Some(ttl_ms) = self.ttl_ms {
             out.extend_from_slice(&ttl_ms.to_be_bytes());
@@ -394,6 +402,9 @@ impl Essentials {
         if let Some(group) = self.group {
             out.extend_from_slice(&group.bits().to_be_bytes());
         }
+        if let Some(delay_ms) = self.delay_ms {
+            out.extend_from_slice(&delay_ms.to_be_bytes());
+        }
     }
 
     fn decode(bytes: &mut &[u8]) -> Result<Self, Unreadable> {
@@ -401,7 +412,8 @@ impl Essentials {
         let ttl_ms = if flags & ESSENTIALS_TTL != 0 { Some(number(take(bytes, 8)?)) } else { None };
         let priority = if flags & ESSENTIALS_PRIORITY != 0 { take(bytes, 1)?[0] } else { 0 };
         let group = if flags & ESSENTIALS_GROUP != 0 { Some(Group::from_bits(number(take(bytes, 8)?))) } else { None };
-        Ok(Self { durable: flags & ESSENTIALS_DURABLE != 0, priority, ttl_ms, group })
+        let delay_ms = if flags & ESSENTIALS_DELAY != 0 { Some(number(take(bytes, 4)?) as u32) } else { None };
+        Ok(Self { durable: flags & ESSENTIALS_DURABLE != 0, priority, ttl_ms, group, delay_ms })
     }
 }
 
@@ -496,7 +508,8 @@ pub(crate) mod tests {
     #[test]
     fn a_stored_message_comes_back_equal_and_a_cut_one_is_refused() {
         let group = Some(Group::new(b"g", true));
-        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group };
+        let essentials =
+            Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group, delay_ms: Some(900_000) };
         let message = plain("logs", "a.b", essentials, b"body");
         let mut prefix = SmallVec::new();
         message.stored_prefix(&Meta::new(0, essentials), &mut prefix);
@@ -519,7 +532,7 @@ pub(crate) mod tests {
         // As a process wrote it whose format was 2: durable, with a time to live and a priority, due, and with a key.
         let written = b"\x01\xa0\x00\x00\x00\x07\x00\x00\x46\x00\x04\x07\x00\x00\x00\x00\x00\x01\x11\x70\x03\
             \x01\x01\xa0\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00\x00\x00\x05";
-        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group: None };
+        let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(70_000), group: None, delay_ms: None };
         let meta =
             Meta { published_ms: 0x01a0_0000_0007, essentials, due_ms: Some(0x01a0_0000_0009), duplicate_key: Some(5) };
         assert_eq!(Meta::decode(written), Ok((meta, Lengths { prefix_bytes: 70, head_bytes: 4 })));
@@ -534,7 +547,8 @@ pub(crate) mod tests {
                     [(None, None), (Some(1_790_000_000_456), Some(u64::MAX)), (None, Some(0))]
                 {
                     let group = due_ms.map(|due_ms: u64| Group::new(&due_ms.to_be_bytes(), false));
-                    let essentials = Essentials { durable: true, priority, ttl_ms, group };
+                    let delay_ms = group.map(|_| u32::MAX);
+                    let essentials = Essentials { durable: true, priority, ttl_ms, group, delay_ms };
                     let meta = Meta { published_ms: 1_790_000_000_123, essentials, due_ms, duplicate_key };
                     let encoded = meta.encode(70, 1 << 20);
                     assert!(encoded.len() <= gantry_storage::journal::META_BYTES_MAX);

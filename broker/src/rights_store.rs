@@ -16,13 +16,14 @@ use tokio::sync::watch;
 use crate::broker::commit_blocking;
 use crate::error::Error;
 use crate::rights::{
-    Authenticated, Claimed, Denied, Login, Permission, ScramVerifier, TokenError, Tokens, TopicPermission,
-    TopicPermissions, User,
+    ACCESS_KEYS_MAX, AccessKey, AccessKeyRefused, Authenticated, Claimed, Denied, Login, Permission, ScramVerifier,
+    TokenError, Tokens, TopicPermission, TopicPermissions, User,
 };
 
 const USERS: &str = "users";
 const PERMISSIONS: &str = "permissions";
 const TOPIC_PERMISSIONS: &str = "topic-permissions";
+const ACCESS_KEYS: &str = "access-keys";
 const SECRETS: &str = "secrets";
 const SCRAM: &[u8] = b"scram";
 
@@ -42,6 +43,8 @@ pub(crate) struct RightsStore {
     users: RwLock<HashMap<String, Account>>,
     permissions: RwLock<ByUser<Permission>>,
     topics: RwLock<ByUser<TopicPermissions>>,
+    /// By id.
+    access_keys: RwLock<HashMap<String, Arc<AccessKey>>>,
     version: AtomicU64,
 }
 
@@ -98,6 +101,11 @@ impl RightsStore {
             let (user, vhost, permission): (String, String, TopicPermission) = read(&value)?;
             insert_topic(&mut topics, &user, &vhost, permission);
         }
+        let mut access_keys = HashMap::new();
+        for (_, value) in table.scan(ACCESS_KEYS, &[])? {
+            let key: AccessKey = read(&value)?;
+            access_keys.insert(key.id.clone(), Arc::new(key));
+        }
         Ok(Self {
             login,
             tokens,
@@ -106,6 +114,7 @@ impl RightsStore {
             users: RwLock::new(users),
             permissions: RwLock::new(permissions),
             topics: RwLock::new(topics),
+            access_keys: RwLock::new(access_keys),
             version: AtomicU64::new(1),
         })
     }
@@ -142,6 +151,13 @@ impl RightsStore {
         for (vhost, permissions) in self.topics.write().remove(name).unwrap_or_default() {
             rows.extend(permissions.keys().map(|exchange| delete_topic_row(name, &vhost, exchange)));
         }
+        self.access_keys.write().retain(|id, key| {
+            let stays = key.user != name;
+            if !stays {
+                rows.push(delete_access_key_row(id));
+            }
+            stays
+        });
         let changed = self.changed(account.is_some(), rows);
         // Whoever hears of it finds that it has happened.
         drop(account);
@@ -196,6 +212,49 @@ impl RightsStore {
         }
         drop(topics);
         self.changed(!gone.is_empty(), gone)
+    }
+
+    /// Whether the user had one of this id.
+    pub(crate) fn put_access_key(&self, key: Arc<AccessKey>) -> Result<Changed, AccessKeyRefused> {
+        // Users do not go meanwhile: whoever changes something holds the lock.
+        if self.user(&key.user).is_none() {
+            return Err(AccessKeyRefused::NoUser);
+        }
+        let rows = vec![put(ACCESS_KEYS, key.id.clone().into_bytes(), &*key)?];
+        let mut keys = self.access_keys.write();
+        let before = keys.get(&key.id);
+        if before.is_some_and(|before| before.user != key.user) {
+            return Err(AccessKeyRefused::Taken);
+        }
+        let existed = before.is_some();
+        if !existed && keys.values().filter(|other| other.user == key.user).count() >= ACCESS_KEYS_MAX {
+            return Err(AccessKeyRefused::TooMany);
+        }
+        keys.insert(key.id.clone(), key);
+        drop(keys);
+        Ok(self.changed(existed, rows))
+    }
+
+    pub(crate) fn delete_access_key(&self, user: &str, id: &str) -> Changed {
+        let mut keys = self.access_keys.write();
+        let existed = keys.get(id).is_some_and(|key| key.user == user);
+        if !existed {
+            return Changed { existed, rows: Vec::new() };
+        }
+        keys.remove(id);
+        drop(keys);
+        self.changed(existed, vec![delete_access_key_row(id)])
+    }
+
+    pub(crate) fn access_key(&self, id: &str) -> Option<Arc<AccessKey>> {
+        self.access_keys.read().get(id).cloned()
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn access_keys(&self, user: &str) -> Vec<Arc<AccessKey>> {
+        let mut keys: Vec<_> = self.access_keys.read().values().filter(|key| key.user == user).cloned().collect();
+        keys.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        keys
     }
 
     /// What was changed counts from here on.
@@ -302,6 +361,10 @@ fn insert_topic(topics: &mut ByUser<TopicPermissions>, user: &str, vhost: &str, 
 
 fn delete_topic_row(user: &str, vhost: &str, exchange: &str) -> Change {
     Change::Delete { space: TOPIC_PERMISSIONS, key: key(&[user, vhost, exchange]) }
+}
+
+fn delete_access_key_row(id: &str) -> Change {
+    Change::Delete { space: ACCESS_KEYS, key: id.as_bytes().to_vec() }
 }
 
 /// In the order of users, then of virtual hosts.

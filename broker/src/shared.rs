@@ -11,7 +11,7 @@ use crate::delays::DelayLane;
 use crate::events::Events;
 use crate::message::{Sources, resident_bytes};
 use crate::outbox::Outbox;
-use crate::queue::{Queue, Rules, Scouts};
+use crate::queue::{Queue, QueueSettings, Rules, Scouts};
 use crate::replies::Replies;
 use crate::retained::RetainedRoom;
 use crate::stream::Streams;
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     /// What queues have that have no rules.
     pub(crate) no_rules: Arc<Rules>,
+    /// What queues have that nothing is set on.
+    pub(crate) no_settings: Arc<QueueSettings>,
     /// Messages that came to direct queues when there was no room, those of queues that are gone included.
     pub(crate) dropped: AtomicU64,
     /// For retained messages.
@@ -72,6 +74,7 @@ impl Shared {
             replies: Replies::default(),
             streams: Streams::new(logs),
             no_rules: Arc::default(),
+            no_settings: Arc::default(),
             dropped: AtomicU64::new(0),
             retained: RetainedRoom::new(retained_bytes_max),
             memory_watermark_bytes,

@@ -37,7 +37,7 @@ impl Broker {
         self.change_rights(|rights| rights.put_user(user)).await
     }
 
-    /// Deletes a user with all its permissions; whether there was one. Its sessions may do nothing more.
+    /// Deletes a user with all its permissions and access keys; whether there was one. Its sessions may do nothing more.
     ///
     /// # Errors
     /// The disk is full.
@@ -127,7 +127,10 @@ impl Broker {
         Ok(())
     }
 
-    async fn change_rights(&self, change: impl FnOnce(&RightsStore) -> Result<Changed, Error>) -> Result<bool, Error> {
+    pub(crate) async fn change_rights(
+        &self,
+        change: impl FnOnce(&RightsStore) -> Result<Changed, Error>,
+    ) -> Result<bool, Error> {
         let (existed, durable) = {
             let _changing = self.rights().lock();
             let Changed { existed, rows } = change(self.rights())?;

@@ -105,6 +105,13 @@ pub(super) fn found(body: &impl Serialize) -> Response {
     response
 }
 
+/// What was made, where it is told this once and is not to be kept on the way.
+pub(super) fn made(body: &impl Serialize) -> Response {
+    let mut response = encoded(StatusCode::CREATED, body);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The answer to a change: something is there that was not, or it is not the same.
 pub(super) fn changed(is_new: bool) -> Response {
     if is_new { StatusCode::CREATED.into_response() } else { StatusCode::NO_CONTENT.into_response() }

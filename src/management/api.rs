@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get, put};
 use gantry_broker::{Broker, PolicyKind};
 
 use super::permissions::Rights;
-use super::{permissions, policies, queues, users, vhosts};
+use super::{access_keys, permissions, policies, queues, users, vhosts};
 
 /// What all resources share: the broker, once it is there.
 #[derive(Clone, Default)]
@@ -29,6 +29,8 @@ impl Api {
 
 const READ: &str = "HEAD, GET, OPTIONS";
 const CHANGE: &str = "HEAD, GET, PUT, OPTIONS";
+const ADD: &str = "HEAD, GET, POST, OPTIONS";
+const SET: &str = "PUT, DELETE, OPTIONS";
 const DELETE: &str = "DELETE, OPTIONS";
 const EVERYTHING: &str = "HEAD, GET, PUT, DELETE, OPTIONS";
 
@@ -50,6 +52,10 @@ pub(super) fn routes(api: Api) -> Router {
     resources.add("/api/whoami", READ, get(users::whoami));
     resources.add("/api/users", READ, get(users::list));
     resources.add("/api/users/{name}", EVERYTHING, get(users::get).put(users::put).delete(users::delete));
+    let keys = get(access_keys::list).post(access_keys::post);
+    resources.add("/api/users/{name}/access-keys", ADD, keys);
+    let key = put(access_keys::put).delete(access_keys::delete);
+    resources.add("/api/users/{name}/access-keys/{id}", SET, key);
     let kinds = [("permissions", Rights::Permissions), ("topic-permissions", Rights::Topics)];
     for (kind, rights) in kinds {
         resources.add(&format!("/api/{kind}"), READ, get(move |api, caller| permissions::list(rights, api, caller)));

@@ -311,6 +311,64 @@ async fn a_queue_tells_what_it_is_and_which_policies_it_is_under() {
 }
 
 #[tokio::test]
+async fn an_access_key_is_made_given_told_without_its_secret_and_deleted() {
+    const KEYS: &str = "/api/users/none/access-keys";
+    let site = site().await;
+    assert_eq!(site.get(KEYS).await.body, json!([]));
+    let made = site.call("POST", KEYS, ADMINISTRATOR, "").await;
+    assert_eq!((made.code, made.header("cache-control")), (201, Some("no-store")));
+    let (id, secret) = (made.body["id"].as_str().unwrap(), made.body["secret"].as_str().unwrap());
+    assert_eq!(
+        site.broker.access_key(id).map(|key| (key.secret.clone(), key.user.clone())),
+        Some((secret.to_owned(), "none".to_owned()))
+    );
+    assert_eq!(site.put(&format!("{KEYS}/zzz"), r#"{"secret":"hidden"}"#).await.code, 201);
+    assert_eq!(site.put(&format!("{KEYS}/zzz"), r#"{"secret":"other"}"#).await.code, 204);
+    let told = site.get(KEYS).await.body;
+    assert_eq!((&told[0]["id"], &told[1]["id"], told.as_array().map(Vec::len)), (&json!(id), &json!("zzz"), Some(2)));
+    assert!(!told.to_string().contains("secret") && !told.to_string().contains(secret), "{told}");
+    assert_eq!(site.call("DELETE", &format!("{KEYS}/{id}"), ADMINISTRATOR, "").await.code, 204);
+    assert_eq!(site.call("DELETE", &format!("{KEYS}/{id}"), ADMINISTRATOR, "").await.code, 404);
+    assert!(site.broker.access_key(id).is_none());
+    site.call("DELETE", "/api/users/none", ADMINISTRATOR, "").await;
+    assert!(site.broker.access_key("zzz").is_none(), "it went with its user");
+}
+
+#[tokio::test]
+async fn an_access_key_that_cannot_be_is_refused_and_only_administrators_deal_with_them() {
+    const KEYS: &str = "/api/users/none/access-keys";
+    let site = site().await;
+    site.put(&format!("{KEYS}/mine"), r#"{"secret":"x"}"#).await;
+    let taken = site.put("/api/users/guest/access-keys/mine", r#"{"secret":"x"}"#).await;
+    assert_eq!(taken.reason(), "the id is another user's");
+    assert_eq!(site.call("DELETE", "/api/users/guest/access-keys/mine", ADMINISTRATOR, "").await.code, 404);
+    assert_eq!(
+        site.put(&format!("{KEYS}/a%2fb"), r#"{"secret":"x"}"#).await.reason(),
+        "an id has 1 to 128 letters, digits, '-', '_' or '.'"
+    );
+    for body in ["{}", r#"{"secret":7}"#] {
+        assert_eq!(site.put(&format!("{KEYS}/k"), body).await.reason(), "secret should be a string");
+    }
+    assert_eq!(site.call("POST", "/api/users/nobody/access-keys", ADMINISTRATOR, "").await.code, 404);
+    for tag in ["monitoring", "policymaker", "management", "none"] {
+        for (method, path) in [
+            ("GET", KEYS),
+            ("POST", KEYS),
+            ("PUT", "/api/users/none/access-keys/k"),
+            ("DELETE", "/api/users/none/access-keys/mine"),
+        ] {
+            let answer = site.call(method, path, &format!("{tag}:pw"), r#"{"secret":"x"}"#).await;
+            assert_eq!(answer.code, 401, "{method} {path} as {tag}");
+        }
+    }
+    for _ in site.broker.access_keys("none").len()..gantry_broker::rights::ACCESS_KEYS_MAX {
+        assert_eq!(site.call("POST", KEYS, ADMINISTRATOR, "").await.code, 201);
+    }
+    assert_eq!(site.call("POST", KEYS, ADMINISTRATOR, "").await.reason(), "a user has at most 64 access keys");
+    assert_eq!(site.put(&format!("{KEYS}/mine"), r#"{"secret":"y"}"#).await.code, 204, "it is there already");
+}
+
+#[tokio::test]
 async fn tracing_is_switched_by_a_truth_value() {
     let site = site().await;
     const VHOST: &str = "/api/vhosts/%2f";

@@ -24,6 +24,7 @@ pub(crate) const HEADER: &str = "x-deduplication-header";
 /// taken for one of them.
 pub(crate) fn deduplication_key(properties: &Properties) -> Option<u64> {
     let mut state = Sha256::new();
+    // Text is told from numbers as in `text_key`.
     match properties.headers.as_ref()?.get(HEADER)? {
         Value::Array(_) | Value::Table(_) | Value::Decimal { .. } => return None,
         Value::Text(text) => state.update([b"t", text.as_bytes()].concat()),
@@ -38,8 +39,17 @@ pub(crate) fn deduplication_key(properties: &Properties) -> Option<u64> {
             }
         },
     }
+    Some(first_bytes(state))
+}
+
+/// Stands for a text that tells messages apart: the same as where it is the value of a deduplication header.
+pub(crate) fn text_key(text: &[u8]) -> u64 {
+    first_bytes(Sha256::new().chain_update(b"t").chain_update(text))
+}
+
+fn first_bytes(state: Sha256) -> u64 {
     let digest: [u8; 32] = state.finalize().into();
-    Some(digest[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte)))
+    digest[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte))
 }
 
 /// Keys that were seen lately. When there is no room for one more, the oldest one is forgotten.
@@ -196,6 +206,7 @@ mod tests {
         assert_ne!(key(Value::Bool(true)), key(Value::from("1")));
         assert_eq!(key(Value::Array(Vec::new())), None);
         assert!(key(Value::Null).is_some());
+        assert_eq!(key(Value::from("5")), Some(text_key(b"5")));
         assert_eq!(deduplication_key(&Properties::default()), None);
     }
 }

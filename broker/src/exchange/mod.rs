@@ -35,7 +35,7 @@ pub mod trie;
 mod tests;
 
 pub use bindings::Binding;
-pub(crate) use duplicates::{Duplicates, deduplication_key};
+pub(crate) use duplicates::{Duplicates, deduplication_key, text_key};
 pub use error::BindError;
 pub(crate) use error::{Term, field_term};
 pub use hash::{BUCKETS_MAX, HashOn, HashProperty, WEIGHT_MAX};

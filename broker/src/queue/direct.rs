@@ -90,6 +90,7 @@ impl Queue {
             offset: None,
             seq,
             expires_ms: expiry_ms(message.essentials().ttl_ms, now_ms),
+            first_received_ms: 0,
         };
         wakes.push(inbox, Item::Delivery(delivery));
         Offered::Taken

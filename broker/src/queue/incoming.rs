@@ -148,7 +148,7 @@ impl Queue {
                 false
             }
         };
-        let after = After::of(&state);
+        let after = After::of(self, &state);
         drop(state);
         effects.finish(after);
         taken

@@ -8,7 +8,8 @@
 //!   messages that are not for every consumer; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
-//! * [`policy`]: the policies that it is under.
+//! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
+//! * [`receive`]: messages for those who come for some, and [`line`], where they wait; [`receipts`]: what they are known by.
 //! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
@@ -25,17 +26,21 @@ mod groups;
 mod incoming;
 mod later;
 mod lease;
+mod line;
 #[cfg(test)]
 mod model;
 mod options;
 mod outgoing;
 mod policy;
 mod ready;
+mod receipts;
+mod receive;
 mod recovery;
 mod rules;
 mod scout;
 mod seek;
 mod selection;
+mod settings;
 mod shell;
 mod state;
 #[cfg(test)]
@@ -45,7 +50,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gantry_storage::{Note, Position};
+use arc_swap::ArcSwapOption;
+use gantry_storage::{Note, Position, Ticket};
 use parking_lot::Mutex;
 
 pub use self::accepts::Accepts;
@@ -59,13 +65,18 @@ pub(crate) use self::entry::{End, Entry, Place};
 pub(crate) use self::incoming::{Admission, Arrival};
 pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
+use self::line::Line;
+pub use self::line::Turn;
 pub(crate) use self::options::resource;
 pub use self::options::{QueueOptions, QueueType};
+pub use self::receive::{Receipt, Receipted, Receive, Received};
 pub(crate) use self::recovery::Restored;
 pub use self::rules::ARGUMENT_MS_MAX;
 pub(crate) use self::rules::{DeadLetter, Effective, Overflow, Rules, check_replicated};
 pub(crate) use self::scout::{Scouts, run as scout};
 pub use self::selection::Selection;
+pub use self::settings::{Ordered, QueueSettings, Redrive};
+use self::shell::NEVER;
 pub use self::state::QueueCounters;
 pub(crate) use self::state::{Departure, NotSealed, SealIf, SubscribeError};
 use self::state::{Discarded, STEP_ENTRIES_MAX, State};
@@ -86,10 +97,14 @@ pub struct Queue {
     keeps_all: bool,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
+    /// What is set on it beside; none where nothing is.
+    settings: ArcSwapOption<QueueSettings>,
     /// The policies that its rules come from.
     applied: Mutex<Applied>,
     seq: AtomicU64,
     state: Mutex<State<Outlet>>,
+    /// Those who wait for something to receive.
+    line: Line,
     /// Where it takes no duplicates.
     present: Option<Box<Present>>,
     /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
@@ -118,8 +133,10 @@ pub struct Queue {
 /// What a queue holds, now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatus {
-    /// Messages that wait.
+    /// Messages that wait, those included that wait for a time.
     pub ready: usize,
+    /// Of those, the ones that wait for a time: that of their delay, or the one to be tried again.
+    pub delayed: usize,
     /// Messages delivered whose outcome is not yet known.
     pub unacked: usize,
     /// Bytes of the bodies that wait.
@@ -136,6 +153,7 @@ impl QueueStatus {
     /// Adds another queue's numbers.
     pub fn add(&mut self, other: &Self) {
         self.ready += other.ready;
+        self.delayed += other.delayed;
         self.unacked += other.unacked;
         self.ready_bytes += other.ready_bytes;
         self.unacked_bytes += other.unacked_bytes;
@@ -203,6 +221,7 @@ impl Queue {
             keeps_all: options.queue_type() != QueueType::Classic,
             options,
             owner,
+            settings: ArcSwapOption::empty(),
             applied: Mutex::default(),
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
@@ -212,6 +231,7 @@ impl Queue {
             keeps: AtomicBool::new(true),
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
             state: Mutex::new(State::new(rules)),
+            line: Line::default(),
             wake_ms: AtomicU64::new(u64::MAX),
             is_scouted: AtomicBool::new(false),
             visible: AtomicBool::new(false),
@@ -297,6 +317,7 @@ impl Queue {
         let (ready_bytes, unacked_bytes) = state.bytes();
         QueueStatus {
             ready: state.ready_len(),
+            delayed: state.delayed_len(),
             unacked: state.leased_len(),
             ready_bytes,
             unacked_bytes,
@@ -310,10 +331,10 @@ impl Queue {
         self.options.durable && self.owner.is_none()
     }
 
-    /// Tells the journal that messages are done.
-    pub(crate) fn forget_stored(&self, positions: &[Position]) {
+    /// Tells the journal that messages are done. What to wait for until that is certain.
+    pub(crate) fn forget_stored(&self, positions: &[Position]) -> Ticket {
         // A failed journal stops the process by itself.
-        let _ = self.shared.journal.settle(positions);
+        self.shared.journal.settle(positions).unwrap_or(NEVER)
     }
 
     fn note(&self, value: Option<u64>) {
@@ -328,8 +349,9 @@ impl Queue {
         waiting
     }
 
-    /// Tells the journal that messages are done, a bounded number at a time.
-    fn discard(&self, mut discarded: Discarded) {
+    /// Tells the journal that messages are done, a bounded number at a time. What to wait for until that is certain.
+    fn discard(&self, mut discarded: Discarded) -> Option<Ticket> {
+        let mut ticket = None;
         loop {
             let some = discarded.by_ref().take(STEP_ENTRIES_MAX);
             let mut count = 0;
@@ -339,10 +361,10 @@ impl Queue {
             };
             let positions: Vec<_> = some.inspect(left).filter_map(|entry| entry.position.get()).collect();
             if !positions.is_empty() {
-                self.forget_stored(&positions);
+                ticket = Some(self.forget_stored(&positions));
             }
             if count < STEP_ENTRIES_MAX {
-                return;
+                return ticket;
             }
         }
     }
@@ -400,6 +422,7 @@ impl Queue {
             wakes.push(&outlet.inbox, Item::Cancelled(outlet.token));
         }
         drop(state);
+        self.line.call_all();
         self.discard(discarded);
         self.shared.timer.forget(self);
         if self.survives() {

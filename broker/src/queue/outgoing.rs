@@ -170,6 +170,7 @@ impl Queue {
             offset: None,
             seq: grant.seq,
             expires_ms: grant.expires_ms,
+            first_received_ms: 0,
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The policies that a queue is under.
+//! The policies that a queue is under, and its settings: what its rules follow while it lives.
 
 use std::sync::Arc;
 
-use super::{Queue, Rules, resource};
+use super::{Queue, QueueSettings, Rules, resource};
+use crate::error::Error;
 use crate::policy::{Applied, Policies};
 
 impl Queue {
@@ -12,8 +13,14 @@ impl Queue {
     }
 
     /// Says what its first rules were made from.
-    pub(crate) fn adopt(&self, applied: Applied) {
+    pub(crate) fn adopt(&self, applied: Applied, settings: QueueSettings) {
         *self.applied.lock() = applied;
+        self.keep_settings(settings);
+    }
+
+    fn keep_settings(&self, settings: QueueSettings) {
+        // Most queues have none, and pay nothing for it.
+        self.settings.store((!settings.is_plain()).then(|| Arc::new(settings)));
     }
 
     /// Does as the policies say, unless it follows a newer list already.
@@ -26,10 +33,35 @@ impl Queue {
         if !applied.follow(policies, |before| policies.for_queue(&self.name, &self.options, before)) {
             return;
         }
-        match Rules::of(&resource(&self.name, &self.vhost), &self.options, &applied.effective()) {
+        match self.rules_under(&applied, &self.settings()) {
             Ok(rules) => self.set_rules(Arc::new(rules)),
             // Arguments have been checked when it was declared, definitions when they were set.
             Err(error) => tracing::error!(queue = %self.name, %error, "policies cannot be applied"),
         }
+    }
+
+    /// What is set on it beside its declaration.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        self.settings.load_full().unwrap_or_else(|| Arc::clone(&self.shared.no_settings))
+    }
+
+    /// Sets other settings, which hold at once for what is in it.
+    pub(crate) fn set_settings(self: &Arc<Self>, settings: QueueSettings) -> Result<(), Error> {
+        // Kept until the rules are set, as above.
+        let applied = self.applied.lock();
+        let rules = self.rules_under(&applied, &settings)?;
+        self.keep_settings(settings);
+        self.set_rules(Arc::new(rules));
+        Ok(())
+    }
+
+    /// The rules that it follows.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(self.state.lock().rules())
+    }
+
+    fn rules_under(&self, applied: &Applied, settings: &QueueSettings) -> Result<Rules, Error> {
+        Rules::of(&resource(&self.name, &self.vhost), &self.options, &applied.effective(), settings)
     }
 }

@@ -98,6 +98,19 @@ impl Ready {
         }
     }
 
+    /// The place of the entry with this number.
+    pub(super) fn place_of(&self, seq: u64) -> Option<Key> {
+        let mut level = self.highest();
+        while let Some(priority) = level {
+            let key = Key::new(priority, seq);
+            if self.get(key).is_some() {
+                return Some(key);
+            }
+            level = self.below(priority);
+        }
+        None
+    }
+
     /// The first entry of this priority that is not in front of this place.
     pub(super) fn at_or_behind(&self, key: Key) -> Option<&Entry> {
         self.level(key.priority())?.at_or_behind(key.seq)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::arguments::Arguments;
 use super::options::{QueueOptions, QueueType};
+use super::settings::{Ordered, QueueSettings};
 use crate::error::{Error, Resource};
 use crate::stream::StreamRules;
 use crate::value::Table;
@@ -49,6 +50,19 @@ pub(crate) struct Rules {
     pub(crate) lease_ms: Option<u64>,
     /// `x-delayed-retry-*`: how long a message that failed waits until it is tried again.
     pub(crate) retry_delay: Option<RetryDelay>,
+    /// How long a message waits before anybody can have it that does not say so itself, in milliseconds.
+    pub(crate) delay_ms: Option<u64>,
+    /// How often a message may be handed out; one that comes up once more goes to [`Rules::redrive`] instead. Nothing without
+    /// that.
+    pub(crate) receives_max: Option<u32>,
+    /// Where messages go that were handed out too often, and those rejected where [`Rules::dead_letter`] says nothing.
+    pub(crate) redrive: Option<Arc<DeadLetter>>,
+    /// Messages of one group come strictly in their order, and while somebody has one of them nobody else gets the next.
+    pub(crate) ordered: bool,
+    /// Whoever receives gets messages of groups first that have not much more than others in somebody's hands.
+    pub(crate) fair: bool,
+    /// What it does with messages that are sent once more.
+    pub(crate) window: Option<Ordered>,
     /// It is a stream, and none of the others means anything.
     pub(crate) stream: Option<StreamRules>,
 }
@@ -62,6 +76,13 @@ pub(crate) struct DeadLetter {
     pub(crate) key: Option<Bytes>,
     /// `x-dead-letter-strategy`: a message that no queue takes is kept until one does; otherwise it is dropped.
     pub(crate) at_least_once: bool,
+}
+
+impl DeadLetter {
+    /// To a queue by its name; what is to go there stays while there is none.
+    fn to_queue(name: &str) -> Self {
+        Self { exchange: Arc::from(""), key: Some(Bytes::copy_from_slice(name.as_bytes())), at_least_once: true }
+    }
 }
 
 /// What happens when a queue is full.
@@ -115,12 +136,17 @@ pub(crate) struct Effective {
 }
 
 impl Rules {
-    /// What a queue has to do that was declared with these options, under these policies. Of numbers the smallest counts;
-    /// otherwise an argument comes before an operator policy, and that before a policy.
+    /// What a queue has to do that was declared with these options, under these policies and with these settings. Of numbers
+    /// the smallest counts; otherwise an argument comes before an operator policy, and that before a policy.
     ///
     /// # Errors
     /// An argument has a value that it cannot have, or the type of queue cannot have a property.
-    pub(crate) fn of(resource: &Resource, options: &QueueOptions, policy: &Effective) -> Result<Self, Error> {
+    pub(crate) fn of(
+        resource: &Resource,
+        options: &QueueOptions,
+        policy: &Effective,
+        settings: &QueueSettings,
+    ) -> Result<Self, Error> {
         let arguments = Arguments::new(resource, &options.arguments, policy);
         let kind = arguments.queue_type()?;
         if kind == QueueType::Stream {
@@ -144,7 +170,7 @@ impl Rules {
         let priority_max = arguments.priority_max()?;
         let single_active = arguments.single_active()?;
         let rules = Self {
-            ttl_ms: arguments.duration("x-message-ttl", true)?,
+            ttl_ms: smaller(arguments.duration("x-message-ttl", true)?, settings.retention_ms),
             expires_ms: arguments.duration("x-expires", false)?,
             dead_letter: dead_letter.map(Arc::new),
             length_max,
@@ -157,7 +183,13 @@ impl Rules {
             tells_attempts: is_quorum || delivery_limit.is_some(),
             lease_ms: arguments.duration("x-consumer-timeout", false)?,
             retry_delay: arguments.retry_delay()?,
-            stream: None,
+            delay_ms: settings.delay_ms,
+            receives_max: settings.redrive.as_ref().map(|redrive| redrive.receives_max),
+            redrive: settings.redrive.as_ref().map(|redrive| Arc::new(DeadLetter::to_queue(&redrive.queue))),
+            ordered: settings.ordered.is_some(),
+            fair: settings.fair,
+            window: settings.ordered,
+            ..Self::default()
         };
         if is_quorum {
             check_replicated(resource, options)?;
@@ -174,6 +206,11 @@ impl Rules {
     pub(crate) fn may_drop(&self) -> bool {
         self.overflow == Overflow::DropHead && (self.length_max.is_some() || self.bytes_max.is_some())
     }
+}
+
+/// The smaller one, where both are there.
+fn smaller(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// What quorum queues and streams cannot be, as in RabbitMQ.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_storage::{Mark, Position};
+use gantry_storage::{Mark, Position, Ticket};
 use smallvec::SmallVec;
 
 use super::state::{Effects, Grant, State};
@@ -18,16 +18,24 @@ impl Queue {
         wakes: &mut Wakes,
         step: impl FnOnce(&mut State<Outlet>, &mut Shell<'_>) -> R,
     ) -> R {
+        self.step(wakes, step).0
+    }
+
+    /// As [`Queue::with_grant`], and what to wait for until what has left the queue by it has left for good.
+    pub(super) fn step<R>(
+        self: &Arc<Self>,
+        wakes: &mut Wakes,
+        step: impl FnOnce(&mut State<Outlet>, &mut Shell<'_>) -> R,
+    ) -> (R, Option<Ticket>) {
         let scarce = self.shared.memory_is_scarce();
         let mut effects = Shell::new(self, wakes);
         effects.now_ms = now_ms();
         let mut state = self.state.lock();
         let result = step(&mut state, &mut effects);
         state.grant(effects.now_ms, scarce, &mut effects);
-        let after = After::of(&state);
+        let after = After::of(self, &state);
         drop(state);
-        effects.finish(after);
-        result
+        (result, effects.finish(after))
     }
 }
 
@@ -36,11 +44,14 @@ pub(super) struct After {
     wake_ms: Option<u64>,
     /// Messages have to be read for consumers to look at.
     unread: bool,
+    /// Somebody stands in line for something that is there.
+    calls: bool,
 }
 
 impl After {
-    pub(super) fn of(state: &State<Outlet>) -> Self {
-        Self { wake_ms: state.next_ms(), unread: state.is_unread() }
+    pub(super) fn of(queue: &Queue, state: &State<Outlet>) -> Self {
+        let calls = queue.line.is_waiting() && state.has_something();
+        Self { wake_ms: state.next_ms(), unread: state.is_unread(), calls }
     }
 }
 
@@ -54,12 +65,17 @@ pub(super) struct Shell<'a> {
     letters: Vec<Letter>,
     /// The journal has been told of settlements by somebody else.
     pub(super) unsettled: bool,
+    /// Whoever stands in line is not told: nothing has come.
+    pub(super) quiet: bool,
 }
+
+/// A moment that never comes: what fails with the journal is never certain.
+pub(super) const NEVER: Ticket = Ticket(u64::MAX);
 
 impl<'a> Shell<'a> {
     pub(super) fn new(queue: &'a Arc<Queue>, wakes: &'a mut Wakes) -> Self {
         let (settled, marks, letters) = (SmallVec::new(), SmallVec::new(), Vec::new());
-        Self { queue, wakes, now_ms: 0, settled, marks, letters, unsettled: false }
+        Self { queue, wakes, now_ms: 0, settled, marks, letters, unsettled: false, quiet: false }
     }
 
     /// A grant without a lease is the end of a stored message, once it has been read.
@@ -75,12 +91,11 @@ impl<'a> Shell<'a> {
         }
     }
 
-    pub(super) fn finish(self, after: After) {
+    /// Carries out what was noted. What to wait for until what was settled is settled for good.
+    pub(super) fn finish(self, after: After) -> Option<Ticket> {
         let journal = &self.queue.shared.journal;
-        // A failed journal stops the process by itself, and nothing that is said here has been promised to anybody.
-        if !self.settled.is_empty() {
-            let _ = journal.settle(&self.settled);
-        }
+        // A failed journal stops the process by itself.
+        let settled = (!self.settled.is_empty()).then(|| journal.settle(&self.settled).unwrap_or(NEVER));
         for mark in self.marks {
             let _ = journal.mark(mark);
         }
@@ -93,6 +108,10 @@ impl<'a> Shell<'a> {
         if after.unread {
             self.queue.have_read();
         }
+        if after.calls && !self.quiet {
+            self.queue.line.call();
+        }
+        settled
     }
 }
 

@@ -12,11 +12,14 @@ use super::groups::{First, Groups};
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
 use super::ready::Ready;
+use super::receipts::Receipts;
 use super::rules::{DeadLetter, Delayed, Rules};
 use super::seek::Key;
 use super::selection::Selection;
 use crate::group::Group;
 use crate::message::Message;
+
+mod receiving;
 
 /// No step takes more messages out of the queue for want of time or room than this: a burst of them is several steps, and
 /// others come in between.
@@ -205,6 +208,10 @@ pub(crate) struct State<O> {
     unread: bool,
     /// Only where there was a message with a group.
     groups: Option<Box<Groups>>,
+    /// Only where somebody received messages.
+    receipts: Option<Box<Receipts>>,
+    /// Messages that have failed so often go to another place when they come up once more.
+    receives_max: u32,
     closed: bool,
     /// A step ended before its work was done: the next one is due at once.
     unfinished: bool,
@@ -228,6 +235,8 @@ impl<O> State<O> {
             arrivals: 0,
             unread: false,
             groups: None,
+            receipts: None,
+            receives_max: u32::MAX,
             closed: false,
             unfinished: false,
             delivered_to: 0,
@@ -246,6 +255,7 @@ impl<O> State<O> {
     /// with; what is too much goes. [`State::grant`] is due afterwards.
     pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
         self.drops = rules.may_drop();
+        self.receives_max = rules.receives_max.filter(|_| rules.redrive.is_some()).unwrap_or(u32::MAX);
         self.consumers.set_alone(rules.single_active, rules.takes_over);
         self.rules = rules;
     }
@@ -340,6 +350,12 @@ impl<O> State<O> {
 
     /// A message goes for good: its group need not remember it.
     fn leave(&mut self, entry: &Entry) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.forget(entry.seq);
+            if receipts.is_empty() {
+                self.receipts = None;
+            }
+        }
         let Some(groups) = &mut self.groups else { return };
         groups.leave(entry.seq);
         if groups.is_empty() {
@@ -348,12 +364,14 @@ impl<O> State<O> {
         }
     }
 
-    /// A consumer has a message less.
-    fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) {
+    /// A consumer has a message less, or somebody who received it. Whether it was received.
+    fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) -> bool {
+        let was_received = consumer.is_none() && self.receipts.as_mut().is_some_and(|receipts| receipts.end(entry.seq));
         if let (Some(groups), Some(consumer)) = (&mut self.groups, consumer) {
             let first = groups.returned(entry.seq, consumer);
             self.show(first);
         }
+        was_received
     }
 
     fn set_seeks(&mut self) {
@@ -387,7 +405,11 @@ impl<O> State<O> {
 
     /// A message leaves because something is wrong with it: where to depends on the rules.
     fn fail(rules: &Rules, entry: Entry, why: Departure, effects: &mut impl Effects<O>) {
-        match &rules.dead_letter {
+        let to = match why {
+            Departure::Rejected | Departure::Exhausted => rules.dead_letter.as_ref().or(rules.redrive.as_ref()),
+            _ => rules.dead_letter.as_ref(),
+        };
+        match to {
             Some(to) => effects.dead_lettered(entry, why, to),
             None => effects.departed(entry, why),
         }
@@ -710,7 +732,7 @@ impl<O> State<O> {
             }
             None => return false,
         };
-        self.end_lease(&entry, consumer);
+        let was_received = self.end_lease(&entry, consumer);
         match outcome {
             Outcome::Accept => {
                 self.counters.accepted += 1;
@@ -723,7 +745,7 @@ impl<O> State<O> {
                 Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
             Outcome::Release => self.put(entry),
-            Outcome::Retry | Outcome::Return => self.retry(entry, outcome, now_ms, effects),
+            Outcome::Retry | Outcome::Return => self.retry(entry, outcome, was_received, now_ms, effects),
         }
         if let Some(consumer) = consumer {
             self.consumers.refill(consumer);
@@ -732,7 +754,16 @@ impl<O> State<O> {
     }
 
     /// A message failed: it is tried again, now or later, unless that was once too often.
-    fn retry(&mut self, mut entry: Entry, outcome: Outcome, now_ms: u64, effects: &mut impl Effects<O>) {
+    ///
+    /// Who received it decides how long it waits, by the time it is leased for.
+    fn retry(
+        &mut self,
+        mut entry: Entry,
+        outcome: Outcome,
+        was_received: bool,
+        now_ms: u64,
+        effects: &mut impl Effects<O>,
+    ) {
         entry.attempts = entry.attempts.saturating_add(1);
         entry.redelivered = true;
         if self.rules.delivery_limit.is_some_and(|limit| entry.attempts > limit) {
@@ -742,7 +773,7 @@ impl<O> State<O> {
         }
         effects.retried(entry.position, entry.attempts);
         match self.rules.retry_delay {
-            Some(delay) if delay.which == Delayed::All || outcome == Outcome::Return => {
+            Some(delay) if !was_received && (delay.which == Delayed::All || outcome == Outcome::Return) => {
                 let due_ms = now_ms.saturating_add(delay.after_ms(entry.attempts));
                 let waiting = self.later.get_or_insert_default();
                 waiting.bytes += u64::from(entry.body_bytes());
@@ -761,8 +792,8 @@ impl<O> State<O> {
                 Some(consumer) => self.consumers.lose(consumer),
                 None => {}
             }
-            self.end_lease(&entry, consumer);
-            self.retry(entry, Outcome::Retry, now_ms, effects);
+            let was_received = self.end_lease(&entry, consumer);
+            self.retry(entry, Outcome::Retry, was_received, now_ms, effects);
         }
     }
 
@@ -874,6 +905,12 @@ impl<O> State<O> {
     /// Discards what waits; leased messages stay. How many there were.
     pub(crate) fn purge(&mut self) -> (usize, Discarded) {
         let waiting = self.ready_len();
+        if let Some(receipts) = &mut self.receipts {
+            receipts.forget_waiting();
+            if receipts.is_empty() {
+                self.receipts = None;
+            }
+        }
         let mut ready = self.ready.take();
         let later = self.later.take().map(|mut later| later.entries.drain());
         if let Some(groups) = &mut self.groups {
@@ -893,6 +930,7 @@ impl<O> State<O> {
         self.closed = true;
         let (waiting, discarded) = self.purge();
         let leased = self.leases.drain().map(|leased| leased.entry);
+        self.receipts = None;
         let outlets = self.consumers.drain().map(|consumer| consumer.outlet).collect();
         self.groups = None;
         self.set_seeks();
@@ -907,6 +945,16 @@ impl<O> State<O> {
     /// Messages that wait, for a consumer or for a time.
     pub(crate) fn ready_len(&self) -> usize {
         self.ready.len() + self.later.as_ref().map_or(0, |waiting| waiting.entries.len())
+    }
+
+    /// Of those, the ones that wait for a time.
+    pub(crate) fn delayed_len(&self) -> usize {
+        self.later.as_ref().map_or(0, |waiting| waiting.entries.len())
+    }
+
+    /// Whether somebody who comes for messages may find one.
+    pub(crate) fn has_something(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Messages leased.

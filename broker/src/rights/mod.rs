@@ -11,8 +11,10 @@
 //! | `pattern` | a regular expression over names, in linear time, with RabbitMQ's meaning |
 //! | `permission` | what a user may do in a virtual host |
 //! | `topic` | which routing keys a user may write and read on a topic exchange |
+//! | `access_key` | what programs sign requests with on behalf of a user |
 //! | `cache` | decisions that a session has already had |
 
+mod access_key;
 mod cache;
 mod login;
 mod password;
@@ -26,6 +28,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
+pub use access_key::{ACCESS_KEYS_MAX, AccessKey, AccessKeyRefused};
 pub use cache::{AccessCache, TopicCache};
 pub use login::{Authenticated, Denied, Login};
 pub use password::{PasswordHash, PasswordHashError, Salted};

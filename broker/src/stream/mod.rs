@@ -412,6 +412,7 @@ fn delivery(queue: &Arc<Queue>, token: u64, reader: u32, offset: u64, message: A
         offset: Some(offset),
         seq: offset,
         expires_ms: u64::MAX,
+        first_received_ms: 0,
     })
 }
 

@@ -5,10 +5,10 @@ use gantry_storage::Ticket;
 use super::*;
 use crate::{DeleteQueue, Kind, Transaction};
 
-const TRANSIENT: Essentials = Essentials { durable: false, priority: 0, ttl_ms: None, group: None };
+const TRANSIENT: Essentials = Essentials { durable: false, priority: 0, ttl_ms: None, group: None, delay_ms: None };
 
 fn expiring(ttl_ms: u64) -> Essentials {
-    Essentials { durable: true, priority: 0, ttl_ms: Some(ttl_ms), group: None }
+    Essentials { durable: true, priority: 0, ttl_ms: Some(ttl_ms), group: None, delay_ms: None }
 }
 
 fn bodies(items: &[Item]) -> Vec<String> {

@@ -6,7 +6,8 @@
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
-//! * [`policies`]: who is under them, and since when.
+//! * [`policies`]: who is under them, and since when. [`settings`]: what is set on queues beside their declaration.
+//! * [`rights`]: who may do what, while sessions are open.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
 mod dead_letters;
@@ -20,9 +21,11 @@ mod policies;
 mod recovery;
 mod replies;
 mod retained;
+mod rights;
 mod rules;
 mod schedules;
 mod selections;
+mod settings;
 mod streams;
 
 use std::sync::Arc;

@@ -161,7 +161,7 @@ async fn a_lane_is_never_given_to_another_queue() {
 async fn a_message_expires_by_its_own_clock_across_a_restart() {
     let rig = Rig::new(PLENTY);
     rig.queue("q", durable()).await;
-    let essentials = Essentials { durable: true, priority: 0, ttl_ms: Some(20), group: None };
+    let essentials = Essentials { durable: true, priority: 0, ttl_ms: Some(20), group: None, delay_ms: None };
     rig.publish_with("", "q", "short", essentials).unwrap();
     let rig = rig.crash();
     let mut watch = rig.broker.watch_durable();

@@ -269,7 +269,7 @@ async fn what_the_disk_has_no_room_for_leaves_a_gap_and_nobody_waits_for_it() {
 async fn a_message_of_any_kind_is_kept_and_never_expires() {
     let streams = Streams::new(PLENTY);
     streams.stream(&[]).await;
-    let essentials = Essentials { durable: false, priority: 9, ttl_ms: Some(0), group: None };
+    let essentials = Essentials { durable: false, priority: 9, ttl_ms: Some(0), group: None, delay_ms: None };
     let published = streams.rig.publish_with("", "s", "0", essentials).unwrap();
     assert!(published.durable.is_some());
     let streams = streams.crash();

@@ -3,9 +3,11 @@
 //! * [`exchange`]: exchanges and destinations; [`manner`]: what follows from an exchange's type and arguments; [`aside`]: what it
 //!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
-//! * [`publish`]: the way in, alone and in transactions; [`subscription`]: the way out; [`relay`]: from queue to queue.
+//! * [`settings`]: what is set on queues beside their declaration.
+//! * [`publish`]: the way in, alone and in transactions; [`send`]: to one queue, and not twice; [`subscription`]: the way out; [`relay`]: from queue to queue.
 //! * [`later`]: publishing for later.
 //! * [`direct`]: queues that store nothing.
+//! * [`moves`]: all of a queue into another.
 //! * [`marks`]: sets of numbers that are kept with messages.
 //! * [`told`]: what is told of all this; [`trace`]: copies of messages for whoever listens.
 //! * [`rows`]: what is kept of all this in the table.
@@ -20,12 +22,15 @@ mod exchanges;
 mod later;
 mod manner;
 mod marks;
+mod moves;
 mod policies;
 mod publish;
 mod queues;
 mod relay;
 mod route;
 mod rows;
+mod send;
+mod settings;
 mod subscription;
 mod told;
 mod trace;
@@ -49,6 +54,7 @@ pub(crate) use self::relay::Parcel;
 pub(crate) use self::route::{Reached, further_keys};
 pub use self::route::{Route, RouteCache};
 pub(crate) use self::rows::{Rows, SPACES, put_schedules, schedules_lane};
+pub use self::send::{Deduplication, Original, Sent};
 pub use self::subscription::Subscription;
 pub use self::trace::{TRACE_EXCHANGE, TracedBy};
 use crate::delays::DelayLane;
@@ -56,6 +62,7 @@ use crate::error::Error;
 use crate::events::EVENT_EXCHANGE;
 use crate::exchange::ExchangeKind;
 use crate::marks::Marks;
+use crate::moves::Moves;
 use crate::policy::Policies;
 use crate::queue::Queue;
 use crate::retained::RetainedMessages;
@@ -91,6 +98,7 @@ pub struct VirtualHost {
     retained: Arc<RetainedMessages>,
     /// Messages that are published for later.
     schedules: Arc<DelayLane>,
+    moves: Moves,
 }
 
 impl VirtualHost {
@@ -130,6 +138,7 @@ impl VirtualHost {
             marks: Mutex::default(),
             retained,
             schedules,
+            moves: Moves::default(),
         }))
     }
 
@@ -200,6 +209,12 @@ struct Declaring {
     queue: Arc<Queue>,
     /// Says when it has got there, or why it cannot.
     done: Outcome,
+}
+
+impl Declaring {
+    fn pending(&self) -> Pending {
+        Pending(Awaited::Queue(self.done.clone()))
+    }
 }
 
 type Outcome = watch::Receiver<Option<Result<(), Error>>>;

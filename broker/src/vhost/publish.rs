@@ -16,7 +16,7 @@ use crate::inbox::Wakes;
 use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
-use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue};
+use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue, resource};
 use crate::schedule::Schedule;
 use crate::shared::Shared;
 
@@ -228,6 +228,36 @@ impl VirtualHost {
             durable = durable.max(aside.published(&self.shared, behind(first, kept)));
         }
         Ok(Published { routed, refused, durable })
+    }
+
+    /// Publishes a message to one queue. Its place there, none where the queue had no room; and its ticket.
+    ///
+    /// # Errors
+    /// The queue was deleted; the disk is full.
+    pub(super) fn deliver_to_one(
+        &self,
+        queue: &Arc<Queue>,
+        message: &Arc<Message>,
+        now_ms: u64,
+        wakes: &mut Wakes,
+    ) -> Result<(Option<u64>, Option<Ticket>), Error> {
+        let mut targets = targets_of(std::slice::from_ref(queue), message, Refusal::GoesOn);
+        let seq = targets.taking.first().map(|target| target.seq);
+        let (mut first, mut durable) = (None, None);
+        if !targets.refs.is_empty() {
+            let meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
+            let mut prefix = Prefix::new();
+            let (prefix, meta) = prefix.fill(message, &meta);
+            let payload: [&[u8]; 2] = [prefix, message.data()];
+            let appended = self.shared.journal.append(Append { refs: &targets.refs, meta, payload: &payload })?;
+            (first, durable) = (Some(appended.position), Some(appended.ticket));
+        }
+        let refused = targets.refused;
+        let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
+        if enqueue_all(&mut targets, arrival, first, wakes) + refused == 0 {
+            return Err(Error::NotFound(resource(queue.name(), queue.vhost())));
+        }
+        Ok((seq, durable))
     }
 
     /// Carries out a transaction: everything in it is one record of the journal, so that after a crash all of it has

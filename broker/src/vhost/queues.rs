@@ -7,11 +7,12 @@ use gantry_storage::Change;
 use tokio::sync::watch;
 
 use super::exchange::Destination;
-use super::{Awaited, Declaring, Pending, Topology, VirtualHost, rows};
+use super::rows::{self, QueueRow};
+use super::{Awaited, Declaring, Pending, Topology, VirtualHost};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::inbox::Wakes;
 use crate::policy::Applied;
-use crate::queue::{NotSealed, Queue, QueueOptions, Rules, SealIf, resource};
+use crate::queue::{NotSealed, Queue, QueueOptions, QueueSettings, Rules, SealIf, resource};
 
 /// What a queue is to be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +113,10 @@ impl VirtualHost {
             queue.touch();
             return Ok(Some((queue, Pending::nothing())));
         }
-        let Some(Declaring { queue, done }) = topology.declaring.get(name) else { return Ok(None) };
+        let Some(declaring) = topology.declaring.get(name) else { return Ok(None) };
+        let queue = &declaring.queue;
         queue.options().check_same(&resource(queue.name(), queue.vhost()), options)?;
-        Ok(Some((Arc::clone(queue), Pending(Awaited::Queue(done.clone())))))
+        Ok(Some((Arc::clone(queue), declaring.pending())))
     }
 
     /// As [`VirtualHost::declare_queue`], without waiting for the disk: until then the queue can be bound, and is not seen
@@ -135,15 +137,32 @@ impl VirtualHost {
                 if let Some(found) = self.find_declared(&topology, name, &options, connection)? {
                     return Ok(found);
                 }
-                if name.starts_with("amq.") {
-                    let resource = self.queue_resource(name);
-                    return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
-                }
-                Arc::from(name)
+                self.checked_name(name)?
             }
         };
+        self.make_queue(&mut topology, name, options, QueueSettings::default(), connection)
+    }
+
+    /// The name, if it may be given to a queue.
+    pub(super) fn checked_name(&self, name: &str) -> Result<Arc<str>, Error> {
+        if name.starts_with("amq.") {
+            let resource = self.queue_resource(name);
+            return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
+        }
+        Ok(Arc::from(name))
+    }
+
+    /// Makes a queue that there is not.
+    pub(super) fn make_queue(
+        self: &Arc<Self>,
+        topology: &mut Topology,
+        name: Arc<str>,
+        options: QueueOptions,
+        settings: QueueSettings,
+        connection: u64,
+    ) -> Result<(Arc<Queue>, Pending), Error> {
         let applied = Applied::new(&topology.policies, topology.policies.for_queue(&name, &options, None));
-        let rules = Rules::of(&self.queue_resource(&name), &options, &applied.effective())?;
+        let rules = Rules::of(&self.queue_resource(&name), &options, &applied.effective(), &settings)?;
         let owner = options.exclusive.then_some(connection);
         let queue = Queue::new(
             Arc::clone(&self.shared),
@@ -154,9 +173,9 @@ impl VirtualHost {
             rules,
             owner,
         );
-        queue.adopt(applied);
+        queue.adopt(applied, settings);
         if !queue.survives() {
-            self.insert_queue(&mut topology, &queue);
+            self.insert_queue(topology, &queue);
             self.tell_queue_created(&queue, connection);
             return Ok((queue, Pending::nothing()));
         }
@@ -210,13 +229,15 @@ impl VirtualHost {
         self.changed();
     }
 
-    pub(crate) fn restore_queue(&self, name: &str, lane: u64, options: QueueOptions) -> Result<Arc<Queue>, Error> {
+    pub(crate) fn restore_queue(&self, row: QueueRow) -> Result<Arc<Queue>, Error> {
+        let QueueRow { name, lane, options, settings, .. } = row;
+        let name: Arc<str> = Arc::from(name);
         let mut topology = self.topology.write();
-        let applied = Applied::new(&topology.policies, topology.policies.for_queue(name, &options, None));
-        let rules = Rules::of(&self.queue_resource(name), &options, &applied.effective())?;
+        let applied = Applied::new(&topology.policies, topology.policies.for_queue(&name, &options, None));
+        let rules = Rules::of(&self.queue_resource(&name), &options, &applied.effective(), &settings)?;
         let vhost = Arc::clone(&self.name);
-        let queue = Queue::new(Arc::clone(&self.shared), lane, Arc::from(name), vhost, options, rules, None);
-        queue.adopt(applied);
+        let queue = Queue::new(Arc::clone(&self.shared), lane, name, vhost, options, rules, None);
+        queue.adopt(applied, settings);
         self.insert_queue(&mut topology, &queue);
         Ok(queue)
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use crate::error::Error;
 use crate::policy::{Policy, PolicyKind};
-use crate::queue::{Queue, QueueOptions};
+use crate::queue::{Queue, QueueOptions, QueueSettings};
 use crate::value::Table;
 
 const EXCHANGES: &str = "exchanges";
@@ -41,6 +41,8 @@ pub(crate) struct QueueRow {
     pub(crate) name: String,
     pub(crate) lane: u64,
     pub(crate) options: QueueOptions,
+    #[serde(default, skip_serializing_if = "QueueSettings::is_plain")]
+    pub(crate) settings: QueueSettings,
 }
 
 /// A binding between durable things.
@@ -160,6 +162,7 @@ pub(super) fn put_queue(queue: &Queue) -> Result<Change, Error> {
         name: queue.name().to_string(),
         lane: queue.lane(),
         options: queue.options().clone(),
+        settings: (*queue.settings()).clone(),
     };
     put(QUEUES, name_key(queue.vhost(), queue.name()), &row)
 }

@@ -99,6 +99,7 @@ pub(crate) fn essentials(properties: &Properties<'_>) -> Result<Essentials, Inva
         priority: properties.priority.unwrap_or(0),
         ttl_ms,
         group: None,
+        delay_ms: None,
     })
 }
 

@@ -124,6 +124,7 @@ pub(crate) fn message(address: Arc<Address>, published: &Published<'_>) -> Arc<M
         priority: 0,
         ttl_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
         group: None,
+        delay_ms: None,
     };
     with_head(address, essentials, &Head { flags, publisher, set: &[], application }, payload)
 }

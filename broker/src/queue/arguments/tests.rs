@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Kind;
+use crate::queue::QueueSettings;
 use crate::queue::{QueueOptions, Rules};
 
 fn resource() -> Resource {
@@ -17,7 +18,7 @@ fn options(arguments: &[(&str, Value)]) -> QueueOptions {
 }
 
 fn rules(arguments: &[(&str, Value)]) -> Result<Rules, Error> {
-    Rules::of(&resource(), &options(arguments), &Effective::default())
+    Rules::of(&resource(), &options(arguments), &Effective::default(), &QueueSettings::default())
 }
 
 fn problem(arguments: &[(&str, Value)]) -> ArgumentProblem {
@@ -165,7 +166,7 @@ fn a_quorum_queue_is_durable_shared_and_has_other_defaults() {
         (QueueOptions { durable: false, exclusive: true, ..usual.clone() }, "exclusive-owner"),
         (QueueOptions { auto_delete: true, ..usual.clone() }, "auto-delete"),
     ] {
-        let refused = Rules::of(&resource(), &wrong, &Effective::default());
+        let refused = Rules::of(&resource(), &wrong, &Effective::default(), &QueueSettings::default());
         assert_eq!(refused, Err(Error::InvalidProperty { resource: resource(), property }));
     }
 }
@@ -181,7 +182,7 @@ fn of_numbers_the_smallest_counts_and_otherwise_the_argument_before_the_operator
     };
     let under = |arguments: &[(&str, Value)], policy: &[(&str, Value)], operator: &[(&str, Value)]| {
         let policy = Effective { policy: table(policy), operator: table(operator) };
-        Rules::of(&resource(), &options(arguments), &policy).unwrap()
+        Rules::of(&resource(), &options(arguments), &policy, &QueueSettings::default()).unwrap()
     };
     for numbers in [[1, 2, 3], [3, 1, 2], [2, 3, 1]] {
         let [argument, policy, operator] = numbers.map(int);

@@ -71,7 +71,10 @@ fn what_comes_by_this_protocol_leaves_by_it_header_for_header() {
          content-length:4\n\nbody\0\n"
     );
     assert_eq!(written(&message, &DELIVERED), expected);
-    assert_eq!(message.essentials(), Essentials { durable: true, priority: 5, ttl_ms: Some(60_000), group: None });
+    assert_eq!(
+        message.essentials(),
+        Essentials { durable: true, priority: 5, ttl_ms: Some(60_000), group: None, delay_ms: None }
+    );
 }
 
 #[test]
@@ -275,7 +278,7 @@ impl Source for Other {
 
 #[test]
 fn messages_of_other_protocols_have_the_headers_that_rabbitmq_gives_them() {
-    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999), group: None };
+    let essentials = Essentials { durable: true, priority: 3, ttl_ms: Some(9999), group: None, delay_ms: None };
     let message = Message::new(&Other, address("", "q"), essentials, 0, assemble(b"", 0, b"").freeze());
     let lines = |reply_to: &str, timestamp: &str| {
         format!(

@@ -1,0 +1,177 @@
+//! Messages for those who come and ask for some: see [`super::super::receive`].
+
+use super::{Departure, Discarded, Effects, Grant, STEP_ENTRIES_MAX, Scarce, State};
+use crate::queue::entry::Entry;
+use crate::queue::lease::{Lease, Leased, Outcome, Said};
+use crate::queue::receipts::Known;
+use crate::queue::receive::{Receipt, Receipted, Receive};
+use crate::queue::seek::Key;
+
+/// What was taken, and when each was received for the first time.
+#[derive(Debug, Default)]
+pub(in crate::queue) struct Taken {
+    pub(in crate::queue) grants: Vec<(Grant, u64)>,
+    pub(in crate::queue) limit_reached: bool,
+}
+
+/// Where the message of a receipt is.
+enum Found {
+    /// Whoever has the receipt has it.
+    Leased(Lease, Known),
+    /// It waits, and nobody has received it since.
+    Waiting(Key),
+    /// It is here, and not for this receipt any more.
+    Elsewhere,
+    Nowhere,
+}
+
+impl<O> State<O> {
+    /// Takes messages that wait, for somebody who is not a consumer, and leases them for a time. [`State::grant`] is due
+    /// afterwards; where this took no message and that leaves work unfinished, asking again is.
+    pub(in crate::queue) fn receive(
+        &mut self,
+        ask: &Receive,
+        now_ms: u64,
+        scarce: Scarce,
+        effects: &mut impl Effects<O>,
+    ) -> Taken {
+        let mut taken = Taken::default();
+        let mut steps = STEP_ENTRIES_MAX;
+        self.unfinished = false;
+        if self.closed {
+            return taken;
+        }
+        if self.later.is_some() {
+            self.take_due(now_ms, &mut steps);
+        }
+        while taken.grants.len() < ask.messages_max.min(STEP_ENTRIES_MAX) {
+            if self.leases.len() >= ask.leased_max {
+                taken.limit_reached = taken.grants.is_empty();
+                break;
+            }
+            let Some(entry) = self.next_to_receive(now_ms, &mut steps, effects) else { break };
+            self.delivered_to = self.delivered_to.max(entry.seq + 1);
+            let seq = entry.seq;
+            let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
+            if let Some(lease) = grant.lease {
+                self.leases.set_deadline(lease, now_ms.saturating_add(ask.lease_ms));
+                let first_ms = self.receipts.get_or_insert_default().lend(seq, lease, now_ms);
+                taken.grants.push((grant, first_ms));
+            }
+        }
+        taken
+    }
+
+    /// Takes out the first message that may still be received. What may not goes where such messages go.
+    fn next_to_receive(&mut self, now_ms: u64, steps: &mut usize, effects: &mut impl Effects<O>) -> Option<Entry> {
+        loop {
+            self.expire_before(now_ms.saturating_add(1), steps, effects);
+            if self.unfinished || self.ready.first()?.attempts < self.receives_max {
+                break;
+            }
+            self.redrive_first(steps, effects);
+        }
+        if self.unfinished { None } else { self.pull_first() }
+    }
+
+    /// The first message has been handed out too often.
+    pub(super) fn redrive_first(&mut self, steps: &mut usize, effects: &mut impl Effects<O>) {
+        if self.may_step(steps)
+            && let Some(entry) = self.pull_first()
+        {
+            self.redrive(entry, effects);
+        }
+    }
+
+    /// A message comes up once more that has been handed out as often as it may be.
+    pub(super) fn redrive(&mut self, entry: Entry, effects: &mut impl Effects<O>) {
+        self.counters.exhausted += 1;
+        self.leave(&entry);
+        match &self.rules.redrive {
+            Some(to) => effects.dead_lettered(entry, Departure::Exhausted, to),
+            None => effects.departed(entry, Departure::Exhausted),
+        }
+    }
+
+    fn find(&self, receipt: Receipt) -> Found {
+        let known = self.receipts.as_ref().and_then(|receipts| receipts.get(receipt.seq));
+        if let Some(known) = known
+            && let Some(lease) = known.lease
+            && let Some(leased) = self.leases.get(lease)
+        {
+            let is_same = leased.entry.attempts.saturating_add(1) == receipt.receives;
+            return if is_same { Found::Leased(lease, known) } else { Found::Elsewhere };
+        }
+        let Some(key) = self.ready.place_of(receipt.seq) else {
+            return if known.is_some() { Found::Elsewhere } else { Found::Nowhere };
+        };
+        // A crash may have had it forget that it was received: then it has failed less often than the receipt says.
+        let is_since = self.ready.get(key).is_some_and(|entry| entry.attempts > receipt.receives);
+        if is_since { Found::Elsewhere } else { Found::Waiting(key) }
+    }
+
+    /// The message of a receipt is done. [`State::grant`] is due afterwards.
+    pub(in crate::queue) fn remove(
+        &mut self,
+        receipt: Receipt,
+        now_ms: u64,
+        effects: &mut impl Effects<O>,
+    ) -> Receipted {
+        match self.find(receipt) {
+            Found::Nowhere => return Receipted::NotThere,
+            Found::Elsewhere => return Receipted::Stale,
+            Found::Waiting(_) if self.rules.ordered => return Receipted::NotLeased,
+            Found::Waiting(key) => {
+                let Some(entry) = self.pull(key) else { return Receipted::NotThere };
+                self.counters.accepted += 1;
+                self.leave(&entry);
+                effects.departed(entry, Departure::Accepted);
+            }
+            Found::Leased(lease, _) => {
+                self.settle(lease, Outcome::Accept, now_ms, effects);
+            }
+        }
+        Receipted::Done
+    }
+
+    /// Has the lease of a receipt end so much later than now, or now. [`State::grant`] is due afterwards.
+    pub(in crate::queue) fn extend(
+        &mut self,
+        receipt: Receipt,
+        ms: u64,
+        total_ms_max: u64,
+        now_ms: u64,
+        effects: &mut impl Effects<O>,
+    ) -> Receipted {
+        let (lease, known) = match self.find(receipt) {
+            Found::Nowhere => return Receipted::NotThere,
+            Found::Elsewhere => return Receipted::Stale,
+            Found::Waiting(_) => return Receipted::NotLeased,
+            Found::Leased(lease, known) => (lease, known),
+        };
+        let until_ms = now_ms.saturating_add(ms);
+        if until_ms > known.since_ms.saturating_add(total_ms_max) {
+            return Receipted::TooLong;
+        }
+        if ms == 0 {
+            self.settle(lease, Outcome::Retry, now_ms, effects);
+        } else {
+            self.leases.set_deadline(lease, until_ms);
+        }
+        Receipted::Done
+    }
+
+    /// Discards what waits, for whatever, and what was received; what consumers have stays. How many there were.
+    pub(in crate::queue) fn discard_all(&mut self) -> (usize, Discarded) {
+        let leases: Vec<Lease> = self.receipts.iter().flat_map(|receipts| receipts.leases()).collect();
+        let mut received = Vec::with_capacity(leases.len());
+        for lease in leases {
+            if let Some(Said::Leased(Leased { entry, .. })) = self.leases.remove(lease) {
+                self.leave(&entry);
+                received.push(entry);
+            }
+        }
+        let (waiting, discarded) = self.purge();
+        (waiting + received.len(), Box::new(discarded.chain(received)))
+    }
+}

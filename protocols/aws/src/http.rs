@@ -1,0 +1,288 @@
+//! A request becomes an action and its caller, and a reply becomes a response.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use gantry_broker::protocol::Connection;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use parking_lot::Mutex;
+
+use crate::Edge;
+use crate::action::{Boxed, Done, Entry};
+use crate::auth;
+use crate::body;
+use crate::call::{Call, Caller};
+use crate::cors;
+use crate::error::{Error, faults};
+use crate::parked::Parked;
+use crate::request_id::RequestId;
+use crate::sqs;
+use crate::stream::{Phase, SharedProgress};
+use crate::wire::{Form, FormError, Format, Input, json, query, shapes, xml};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
+
+const NO_HOST: HeaderValue = HeaderValue::from_static("localhost");
+const UNKNOWN_OPERATION: &str = "There is no such operation.";
+
+/// So much of the name of an action that there is not is told again.
+const ACTION_CHARS_SHOWN: usize = 64;
+
+/// What cannot be asked at the URL of a queue.
+const NOT_AT_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
+
+/// What AWS answers to whatever is not a request for an action.
+const NO_REQUEST: &str = "<UnknownOperationException/>\n";
+
+/// What `x-amz-target` begins with for SQS.
+const TARGET_SQS: &str = "AmazonSQS.";
+
+/// The client of a connection.
+pub(crate) struct Client {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) is_local: bool,
+    pub(crate) is_secure: bool,
+    /// It has had a reply.
+    has_asked: AtomicBool,
+    /// Who it was last.
+    pub(crate) caller: Mutex<Option<Arc<Caller>>>,
+    /// The region of its last request.
+    pub(crate) region: Mutex<Arc<str>>,
+}
+
+impl Client {
+    pub(crate) fn new(edge: Arc<Edge>, connection: &Connection) -> Self {
+        let region = Mutex::new(Arc::clone(&edge.region));
+        Self {
+            edge,
+            region,
+            peer: connection.peer,
+            is_local: connection.is_from_this_machine(),
+            is_secure: connection.tls.is_some(),
+            has_asked: AtomicBool::new(false),
+            caller: Mutex::default(),
+        }
+    }
+
+    /// Whether it has asked anything yet.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A reply before it is one of HTTP.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) request_id: RequestId,
+    pub(crate) content_type: &'static str,
+    /// What clients that once spoke Query look at.
+    pub(crate) query_error: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn success(format: Format, request_id: RequestId, body: Bytes) -> Self {
+        Self { status: StatusCode::OK, request_id, content_type: format.content_type(), query_error: None, body }
+    }
+
+    pub(crate) fn failure(format: Format, request_id: RequestId, error: &Error) -> Self {
+        let status = StatusCode::from_u16(error.fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (query_error, body) = match format {
+            Format::Json => {
+                let whose = if error.fault.is_sender { "Sender" } else { "Receiver" };
+                (Some(format!("{};{whose}", error.query_code())), json::failure(error))
+            }
+            // AWS has no form for it.
+            Format::Query if std::ptr::eq(error.fault, &faults::MISSING_ACTION) => {
+                return Self::not_found(request_id);
+            }
+            Format::Query => (None, xml::failure(error, request_id)),
+        };
+        Self { status, request_id, content_type: format.content_type(), query_error, body }
+    }
+
+    fn not_found(request_id: RequestId) -> Self {
+        let (status, content_type) = (StatusCode::NOT_FOUND, Format::Query.content_type());
+        Self { status, request_id, content_type, query_error: None, body: Bytes::from_static(NO_REQUEST.as_bytes()) }
+    }
+
+    /// A response but for what depends on how it is written; with what a browser asks for where a page has asked.
+    pub(crate) fn whole(self, is_page: bool) -> Response<Bytes> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_bytes(&self.request_id.text()) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(Ok(error)) = self.query_error.map(HeaderValue::try_from) {
+            headers.insert(QUERY_ERROR, error);
+        }
+        if is_page {
+            cors::allow(headers);
+        }
+        response
+    }
+}
+
+/// A body that is there.
+pub(crate) struct Whole(Option<Bytes>);
+
+impl Whole {
+    fn new(body: Bytes) -> Self {
+        Self(Some(body))
+    }
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Bytes::is_empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+/// Serves one request.
+pub(crate) fn serve<'a>(
+    client: &'a Client,
+    progress: &'a SharedProgress,
+    request: Request<Incoming>,
+) -> Boxed<'a, Result<Response<Whole>, Infallible>> {
+    progress.lock().enter(Phase::Serving);
+    Box::pin(async move {
+        let request_id = RequestId::next();
+        let (head, incoming) = request.into_parts();
+        let keep_alive = keeps_alive(&head);
+        let is_old = head.version == Version::HTTP_10;
+        let asked = Asked::of(&head);
+        let format = asked.format;
+        let is_page = head.headers.contains_key(ORIGIN);
+        let answer = match head.method {
+            Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
+            _ => return Ok(other_method(progress, request_id, &head)),
+        };
+        let answer = match answer {
+            Ok(Done::Now(body)) => Answer::success(format, request_id, body),
+            Err(error) => Answer::failure(format, request_id, &error),
+            Ok(Done::Later(reply)) => {
+                progress.lock().parked = Some(Parked { reply, format, request_id, keep_alive, is_old, is_page });
+                // The connection is taken out of hyper's hands, and this future is dropped.
+                std::future::pending().await
+            }
+        };
+        client.has_asked.store(true, Ordering::Relaxed);
+        progress.lock().enter(Phase::Writing);
+        Ok(answer.whole(is_page).map(Whole::new))
+    })
+}
+
+/// Anything but GET and POST: a browser that asks whether it may, or nothing that there is here.
+fn other_method(progress: &SharedProgress, request_id: RequestId, head: &Parts) -> Response<Whole> {
+    progress.lock().enter(Phase::Writing);
+    if head.method != Method::OPTIONS {
+        return Answer::not_found(request_id).whole(false).map(Whole::new);
+    }
+    let mut response = Answer::success(Format::Query, request_id, Bytes::new()).whole(false).map(Whole::new);
+    cors::preflight(&head.headers, response.headers_mut());
+    response
+}
+
+/// What a request says it wants, as far as its head tells.
+struct Asked {
+    format: Format,
+    /// Of JSON.
+    target: Option<&'static Entry>,
+}
+
+impl Asked {
+    fn of(head: &Parts) -> Self {
+        let Some(target) = head.headers.get("x-amz-target") else {
+            return Self { format: Format::Query, target: None };
+        };
+        let name = target.to_str().ok().and_then(|target| target.strip_prefix(TARGET_SQS));
+        Self { format: Format::Json, target: name.and_then(find) }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Entry> {
+    sqs::ACTIONS.binary_search_by(|entry| entry.name.cmp(name)).ok().map(|at| &sqs::ACTIONS[at])
+}
+
+fn keeps_alive(head: &Parts) -> bool {
+    let says = |word: &str| {
+        let values = head.headers.get_all(CONNECTION).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|said| said.trim().eq_ignore_ascii_case(word))
+    };
+    if head.version == Version::HTTP_10 { says("keep-alive") } else { !says("close") }
+}
+
+async fn answer(
+    client: &Client,
+    request_id: RequestId,
+    head: &Parts,
+    incoming: Incoming,
+    asked: &Asked,
+) -> Result<Done, Error> {
+    let settings = &client.edge.settings;
+    let identity = auth::identify(client, head)?;
+    let body = body::collect(head, incoming, identity.body_bytes_max(client), settings.handshake_timeout).await?;
+    let caller = identity.verify(client, &body)?;
+    let region = identity.region(client);
+    let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
+    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host };
+    match asked.format {
+        Format::Json => {
+            let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
+            (entry.run)(Input::Json(&body), &call).await
+        }
+        Format::Query => {
+            let mut form = Form::default();
+            form.read(head.uri.query().unwrap_or_default().as_bytes()).map_err(malformed)?;
+            if head.method == Method::POST {
+                form.read(&body).map_err(malformed)?;
+            }
+            let Some(action) = form.get("Action") else {
+                return Err(Error::new(&faults::MISSING_ACTION, "The request must contain the parameter Action."));
+            };
+            // The URL of a queue is no place to ask for others.
+            let is_queue = head.uri.path().len() > 1;
+            let entry = find(action).filter(|entry| !is_queue || !NOT_AT_A_QUEUE.contains(&entry.name));
+            let (Some(entry), Some(operation)) = (entry, shapes::operation(action)) else {
+                let shown: String = action.chars().take(ACTION_CHARS_SHOWN).collect();
+                let message = format!("The action {shown} is not valid for this endpoint.");
+                return Err(Error::new(&faults::INVALID_ACTION, message));
+            };
+            if is_queue && form.get("QueueUrl").is_none() {
+                form.push("QueueUrl", head.uri.path());
+            }
+            let value = query::value(&form, &operation.input)?;
+            (entry.run)(Input::Query(&value), &call).await
+        }
+    }
+}
+
+fn malformed(error: FormError) -> Error {
+    Error::new(&faults::MALFORMED_QUERY_STRING, error.to_string())
+}

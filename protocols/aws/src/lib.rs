@@ -1,0 +1,84 @@
+//! AWS: Amazon SQS, at one endpoint as `AWS_ENDPOINT_URL` expects it.
+//!
+//! | room | |
+//! | --- | --- |
+//! | `connection`, `stream`, `parked` | a connection over its life: quiet, in hyper's hands, waiting for a long poll |
+//! | `auth`, [`sigv4`], `cors` | who a request comes from |
+//! | `http`, `body` | a request -> an action and its caller, and a reply -> a response |
+//! | `action` | what an action is, and how one is found by its name |
+//! | [`call`] | what an action knows of its caller |
+//! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
+//! | [`sqs`] | Amazon SQS: one file an action |
+//! | [`arn`], `account` | names, and the virtual hosts behind accounts |
+//! | [`error`] | errors and their codes |
+
+pub mod account;
+pub mod action;
+pub mod arn;
+mod auth;
+mod body;
+pub mod call;
+mod connection;
+mod cors;
+pub mod date;
+pub mod error;
+mod http;
+pub mod iam;
+mod parked;
+pub mod request_id;
+mod settings;
+pub mod sigv4;
+pub mod sqs;
+mod stream;
+pub mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gantry_broker::Broker;
+use gantry_broker::protocol::{Connection, Protocol};
+
+pub use self::settings::{Auth, Settings};
+pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
+
+/// The protocol, serving the clients of one broker.
+pub struct Aws {
+    edge: Arc<Edge>,
+}
+
+/// What all connections share.
+pub struct Edge {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// How AWS is spoken.
+    pub settings: Settings,
+    /// The configured region.
+    pub region: Arc<str>,
+    /// What SQS knows beside its queues.
+    pub sqs: sqs::Sqs,
+    keys: sigv4::SigningKeys,
+}
+
+impl Aws {
+    /// Serves `broker` as `settings` say. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What is kept in the broker's table cannot be read, or the operating system has no randomness.
+    pub fn new(broker: Arc<Broker>, settings: Settings) -> Result<Self, gantry_broker::Error> {
+        let region = Arc::from(&*settings.region);
+        let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
+        let keys = sigv4::SigningKeys::default();
+        Ok(Self { edge: Arc::new(Edge { broker, settings, region, sqs, keys }) })
+    }
+}
+
+#[async_trait]
+impl Protocol for Aws {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    async fn serve(&self, connection: Connection) {
+        connection::serve(Arc::clone(&self.edge), connection).await;
+    }
+}

@@ -1,0 +1,79 @@
+//! `SendMessage`: puts a message into a queue. It is on stable storage when this answers.
+
+use std::borrow::Cow;
+
+use gantry_broker::Wakes;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Reply};
+use crate::call::Call;
+use crate::error::Error;
+use crate::sqs::message_attributes::AttributeValue;
+use crate::sqs::pairs::Pairs;
+use crate::sqs::place::{Intent, Place, durable};
+use crate::sqs::sending::{self, Entry};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SendMessage<'a> {
+    #[serde(borrow, default)]
+    queue_url: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message_body: Option<Cow<'a, str>>,
+    #[serde(default)]
+    delay_seconds: Option<i64>,
+    #[serde(borrow, default)]
+    message_attributes: Option<Pairs<'a, AttributeValue<'a>>>,
+    #[serde(borrow, default)]
+    message_system_attributes: Option<Pairs<'a, AttributeValue<'a>>>,
+    #[serde(borrow, default)]
+    message_deduplication_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    message_group_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Output {
+    #[serde(rename = "MD5OfMessageBody")]
+    body_sum: String,
+    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
+    attributes_sum: Option<String>,
+    #[serde(rename = "MD5OfMessageSystemAttributes", skip_serializing_if = "Option::is_none")]
+    system_attributes_sum: Option<String>,
+    message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_number: Option<String>,
+}
+
+impl<'a> Action<'a> for SendMessage<'a> {
+    const NAME: &'static str = "SendMessage";
+    type Output = Output;
+
+    async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
+        let place = Place::find(call, &self.queue_url, Intent::write(Self::NAME))?;
+        let entry = Entry {
+            id: None,
+            message_body: self.message_body,
+            delay_seconds: self.delay_seconds,
+            message_attributes: self.message_attributes,
+            message_system_attributes: self.message_system_attributes,
+            message_deduplication_id: self.message_deduplication_id,
+            message_group_id: self.message_group_id,
+        };
+        sending::room(call).await?;
+        let (told, ticket) = {
+            let ready = sending::check(&place, &entry, "")?;
+            sending::check_size(call, &place, &ready)?;
+            sending::send(call, &place, &ready, &mut Wakes::new())?
+        };
+        durable(&call.edge.broker, ticket).await?;
+        Ok(Reply::Now(Output {
+            body_sum: told.body_sum,
+            attributes_sum: told.attributes_sum,
+            system_attributes_sum: told.system_attributes_sum,
+            message_id: told.message_id,
+            sequence_number: told.sequence_number,
+        }))
+    }
+}

@@ -1,0 +1,87 @@
+//! Batches: entries with ids, each of which may fail on its own.
+
+use hashbrown::HashSet;
+use serde::Serialize;
+
+use super::limits::BATCH_ENTRIES_MAX;
+use super::{fault, names};
+use crate::error::Error;
+
+/// An entry that failed.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Failed {
+    id: String,
+    sender_fault: bool,
+    code: &'static str,
+    message: String,
+}
+
+impl Failed {
+    pub(crate) fn new(id: &str, error: Error) -> Self {
+        Self {
+            id: id.to_owned(),
+            sender_fault: error.fault.is_sender,
+            code: error.query_code(),
+            message: error.message.into_owned(),
+        }
+    }
+}
+
+/// Checks how many entries there are, and their ids. `entry` is the name of their type.
+pub(crate) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>>, entry: &str) -> Result<(), Error> {
+    if ids.len() == 0 {
+        return Err(fault::empty_batch(entry));
+    }
+    if ids.len() > BATCH_ENTRIES_MAX {
+        return Err(fault::too_many_entries(BATCH_ENTRIES_MAX, ids.len()));
+    }
+    let mut seen = HashSet::with_capacity(BATCH_ENTRIES_MAX);
+    for (index, id) in ids.enumerate() {
+        let id = id.ok_or_else(|| fault::missing_parameter(format_args!("{entry}.{}.Id", index + 1)))?;
+        names::check_entry_id(id)?;
+        if !seen.insert(id) {
+            return Err(fault::entry_ids_not_distinct(id));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ids: &[Option<&str>]) -> Result<(), (&'static str, String)> {
+        check_ids(ids.iter().copied(), "SendMessageBatchRequestEntry")
+            .map_err(|error| (error.query_code(), error.message.into_owned()))
+    }
+
+    #[test]
+    fn batches_are_refused_in_awss_words() {
+        assert_eq!(check(&[Some("a"), Some("b-1_")]), Ok(()));
+        let eleven: Vec<_> = (0..11).map(|_| Some("a")).collect();
+        for (ids, code, words) in [
+            (&[][..], "EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request."),
+            (
+                &eleven,
+                "TooManyEntriesInBatchRequest",
+                "Maximum number of entries per request are 10. You have sent 11.",
+            ),
+            (&[Some("a"), Some("a")], "BatchEntryIdsNotDistinct", "Id a repeated."),
+            (
+                &[Some("a:b")],
+                "InvalidBatchEntryId",
+                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 \
+                 letters long.",
+            ),
+        ] {
+            let code = format!("AWS.SimpleQueueService.{code}");
+            let (found, found_words) = check(ids).unwrap_err();
+            assert_eq!((found, &*found_words), (&*code, words));
+        }
+        assert_eq!(
+            check(&[Some("a"), None]).unwrap_err().1,
+            "The request must contain the parameter SendMessageBatchRequestEntry.2.Id."
+        );
+    }
+}

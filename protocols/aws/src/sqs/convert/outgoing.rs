@@ -1,0 +1,198 @@
+//! Message -> what is received, of whatever protocol it came by.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gantry_broker::Message;
+use gantry_broker::value::Value as Header;
+
+use super::head::Head;
+use super::{SOURCE_ID, names, number};
+use crate::sqs::md5::{self, Sum};
+use crate::sqs::message_attributes::{Attribute, AttributeAnswer, Value, is_all, is_wanted};
+use crate::sqs::message_id::{self, MessageId};
+use crate::sqs::names::is_text;
+
+/// What is received of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) id: MessageId,
+    pub(crate) body: String,
+    pub(crate) body_sum: Sum,
+    /// When it was sent, in milliseconds since the epoch of Unix.
+    pub(crate) sent_ms: u64,
+    pub(crate) sender: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) deduplication: Option<String>,
+    pub(crate) trace: Option<String>,
+    /// The queue that it was in before it was given up.
+    pub(crate) dead_letter_source: Option<String>,
+    /// The attributes that were asked for, in order.
+    pub(crate) attributes: Vec<(String, AttributeAnswer)>,
+    /// The sum of these.
+    pub(crate) attributes_sum: Option<Sum>,
+}
+
+/// Where a message is that came by another protocol: what its id is made of, and when it may have been sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) queue: u64,
+    pub(crate) seq: u64,
+    /// When it was received for the first time, in milliseconds since the epoch of Unix.
+    pub(crate) first_received_ms: u64,
+}
+
+/// What is received of a message. `wanted`: names of attributes, as a receiver gives them.
+pub(crate) fn received(message: &Message, wanted: &[&str], place: &Place) -> Received {
+    if message.source().id() == SOURCE_ID
+        && let Some(head) = Head::read(message.head())
+    {
+        return of_head(message, &head, wanted);
+    }
+    of_foreign(message, wanted, place)
+}
+
+fn of_head(message: &Message, head: &Head<'_>, wanted: &[&str]) -> Received {
+    let is_whole = wanted.iter().any(|wanted| is_all(wanted));
+    let chosen = || head.attributes().filter(|attribute| is_whole || is_wanted(wanted.iter().copied(), attribute.name));
+    let (attributes, attributes_sum) = if wanted.is_empty() {
+        (Vec::new(), None)
+    } else {
+        let sum = if is_whole { head.attributes_sum } else { md5::of_attributes(chosen()) };
+        (chosen().map(|attribute| (attribute.name.to_owned(), attribute.into())).collect(), sum)
+    };
+    Received {
+        id: head.id,
+        // It was text when it came.
+        body: String::from_utf8_lossy(message.body()).into_owned(),
+        body_sum: head.body_sum,
+        sent_ms: head.sent_ms,
+        sender: Some(head.sender.to_owned()),
+        group: head.group.map(str::to_owned),
+        deduplication: head.deduplication.map(str::to_owned),
+        trace: head.trace.map(str::to_owned),
+        dead_letter_source: head.headers_set().get(names::LAST_DEATH_QUEUE).map(Header::to_text),
+        attributes,
+        attributes_sum,
+    }
+}
+
+/// A property or a header of another protocol as an attribute.
+struct Foreign {
+    name: String,
+    data_type: String,
+    value: ForeignValue,
+}
+
+enum ForeignValue {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Foreign {
+    fn text(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), data_type: "String".to_owned(), value: ForeignValue::Text(text) }
+    }
+
+    /// Bytes that are meant as text: as they are where they are that.
+    fn bytes(name: &str, bytes: &[u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) if is_text(text) => Self::text(name, text.to_owned()),
+            _ => Self {
+                name: name.to_owned(),
+                data_type: "Binary".to_owned(),
+                value: ForeignValue::Binary(bytes.to_vec()),
+            },
+        }
+    }
+
+    fn number(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), data_type: "Number".to_owned(), value: ForeignValue::Text(text) }
+    }
+
+    fn of_header(name: &str, value: &Header) -> Self {
+        match value {
+            Header::Text(text) => Self::bytes(name, text.as_bytes()),
+            Header::Binary(bytes) => Self {
+                name: name.to_owned(),
+                data_type: "Binary".to_owned(),
+                value: ForeignValue::Binary(bytes.to_vec()),
+            },
+            value => match number::written(value) {
+                Some(text) => Self::number(name, text),
+                None => Self::bytes(name, value.to_text().as_bytes()),
+            },
+        }
+    }
+
+    fn attribute(&self) -> Attribute<'_> {
+        let value = match &self.value {
+            ForeignValue::Text(text) => Value::Text(text),
+            ForeignValue::Binary(bytes) => Value::Binary(bytes),
+        };
+        Attribute { name: &self.name, data_type: &self.data_type, value }
+    }
+}
+
+fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
+    let properties = message.properties();
+    let (body, encoding) = match str::from_utf8(message.body()) {
+        Ok(text) if is_text(text) => (text.to_owned(), None),
+        _ => (STANDARD.encode(message.body()), Some("base64")),
+    };
+    let mut all = Vec::new();
+    let texts = [
+        (names::CONTENT_TYPE, &properties.content_type),
+        (names::CONTENT_ENCODING, &properties.content_encoding),
+        (names::CORRELATION_ID, &properties.correlation_id),
+        (names::REPLY_TO, &properties.reply_to),
+        (names::MESSAGE_ID, &properties.message_id),
+        (names::TYPE, &properties.kind),
+        (names::USER_ID, &properties.user_id),
+        (names::APP_ID, &properties.app_id),
+    ];
+    all.extend(texts.into_iter().filter_map(|(name, text)| Some(Foreign::bytes(name, text.as_ref()?))));
+    all.extend(properties.timestamp_s.map(|seconds| Foreign::number(names::TIMESTAMP, seconds.to_string())));
+    let priority = message.essentials().priority;
+    if priority > 0 {
+        all.push(Foreign::number(names::PRIORITY, priority.to_string()));
+    }
+    let (mut group, mut deduplication, mut trace, mut dead_letter_source) = (None, None, None, None);
+    let mut types = String::new();
+    for (name, value) in properties.headers.iter().flatten() {
+        let name = name.to_str_lossy();
+        match &*name {
+            names::GROUP => group = Some(value.to_text()),
+            names::DEDUPLICATION => deduplication = Some(value.to_text()),
+            names::TRACE => trace = Some(value.to_text()),
+            names::TYPES => types = value.to_text(),
+            names::LAST_DEATH_QUEUE => {
+                dead_letter_source = Some(value.to_text());
+                all.push(Foreign::of_header(&name, value));
+            }
+            _ if !all.iter().any(|known: &Foreign| known.name == *name) => all.push(Foreign::of_header(&name, value)),
+            _ => {}
+        }
+    }
+    for (name, data_type) in types.split(',').filter_map(|entry| entry.split_once('=')) {
+        if let Some(known) = all.iter_mut().find(|known| known.name == name)
+            && data_type.split('.').next() == known.data_type.split('.').next()
+        {
+            data_type.clone_into(&mut known.data_type);
+        }
+    }
+    all.extend(encoding.map(|encoding| Foreign::text(names::TRANSFER_ENCODING, encoding.to_owned())));
+    all.retain(|attribute| is_wanted(wanted.iter().copied(), &attribute.name));
+    Received {
+        id: message_id::of_foreign(place.queue, place.seq),
+        body_sum: md5::of_body(body.as_bytes()),
+        body,
+        sent_ms: properties.timestamp_s.map_or(place.first_received_ms, |seconds| seconds.saturating_mul(1000)),
+        sender: properties.user_id.as_ref().map(|user| String::from_utf8_lossy(user).into_owned()),
+        group,
+        deduplication,
+        trace,
+        dead_letter_source,
+        attributes_sum: md5::of_attributes(all.iter().map(Foreign::attribute)),
+        attributes: all.iter().map(|known| (known.name.clone(), known.attribute().into())).collect(),
+    }
+}

@@ -1,0 +1,255 @@
+//! Taking messages out of a queue, and waiting until there are some.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_broker::message::now_ms;
+use gantry_broker::{Content, Delivery, Item, Receipt, Receipted, Receive, Wakes};
+use serde::Serialize;
+
+use super::convert::{self, Received};
+use super::limits::VISIBILITY_S_MAX;
+use super::message_attributes::AttributeAnswer;
+use super::pairs::Pairs;
+use super::place::Place;
+use super::receipt::Handle;
+use super::{fault, md5, message_id};
+use crate::Edge;
+use crate::error::Error;
+
+/// What a receiver asks for, checked.
+pub(crate) struct Ask {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) place: Place,
+    pub(crate) region: Arc<str>,
+    pub(crate) messages_max: usize,
+    pub(crate) visibility_ms: u64,
+    /// Names of attributes of the system.
+    pub(crate) system: Box<[Box<str>]>,
+    /// Names of attributes.
+    pub(crate) attributes: Box<[Box<str>]>,
+    /// Names the receive, where its answer may be asked for again.
+    pub(crate) attempt: Option<Box<str>>,
+}
+
+/// A message that is received.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Message {
+    message_id: String,
+    receipt_handle: String,
+    #[serde(rename = "MD5OfBody")]
+    body_sum: String,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Pairs<'static, String>>,
+    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
+    attributes_sum: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_attributes: Option<Pairs<'static, AttributeAnswer>>,
+}
+
+impl Message {
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let pairs = |bytes: usize| bytes + size_of::<String>() * 4;
+        let own = self.message_attributes.iter().flat_map(Pairs::iter);
+        let own: usize = own.map(|(name, value)| pairs(name.len() + value.bytes())).sum();
+        size_of::<Self>() + self.body.len() + self.receipt_handle.len() + 36 + 64 + 512 + own
+    }
+}
+
+impl Ask {
+    /// Takes what is there, without waiting for more.
+    ///
+    /// # Errors
+    /// The queue is gone, or has as many messages in flight as it may have.
+    pub(crate) async fn take(&self) -> Result<Vec<Message>, Error> {
+        if let Some(messages) = self.again() {
+            return Ok(messages);
+        }
+        let (queue, limits) = (&self.place.queue, &self.edge.sqs.limits);
+        let ask = Receive {
+            messages_max: self.messages_max,
+            lease_ms: self.visibility_ms,
+            leased_max: if self.place.profile.is_fifo { limits.in_flight_fifo_max } else { limits.in_flight_max },
+        };
+        let received = {
+            let mut wakes = Wakes::new();
+            queue.receive(&ask, &mut wakes)
+        };
+        if received.closed {
+            return Err(fault::queue_does_not_exist());
+        }
+        if received.limit_reached && received.deliveries.is_empty() {
+            return Err(fault::over_limit(format!("Too many messages in flight for queue {}.", queue.name())));
+        }
+        let deliveries = self.load(received.deliveries).await;
+        let now_ms = now_ms();
+        let messages: Vec<_> = deliveries.iter().filter_map(|delivery| self.message(delivery, now_ms)).collect();
+        if let Some(attempt) = &self.attempt
+            && !messages.is_empty()
+        {
+            let receipts = deliveries.iter().map(receipt_of).collect();
+            self.edge.sqs.attempts.keep(queue.id(), attempt, receipts, messages.clone(), now_ms);
+        }
+        Ok(messages)
+    }
+
+    /// Reads what has left memory.
+    async fn load(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        if deliveries.iter().all(|delivery| matches!(delivery.content, Content::Loaded(_))) {
+            return deliveries;
+        }
+        let mut items: Vec<_> = deliveries.into_iter().map(Item::Delivery).collect();
+        self.edge.broker.load(&mut items).await;
+        let delivery = |item| if let Item::Delivery(delivery) = item { Some(delivery) } else { None };
+        items.into_iter().filter_map(delivery).collect()
+    }
+
+    /// As [`Ask::take`]; where nothing is there, waits for it no longer than this.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn wait(self: Box<Self>, wait: Duration) -> Result<Vec<Message>, Error> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            // In line before it looks: what comes in between is not missed.
+            let mut turn = pin!(self.place.queue.arrival());
+            turn.as_mut().enable();
+            let messages = self.take().await?;
+            if !messages.is_empty() || tokio::time::timeout_at(deadline, turn).await.is_err() {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// The answer to the same attempt, where it can be given once more: nobody has deleted one of its messages or changed when
+    /// it is visible, and their time is not over. They are kept from others for the whole time again.
+    fn again(&self) -> Option<Vec<Message>> {
+        let (attempts, queue) = (&self.edge.sqs.attempts, &self.place.queue);
+        let attempt = self.attempt.as_deref()?;
+        let now_ms = now_ms();
+        let answered = attempts.take(queue.id(), attempt, now_ms)?;
+        let receipts: Vec<_> = answered.receipts.iter().map(|receipt| (*receipt, self.visibility_ms)).collect();
+        let said = queue.extend(&receipts, VISIBILITY_S_MAX * 1000, &mut Wakes::new());
+        if !said.iter().all(|said| *said == Receipted::Done) {
+            return None;
+        }
+        attempts.keep(queue.id(), attempt, answered.receipts, answered.messages.clone(), now_ms);
+        Some(answered.messages)
+    }
+
+    fn message(&self, delivery: &Delivery, now_ms: u64) -> Option<Message> {
+        let Content::Loaded(message) = &delivery.content else { return None };
+        let queue = self.place.queue.id();
+        let place = convert::Place { queue, seq: delivery.seq, first_received_ms: delivery.first_received_ms };
+        let wanted: smallvec::SmallVec<[&str; 8]> = self.attributes.iter().map(|name| &**name).collect();
+        let received = convert::received(message, &wanted, &place);
+        let Receipt { seq, receives } = receipt_of(delivery);
+        let handle = Handle { queue, seq, receives, received_ms: now_ms };
+        let attributes = (!self.system.is_empty()).then(|| self.system_attributes(&received, delivery));
+        let own = Pairs(received.attributes.into_iter().map(|(name, value)| (name.into(), value)).collect());
+        Some(Message {
+            message_id: message_id::text(&received.id),
+            receipt_handle: self.edge.sqs.key.write(&handle),
+            body_sum: md5::hex(&received.body_sum),
+            body: received.body,
+            attributes,
+            attributes_sum: received.attributes_sum.as_ref().map(md5::hex),
+            message_attributes: Some(own).filter(|own: &Pairs<'_, AttributeAnswer>| !own.is_empty()),
+        })
+    }
+
+    /// What the system knows of a message, as far as it was asked for.
+    fn system_attributes(&self, received: &Received, delivery: &Delivery) -> Pairs<'static, String> {
+        let all = self.system.iter().any(|name| &**name == "All");
+        let is_wanted = |name: &str| all || self.system.iter().any(|wanted| &**wanted == name);
+        let mut told = Pairs::default();
+        let mut put = |name: &'static str, value: Option<String>| {
+            if let Some(value) = value {
+                told.push(name, value);
+            }
+        };
+        let source_arn = |queue: &String| crate::arn::Arn::queue(&self.region, &self.place.account, queue).to_string();
+        for (name, value) in [
+            ("SenderId", received.sender.clone()),
+            ("ApproximateFirstReceiveTimestamp", Some(delivery.first_received_ms.to_string())),
+            ("ApproximateReceiveCount", Some((delivery.attempts.saturating_add(1)).to_string())),
+            ("SentTimestamp", Some(received.sent_ms.to_string())),
+            ("SequenceNumber", self.place.profile.is_fifo.then(|| message_id::sequence_number(delivery.seq))),
+            ("MessageDeduplicationId", received.deduplication.clone()),
+            ("MessageGroupId", received.group.clone()),
+            ("AWSTraceHeader", received.trace.clone()),
+            ("DeadLetterQueueSourceArn", received.dead_letter_source.as_ref().map(source_arn)),
+        ] {
+            if is_wanted(name) {
+                put(name, value);
+            }
+        }
+        told
+    }
+}
+
+fn receipt_of(delivery: &Delivery) -> Receipt {
+    Receipt { seq: delivery.seq, receives: delivery.attempts.saturating_add(1) }
+}
+
+/// Reads a receipt handle of a queue.
+///
+/// # Errors
+/// It is none, or none of this queue.
+pub(crate) fn receipt(edge: &Edge, place: &Place, handle: Option<&str>) -> Result<Receipt, Error> {
+    let handle =
+        handle.filter(|handle| !handle.trim().is_empty()).ok_or_else(|| fault::missing_parameter("ReceiptHandle"))?;
+    let read = edge.sqs.key.read(handle).filter(|read| read.queue == place.queue.id());
+    let read = read.ok_or_else(|| fault::receipt_handle_is_invalid(handle))?;
+    Ok(Receipt { seq: read.seq, receives: read.receives })
+}
+
+/// What a client is told that has deleted a message.
+///
+/// # Errors
+/// The message stays, in a queue with order: its time was over, or somebody else has it. In any other queue that is no error.
+pub(crate) fn deleted(place: &Place, handle: &str, said: Receipted) -> Result<(), Error> {
+    match said {
+        Receipted::Stale | Receipted::NotLeased if place.profile.is_fifo => {
+            Err(fault::invalid_value(fault::shown(handle), "ReceiptHandle", "The receipt handle has expired."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a visibility timeout, in milliseconds.
+///
+/// # Errors
+/// It is none that a message may have.
+pub(crate) fn visibility_ms(seconds: i64) -> Result<u64, Error> {
+    let in_range = u64::try_from(seconds).ok().filter(|seconds| *seconds <= VISIBILITY_S_MAX);
+    let reason = "VisibilityTimeout must be an integer between 0 and 43200, if provided.";
+    in_range.map(|seconds| seconds * 1000).ok_or_else(|| fault::invalid_value(seconds, "VisibilityTimeout", reason))
+}
+
+/// What a client is told that has changed when a message is visible again.
+///
+/// # Errors
+/// It is not changed.
+pub(crate) fn changed(place: &Place, handle: &str, seconds: i64, said: Receipted) -> Result<(), Error> {
+    match said {
+        Receipted::Done => Ok(()),
+        // As AWS: what is visible already stays so.
+        Receipted::NotLeased if !place.profile.is_fifo => Ok(()),
+        Receipted::NotLeased => Err(fault::message_not_in_flight()),
+        Receipted::NotThere | Receipted::Stale => Err(fault::invalid_value(
+            fault::shown(handle),
+            "ReceiptHandle",
+            "Message does not exist or is not available for visibility timeout change.",
+        )),
+        Receipted::TooLong => Err(fault::invalid_value(
+            seconds,
+            "VisibilityTimeout",
+            "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
+        )),
+    }
+}

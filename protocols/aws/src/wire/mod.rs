@@ -1,0 +1,74 @@
+//! Both formats of requests and replies. Pure: bytes and values, no client and no broker.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `json` | AWS JSON 1.0: straight from the body's bytes and straight to bytes |
+//! | `form` | `application/x-www-form-urlencoded`, and query strings |
+//! | `query` | AWS Query: a form -> a value, by the shapes |
+//! | `xml` | a value -> XML, by the shapes |
+//! | `shapes` | what the members of inputs and outputs are called in Query |
+
+pub(crate) mod form;
+pub(crate) mod json;
+pub(crate) mod query;
+pub mod shapes;
+pub(crate) mod xml;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use self::form::{Form, FormError};
+use crate::error::Error;
+use crate::request_id::RequestId;
+
+/// How a request is written, and so its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// AWS JSON 1.0.
+    Json,
+    /// A form, answered by XML.
+    Query,
+}
+
+impl Format {
+    /// The `content-type` of replies.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/x-amz-json-1.0",
+            Self::Query => "text/xml",
+        }
+    }
+}
+
+/// The input of an action, as it came.
+pub(crate) enum Input<'a> {
+    /// The body of a request.
+    Json(&'a [u8]),
+    /// What the parameters of a form came to.
+    Query(&'a serde_json::Value),
+}
+
+impl Input<'_> {
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Json(_) => Format::Json,
+            Self::Query(_) => Format::Query,
+        }
+    }
+}
+
+/// Reads the input of an action.
+pub(crate) fn read<'a, T: Deserialize<'a>>(input: Input<'a>) -> Result<T, Error> {
+    match input {
+        Input::Json(body) => json::read(body),
+        Input::Query(value) => query::read(value),
+    }
+}
+
+/// Writes the output of an action.
+pub(crate) fn write<T: Serialize>(format: Format, action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
+    match format {
+        Format::Json => json::write(output),
+        Format::Query => xml::write(action, id, output),
+    }
+}

@@ -1,0 +1,61 @@
+use serde_json::json;
+
+use super::*;
+use crate::wire::shapes;
+
+fn read_form(action: &str, form: &str) -> Result<Value, Error> {
+    let mut parsed = Form::default();
+    parsed.read(form.as_bytes()).unwrap();
+    value(&parsed, &shapes::operation(action).unwrap().input)
+}
+
+#[test]
+fn parameters_become_what_json_would_have() {
+    let form = "Action=SendMessage&QueueUrl=u&MessageBody=b&DelaySeconds=5&MessageAttribute.1.Name=n&\
+                MessageAttribute.1.Value.StringValue=7&MessageAttribute.1.Value.DataType=Number&\
+                MessageAttribute.2.Name=b&MessageAttribute.2.Value.BinaryValue=AAE%3D&MessageAttribute.2.Value.DataType=Binary&\
+                MessageSystemAttribute.1.Name=AWSTraceHeader&MessageSystemAttribute.1.Value.StringValue=t&\
+                MessageSystemAttribute.1.Value.DataType=String&Unknown.1.Thing=x";
+    let expected = json!({
+        "QueueUrl": "u",
+        "MessageBody": "b",
+        "DelaySeconds": 5,
+        "MessageAttributes": {
+            "n": {"StringValue": "7", "DataType": "Number"},
+            "b": {"BinaryValue": "AAE=", "DataType": "Binary"},
+        },
+        "MessageSystemAttributes": {"AWSTraceHeader": {"StringValue": "t", "DataType": "String"}},
+    });
+    assert_eq!(read_form("SendMessage", form), Ok(expected));
+}
+
+#[test]
+fn lists_are_in_the_order_of_their_numbers() {
+    let form = "DeleteMessageBatchRequestEntry.10.Id=c&DeleteMessageBatchRequestEntry.2.Id=b&\
+                DeleteMessageBatchRequestEntry.1.Id=a&DeleteMessageBatchRequestEntry.1.ReceiptHandle=r";
+    let expected = json!({"Entries": [{"Id": "a", "ReceiptHandle": "r"}, {"Id": "b"}, {"Id": "c"}]});
+    assert_eq!(read_form("DeleteMessageBatch", form), Ok(expected));
+}
+
+#[test]
+fn one_of_a_kind_needs_no_number() {
+    let expected = json!({"Attributes": {"VisibilityTimeout": "35"}});
+    assert_eq!(read_form("SetQueueAttributes", "Attribute.Name=VisibilityTimeout&Attribute.Value=35"), Ok(expected));
+    assert_eq!(read_form("GetQueueAttributes", "AttributeName=All"), Ok(json!({"AttributeNames": ["All"]})));
+    assert_eq!(read_form("GetQueueAttributes", "AttributeName="), Ok(json!({"AttributeNames": []})));
+    let expected = json!({"QueueName": "q", "tags": {"k": "v"}, "Attributes": {}});
+    assert_eq!(read_form("CreateQueue", "QueueName=q&Tag.1.Key=k&Tag.1.Value=v&Attribute="), Ok(expected));
+}
+
+#[test]
+fn values_that_are_not_what_they_should_be_are_refused() {
+    for form in [
+        "DelaySeconds=soon",
+        "DelaySeconds=",
+        "DelaySeconds=99999999999999999999",
+        "MessageAttribute.1.Value.DataType=String",
+    ] {
+        let error = read_form("SendMessage", form).unwrap_err();
+        assert_eq!(error.query_code(), "MalformedInput", "{form}");
+    }
+}

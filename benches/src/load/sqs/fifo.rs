@@ -1,13 +1,15 @@
 //! Messages of many groups through a FIFO queue: each group in order, each message once.
 
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::consumer::Consumers;
 use super::{BATCH, BODY_CHAR, check_held, create, receivers};
 use crate::error::{Fallible, fail};
-use crate::load::mqtt::{Drain, Times, keep_near, run as watch};
+use crate::load::mqtt::{Drain, Times, run as watch};
 use crate::load::{BODY_BYTES, Bench};
 use crate::sqs::{Field, Head, Lines};
 use crate::table::{Figure, Target};
@@ -59,7 +61,10 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
                     Ok(())
                 })?;
                 lane.sent.store(sent, Ordering::SeqCst);
-                keep_near(lane, switches, sent, 1, AHEAD_MAX);
+                // What consumers have before them lasts for longer than this.
+                while sent > lane.taken.load(Ordering::SeqCst) + AHEAD_MAX && !switches.stop.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
             }
             Ok(())
         },

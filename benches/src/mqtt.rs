@@ -344,7 +344,7 @@ impl Crowd {
         &mut self,
         mut each: impl FnMut(usize, &Arrived<'_>, &mut Vec<u8>) -> Fallible<()>,
     ) -> Fallible<()> {
-        self.0.read(|member, bytes, answers| {
+        self.0.read(LOOK_UP, |member, bytes, answers| {
             let mut at = 0;
             while let Some((arrived, length)) = cut(&bytes[at..])? {
                 each(member, &arrived, answers)?;

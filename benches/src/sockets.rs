@@ -4,10 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 
-use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
 
 /// Connections from one address of the loopback: it has some 28,000 ports, of which those that were just closed are not free.
@@ -84,11 +84,15 @@ impl Sockets {
         self.members[member].stream.write_all(bytes).map_err(|error| format!("writing to the broker: {error}").into())
     }
 
-    /// Reads what has come to any of them, waiting at most [`LOOK_UP`]; `take` gets the member and all that is there of it, says
+    /// Reads what has come to any of them, waiting at most so long; `take` gets the member and all that is there of it, says
     /// how much of that it has taken, and what to send for it. What it leaves it gets again with what comes next.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Fallible<usize>) -> Fallible<()> {
+    pub(crate) fn read(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Fallible<usize>,
+    ) -> Fallible<()> {
         let mut events = Vec::with_capacity(256);
-        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: LOOK_UP.as_nanos() as i64 };
+        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
         let mut answers = Vec::new();
         for event in &events {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 use serde_json::Value;
 
+use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
 use crate::sockets::{Sockets, connect_from, next_network};
 
@@ -145,12 +146,21 @@ impl Lines {
         self.sockets.send(line, request)
     }
 
-    /// Reads what has come to any of them, waiting at most [`crate::amqp::LOOK_UP`]; `each` gets the line and the body of its answer,
-    /// and may say what to ask next there. Fails when nothing has come for too long.
-    pub(crate) fn read(&mut self, mut each: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Fallible<()>) -> Fallible<()> {
+    /// Reads what has come to any of them, waiting at most [`LOOK_UP`]; `each` gets the line and the body of its answer, and may say
+    /// what to ask next there. Fails when nothing has come for too long.
+    pub(crate) fn read(&mut self, each: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Fallible<()>) -> Fallible<()> {
+        self.read_within(LOOK_UP, each)
+    }
+
+    /// The same, waiting at most so long.
+    pub(crate) fn read_within(
+        &mut self,
+        wait: Duration,
+        mut each: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Fallible<()>,
+    ) -> Fallible<()> {
         let mut closed = Vec::new();
         let mut answers = 0_u64;
-        self.sockets.read(|line, bytes, next| {
+        self.sockets.read(wait, |line, bytes, next| {
             let Some((answer, length)) = cut(bytes)? else { return Ok(0) };
             if length != bytes.len() {
                 return fail("more than one answer to a request");

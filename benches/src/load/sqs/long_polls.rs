@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{check_held, create};
+use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
 use crate::load::mqtt::connections_of;
 use crate::load::paced::Latency;
@@ -57,7 +58,8 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     let messages = bench.pick(500, 50);
     let micros = deliver(&running, &urls, &mut polls, messages)?;
     let latency = Latency::of(micros)?;
-    polls.end_all()?;
+    // Each comes to its end.
+    polls.read_for(WAIT)?;
     for (queue, url) in urls.iter().enumerate() {
         check_held(&running, url, ((messages + QUEUES - 1 - queue) / QUEUES) as u64)?;
     }
@@ -89,7 +91,7 @@ fn deliver(running: &Running, urls: &[String], polls: &mut Polls, messages: usiz
         let sent_at = Instant::now();
         sender.send(0, &sends[message % sends.len()])?;
         while polls.messages == message {
-            polls.read()?;
+            polls.read(LOOK_UP)?;
         }
         micros.push(u32::try_from(sent_at.elapsed().as_micros()).unwrap_or(u32::MAX));
         let mut is_answered = false;
@@ -146,12 +148,12 @@ impl Polls {
         Ok(polls)
     }
 
-    /// Reads what has come; who has an answer asks again.
-    fn read(&mut self) -> Fallible<()> {
+    /// Reads what has come, waiting at most so long; who has an answer asks again.
+    fn read(&mut self, wait: Duration) -> Fallible<()> {
         let requests = &self.requests;
         let (messages, empty, late) = (&mut self.messages, &mut self.empty, &mut self.late_micros);
         let (handles, asked_at) = (&self.handles, &mut self.asked_at);
-        self.lines.read(|line, answer, next| {
+        self.lines.read_within(wait, |line, answer, next| {
             if handles.count(answer) > 0 {
                 *messages += 1;
             } else {
@@ -166,27 +168,13 @@ impl Polls {
 
     fn read_for(&mut self, time: Duration) -> Fallible<()> {
         let until = Instant::now() + time;
-        while Instant::now() < until {
-            self.read()?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.read(left.min(LOOK_UP))?;
         }
-        Ok(())
-    }
-
-    /// Waits until each has been answered that is under way; nobody asks again.
-    fn end_all(&mut self) -> Fallible<()> {
-        let mut missing = self.lines.len();
-        let (handles, asked_at, late) = (&self.handles, &self.asked_at, &mut self.late_micros);
-        while missing > 0 {
-            self.lines.read(|line, answer, _| {
-                if handles.count(answer) > 0 {
-                    return fail("a message that nobody has sent");
-                }
-                late.push(lateness(asked_at[line])?);
-                missing -= 1;
-                Ok(())
-            })?;
-        }
-        Ok(())
     }
 }
 

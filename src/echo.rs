@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gantry_aws::Aws;
 use gantry_broker::protocol::{Connection, Protocol};
 use gantry_broker::{Broker, BrokerOptions, Found};
 use gantry_mqtt::Mqtt;
@@ -31,6 +32,7 @@ pub(crate) fn parts(limits: Limits) -> Parts {
     let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
     let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
     let mqtt = Mqtt::new(Arc::clone(&broker), gantry_mqtt::Settings::default(), Arc::default()).unwrap();
+    let aws = Aws::new(Arc::clone(&broker), gantry_aws::Settings::default(), Arc::default()).unwrap();
     Parts {
         limits,
         broker,
@@ -38,6 +40,7 @@ pub(crate) fn parts(limits: Limits) -> Parts {
         mqtt: Arc::new(mqtt),
         stomp: gantry_stomp::Settings::default(),
         stomp_stats: Arc::default(),
+        aws: Arc::new(aws),
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Snapshot {
     pub(crate) acknowledged_total: u64,
     /// Messages that came to direct queues when their connections had no room.
     pub(crate) dropped_total: u64,
+    /// Deduplication ids that ordered queues remember.
+    pub(crate) remembered: u64,
     /// Retained messages.
     pub(crate) retained: u64,
     /// Bytes of memory that those take.
@@ -59,6 +61,12 @@ pub(crate) struct Snapshot {
     pub(crate) stomp_clients: u64,
     /// ERROR frames to clients of STOMP.
     pub(crate) stomp_errors_total: u64,
+    /// Long polls of AWS that wait.
+    pub(crate) aws_polls: u64,
+    /// Requests of AWS.
+    pub(crate) aws_requests_total: u64,
+    /// Requests of AWS that were answered by an error.
+    pub(crate) aws_errors_total: u64,
     /// The journal.
     pub(crate) journal: Usage,
 }
@@ -68,11 +76,12 @@ pub(crate) struct Counting {
     pub(crate) amqp091: Arc<gantry_amqp091::Stats>,
     pub(crate) mqtt: Arc<gantry_mqtt::Stats>,
     pub(crate) stomp: Arc<gantry_stomp::Stats>,
+    pub(crate) aws: Arc<gantry_aws::Stats>,
 }
 
 impl Snapshot {
     /// The numbers of the broker and of its protocols.
-    pub(crate) fn of(totals: &Totals, Counting { amqp091, mqtt, stomp }: &Counting) -> Self {
+    pub(crate) fn of(totals: &Totals, Counting { amqp091, mqtt, stomp, aws }: &Counting) -> Self {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let messages = &totals.messages;
         Self {
@@ -82,17 +91,27 @@ impl Snapshot {
             messages_ready: messages.ready as u64,
             messages_unacked: messages.unacked as u64,
             message_bytes_resident: totals.resident_bytes as u64,
-            published_total: load(&amqp091.published) + load(&mqtt.published) + load(&stomp.published),
-            confirmed_total: load(&amqp091.confirmed) + load(&mqtt.confirmed) + load(&stomp.confirmed),
+            published_total: load(&amqp091.published)
+                + load(&mqtt.published)
+                + load(&stomp.published)
+                + load(&aws.published),
+            confirmed_total: load(&amqp091.confirmed)
+                + load(&mqtt.confirmed)
+                + load(&stomp.confirmed)
+                + load(&aws.confirmed),
             delivered_total: messages.counters.delivered + messages.counters.delivered_no_ack,
             acknowledged_total: messages.counters.accepted,
             dropped_total: totals.dropped,
+            remembered: totals.remembered as u64,
             retained: totals.retained as u64,
             retained_bytes: totals.retained_bytes as u64,
             mqtt_clients: load(&mqtt.clients),
             mqtt_too_large_total: load(&mqtt.dropped_too_large),
             stomp_clients: load(&stomp.clients),
             stomp_errors_total: load(&stomp.errors),
+            aws_polls: load(&aws.polls),
+            aws_requests_total: load(&aws.requests),
+            aws_errors_total: load(&aws.errors),
             journal: totals.journal,
         }
     }
@@ -251,6 +270,9 @@ impl Encode<'_> {
         )?;
         self.gauge("gantry_stomp_clients", "Clients of STOMP that are connected", now.stomp_clients)?;
         self.counter("gantry_stomp_errors", "ERROR frames to clients of STOMP", now.stomp_errors_total)?;
+        self.gauge("gantry_aws_polls", "Long polls of AWS clients that wait", now.aws_polls)?;
+        self.counter("gantry_aws_requests", "Requests of AWS clients", now.aws_requests_total)?;
+        self.counter("gantry_aws_errors", "Requests of AWS clients that failed", now.aws_errors_total)?;
         let resident = now.message_bytes_resident;
         self.gauge("gantry_message_resident_bytes", "Message bodies in memory", resident)?;
         self.counter("rabbitmq_global_messages_received", "Messages that publishers have sent", now.published_total)?;
@@ -267,6 +289,7 @@ impl Encode<'_> {
             "Messages that found no room in a connection that was not to wait",
             dropped,
         )?;
+        self.gauge("gantry_deduplication_entries", "Deduplication ids that are remembered", now.remembered)?;
         self.gauge("gantry_retained_messages", "Retained messages", now.retained)?;
         self.gauge("gantry_retained_bytes", "Memory that retained messages take", now.retained_bytes)
     }

@@ -104,14 +104,33 @@ pub(crate) fn mqtt_settings(config: &Config) -> gantry_mqtt::Settings {
     }
 }
 
-/// How AWS is spoken.
+/// How AWS is spoken. The ranges of the configuration are narrower than these types.
 pub(crate) fn aws_settings(config: &Config) -> gantry_aws::Settings {
+    let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let aws = &config.aws;
+    let account = |(account, vhost): &(String, String)| (account.as_str().into(), vhost.as_str().into());
     let default = gantry_aws::Settings::default();
-    let account = |(account, _): &(Box<str>, Box<str>)| (account.clone(), config.users.default_vhost.as_str().into());
+    let accounts = if aws.accounts.is_empty() {
+        let default_vhost = config.users.default_vhost.as_str();
+        default.accounts.iter().map(|(account, _)| (account.clone(), default_vhost.into())).collect()
+    } else {
+        aws.accounts.iter().map(account).collect()
+    };
+    let queue_url = aws.queue_url.trim_end_matches('/');
     gantry_aws::Settings {
-        accounts: default.accounts.first().map(account).into_iter().collect(),
+        auth: aws.auth,
+        region: aws.region.as_str().into(),
+        accounts,
         default_user: config.users.default_user.as_str().into(),
+        queue_url: (!queue_url.is_empty()).then(|| queue_url.into()),
         handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+        sqs: gantry_aws::Limits {
+            in_flight_max: size(aws.in_flight_max),
+            in_flight_fifo_max: size(aws.in_flight_fifo_max),
+            message_bytes_max: size(aws.message_bytes_max),
+            recreate_wait_s: aws.recreate_wait_s,
+            purge_wait_s: aws.purge_wait_s,
+        },
         ..default
     }
 }

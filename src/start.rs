@@ -84,6 +84,7 @@ fn open(config: &Config) -> Result<Opened, String> {
         memory_watermark_bytes: bytes(watermark_bytes),
         memory_limit_bytes: bytes(watermark_bytes.saturating_mul(MEMORY_LIMIT_WATERMARKS)),
         retained_bytes_max: bytes(config.limits.retained_bytes_max),
+        deduplication_entries_max: bytes(config.limits.deduplication_entries_max),
         default_user: config.users.default_user.clone(),
         default_password: config.users.default_password.0.clone(),
         default_vhost: config.users.default_vhost.clone(),
@@ -99,10 +100,17 @@ fn open(config: &Config) -> Result<Opened, String> {
     // What it knows of sessions is read before anybody can ask for one.
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
-    let aws = Aws::new(Arc::clone(&broker), aws_settings(config)).map_err(|error| error.to_string())?;
+    let aws_stats = Arc::new(gantry_aws::Stats::default());
+    let aws = Aws::new(Arc::clone(&broker), aws_settings(config), Arc::clone(&aws_stats))
+        .map_err(|error| error.to_string())?;
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
     let counted = Arc::clone(&broker);
-    let counting = Counting { amqp091: Arc::clone(&amqp091_stats), mqtt: mqtt_stats, stomp: Arc::clone(&stomp_stats) };
+    let counting = Counting {
+        amqp091: Arc::clone(&amqp091_stats),
+        mqtt: mqtt_stats,
+        stomp: Arc::clone(&stomp_stats),
+        aws: aws_stats,
+    };
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
         parts: Parts {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const GANTRY: &str = env!("CARGO_BIN_EXE_gantry");
 
 /// Only management listens, at a free port: other tests run at the same time, and default ports are there once.
-const MANAGEMENT_ONLY: &str = "[listeners]\namqp = 'off'\nmqtt = 'off'\nstomp = 'off'\nweb_stomp = 'off'\nweb_mqtt = 'off'\nmanagement = '127.0.0.1:0'\nmetrics = 'off'\n";
+const MANAGEMENT_ONLY: &str = "[listeners]\namqp = 'off'\nmqtt = 'off'\nstomp = 'off'\nweb_stomp = 'off'\nweb_mqtt = 'off'\naws = 'off'\nmanagement = '127.0.0.1:0'\nmetrics = 'off'\n";
 
 /// A process that is ended by its id when a test ends in whatever way.
 struct Gantry {

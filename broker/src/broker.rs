@@ -15,16 +15,18 @@ use crate::events::{self, EVENT_EXCHANGE};
 use crate::inbox::Item;
 use crate::load;
 use crate::message::{Sources, now_ms, resident_bytes};
+use crate::moves;
 use crate::outbox;
-use crate::queue::{self, Queue, QueueStatus, Restored, lane_of_refusals};
+use crate::queue::{self, Queue, QueueStatus, Restored, lane_of};
 use crate::retained::{self, RETAINED};
 use crate::rights::{Authenticated, Denied, Login, Permission, Tokens, User};
 use crate::rights_store::RightsStore;
 use crate::session::Session;
-use crate::shared::Shared;
+use crate::shared::{Limits, Shared};
 use crate::stream;
 use crate::timer::Sleeper;
 use crate::vhost::{Pending, Rows, SPACES, VirtualHost, put_schedules, schedules_lane};
+use crate::window::{self, Remembered};
 
 const VHOSTS: &str = "vhosts";
 const META: &str = "meta";
@@ -33,9 +35,10 @@ const FORMAT: &[u8] = b"format";
 
 /// How rows of the table and messages in the journal are written. One more with each change that an older program, or a newer
 /// one, would misread.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 
-/// The oldest one that is read: it knows no groups of messages and nothing that is sent again and again.
+/// The oldest one that is read: it knows no groups of messages and nothing that is sent again and again. The one after it knows no
+/// delays of messages, and of messages that somebody had nothing but how often they had failed.
 const FORMAT_VERSION_MIN: u32 = 2;
 
 /// How often the alarms are looked at.
@@ -52,6 +55,8 @@ pub struct BrokerOptions {
     pub backlog_bytes_max: u64,
     /// Retained messages of all virtual hosts may take so many bytes of memory.
     pub retained_bytes_max: usize,
+    /// Ordered queues may remember so many deduplication ids, all of them together: some 64 bytes each.
+    pub deduplication_entries_max: usize,
     /// Name of the user that a new data folder gets.
     pub default_user: String,
     /// The password of that user.
@@ -75,6 +80,7 @@ impl Default for BrokerOptions {
             memory_limit_bytes: 1 << 30,
             backlog_bytes_max: 64 << 20,
             retained_bytes_max: 256 << 20,
+            deduplication_entries_max: 16 << 20,
             default_user: "guest".to_owned(),
             default_password: "guest".to_owned(),
             default_vhost: "/".to_owned(),
@@ -118,6 +124,8 @@ pub struct Totals {
     /// Messages that came to direct queues when their connections had no room, since the start. Queues that are gone are
     /// counted.
     pub dropped: u64,
+    /// Deduplication ids that ordered queues remember.
+    pub remembered: usize,
     /// Retained messages.
     pub retained: usize,
     /// Bytes of memory that retained messages take, about.
@@ -167,6 +175,8 @@ struct Lane {
     entries: Vec<Restored>,
     /// What its queue had refused and was sending on.
     refused: Vec<Restored>,
+    /// What it was sent lately.
+    window: Vec<Remembered>,
     unreadable: Option<String>,
 }
 
@@ -176,12 +186,15 @@ impl Recovery for Found {
     }
 
     fn entry(&mut self, entry: Recovered<'_>) {
-        let (lane, is_refused) = lane_of_refusals(entry.reference.lane);
+        let (lane, of) = lane_of(entry.reference.lane);
         let lane = self.lanes.entry(lane).or_default();
-        match Restored::new(&entry) {
-            Ok(restored) if is_refused => lane.refused.push(restored),
-            Ok(restored) => lane.entries.push(restored),
-            Err(error) => lane.unreadable = Some(error.to_string()),
+        let found = match of {
+            queue::Lane::Messages => Restored::new(&entry).map(|restored| lane.entries.push(restored)),
+            queue::Lane::Refusals => Restored::new(&entry).map(|restored| lane.refused.push(restored)),
+            queue::Lane::Window => Remembered::new(&entry).map(|remembered| lane.window.push(remembered)),
+        };
+        if let Err(error) = found {
+            lane.unreadable = Some(error.to_string());
         }
     }
 
@@ -206,8 +219,12 @@ impl Broker {
         let rights = RightsStore::load(&*table, options.login.clone(), options.tokens.clone())?;
         let sources = options.sources.clone();
         let logs = Arc::clone(&options.logs);
-        let shared =
-            Shared::new(journal, table, logs, sources, run, options.memory_watermark_bytes, options.retained_bytes_max);
+        let limits = Limits {
+            memory_watermark_bytes: options.memory_watermark_bytes,
+            retained_bytes_max: options.retained_bytes_max,
+            deduplication_entries_max: options.deduplication_entries_max,
+        };
+        let shared = Shared::new(journal, table, logs, sources, run, &limits);
         let broker = Arc::new(Self {
             shared,
             options,
@@ -228,8 +245,10 @@ impl Broker {
             tokio::spawn(queue::scout(Arc::clone(&broker))),
             tokio::spawn(events::run(Arc::clone(&broker))),
             tokio::spawn(retained::run(Arc::clone(&broker))),
+            tokio::spawn(window::run(Arc::clone(&broker))),
         ];
         broker.tasks.lock().extend(tasks);
+        moves::resume(&broker);
         Ok(broker)
     }
 
@@ -262,8 +281,6 @@ impl Broker {
             let lane = found.lanes.remove(&queue.lane());
             if queue.is_stream() {
                 logs.retain(|log| *log != queue.lane());
-            } else if lane.is_none() {
-                continue;
             }
             let lane = lane.unwrap_or_default();
             if let Some(error) = lane.unreadable {
@@ -276,6 +293,10 @@ impl Broker {
             }
             let delivered_to = if found.crashed { None } else { Some(lane.noted.unwrap_or(0)) };
             queue.restore(delivered_to, lane.entries, lane.refused);
+            match queue.window() {
+                Some(window) => window.restore(lane.window, now_ms()),
+                None => queue.forget_window(&lane.window),
+            }
         }
         for row in rows.bindings {
             let kind = if row.to_queue { Kind::Queue } else { Kind::Exchange };
@@ -294,6 +315,13 @@ impl Broker {
             }
             marks.restore(lane.entries);
         }
+        let mut moves: HashMap<String, Vec<_>> = HashMap::new();
+        for row in rows.moves {
+            moves.entry(row.vhost).or_default().push((row.task, row.until_seq));
+        }
+        for (vhost, tasks) in moves {
+            self.vhost_named(&vhost)?.restore_moves(tasks);
+        }
         for vhost in self.vhosts() {
             if let Some(lane) = found.lanes.remove(&Sleeper::lane(&**vhost.schedules())) {
                 if let Some(error) = lane.unreadable {
@@ -310,8 +338,9 @@ impl Broker {
         }
         // Queues that are gone, and messages that were stored for the sake of memory only.
         let mut orphans = 0;
-        for (lane, Lane { entries, refused, noted, .. }) in found.lanes {
-            let positions: Vec<_> = entries.iter().chain(&refused).map(Restored::position).collect();
+        for (lane, Lane { entries, refused, window, noted, .. }) in found.lanes {
+            let messages = entries.iter().chain(&refused).map(Restored::position);
+            let positions: Vec<_> = messages.chain(window.iter().map(|one| one.position)).collect();
             orphans += positions.len();
             if !positions.is_empty() {
                 self.shared.journal.settle(&positions)?;
@@ -521,6 +550,7 @@ impl Broker {
         let mut totals =
             Totals { resident_bytes: resident_bytes(), journal: self.shared.journal.usage(), ..Totals::default() };
         totals.dropped = self.shared.dropped.load(Ordering::Relaxed);
+        totals.remembered = self.shared.window_room.taken();
         totals.retained_bytes = self.shared.retained.bytes();
         let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
         for vhost in vhosts {
@@ -587,6 +617,8 @@ impl Broker {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        // Nobody starts anything any more.
+        self.shared.set_closing();
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }

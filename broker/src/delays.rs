@@ -287,7 +287,15 @@ impl DelayLane {
         }
         let again = firing.again.into_iter().flatten();
         let again = again.map(|(due_ms, next)| Again::new(self, &message, &next, due_ms, now_ms)).collect();
-        Ok(Parcel { taken_from: Some(position), message, reached, stays_in: None, redelivered: false, again })
+        Ok(Parcel {
+            taken_from: Some(position),
+            message,
+            reached,
+            stays_in: None,
+            redelivered: false,
+            is_first: true,
+            again,
+        })
     }
 
     /// The message as it goes on, and where to: as if it had been published now, to this exchange.
@@ -321,7 +329,7 @@ impl DelayLane {
         };
         let reached = vhost.reach(routes, exchange, &message, keys, now_ms);
         let (stays_in, redelivered, again) = (None, false, SmallVec::new());
-        Parcel { taken_from: Some(position), message, reached, stays_in, redelivered, again }
+        Parcel { taken_from: Some(position), message, reached, stays_in, redelivered, is_first: true, again }
     }
 }
 

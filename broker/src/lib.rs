@@ -13,6 +13,7 @@
 //! | [`queue`] | the queue as a state machine, and the lock around it |
 //! | [`stream`] | queues that are read and never emptied |
 //! | [`vhost`] | the names: declaring, binding, routing, publishing, consuming |
+//! | `window` | what ordered queues were sent lately |
 //! | [`policy`] | rules for all queues and exchanges whose names match |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
 //! | [`replies`] | replies that go from one connection to another without a queue |
@@ -57,6 +58,7 @@ mod timer;
 mod users;
 pub mod value;
 pub mod vhost;
+mod window;
 
 pub use gantry_storage::{LogFilter, Ticket};
 
@@ -66,7 +68,7 @@ pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
 pub use self::message::{Address, Essentials, Message, Properties, Source, Sources};
-pub use self::moves::{MoveStatus, MoveTask, NotMoved};
+pub use self::moves::{MoveFailure, MoveStatus, MoveTask, NotMoved};
 pub use self::policy::{Applied, ApplyTo, Policy, PolicyKind};
 pub use self::queue::{
     Accepts, ConsumerOptions, Credit, Lease, Ordered, Outcome, Queue, QueueOptions, QueueSettings, QueueStatus,

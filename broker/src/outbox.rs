@@ -11,6 +11,8 @@
 
 mod burial;
 
+pub(crate) use self::burial::DEATH_HEADERS;
+
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -211,6 +213,12 @@ impl Carrier {
             return true;
         };
         load(broker.shared(), &mut batch);
+        for letter in batch.iter_mut().filter(|letter| letter.to.is_redrive) {
+            // It may have waited for its queue until somebody named another one.
+            if let Some(to) = letter.queue.redrive() {
+                letter.to = to;
+            }
+        }
         let routes = self.routes.entry(Arc::clone(vhost.name())).or_default();
         let now_ms = now_ms();
         let mut parcels = Vec::with_capacity(batch.len());
@@ -228,6 +236,7 @@ impl Carrier {
                 reached,
                 stays_in: letter.to.at_least_once.then(|| letter.queue.lane()),
                 redelivered: letter.queue.may_have_gone_on(&letter.entry),
+                is_first: false,
                 again: SmallVec::new(),
             });
             carried.push(letter);

@@ -16,6 +16,19 @@ use crate::replies::Replies;
 use crate::retained::RetainedRoom;
 use crate::stream::Streams;
 use crate::timer::Timer;
+use crate::window::{Window, WindowRoom};
+
+/// How much the parts of a broker may take, of those that look for themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) memory_watermark_bytes: usize,
+    pub(crate) retained_bytes_max: usize,
+    pub(crate) deduplication_entries_max: usize,
+}
+
+/// So many bits count the messages that a queue gets in one run of the process: a million a second for twelve days take as many,
+/// and more than that only come nearer to what the next run begins with.
+const RUN_SEQ_BITS: u32 = 40;
 
 /// What all parts of one broker share.
 pub(crate) struct Shared {
@@ -26,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) timer: Timer<Queue>,
     /// For delayed exchanges.
     pub(crate) delays: Timer<DelayLane>,
+    /// For ordered queues, to forget what they were sent.
+    pub(crate) windows: Timer<Window>,
+    pub(crate) window_room: WindowRoom,
     /// For queues whose consumers have to look at messages on the disk.
     pub(crate) scouts: Scouts,
     pub(crate) outbox: Outbox,
@@ -48,6 +64,7 @@ pub(crate) struct Shared {
     ids: AtomicU64,
     /// The next lane; its upper half is the number of this run of the process.
     lanes: AtomicU64,
+    run: u32,
     closing: AtomicBool,
 }
 
@@ -58,8 +75,7 @@ impl Shared {
         logs: Arc<dyn Logs>,
         sources: Sources,
         run: u32,
-        memory_watermark_bytes: usize,
-        retained_bytes_max: usize,
+        limits: &Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             journal,
@@ -67,6 +83,8 @@ impl Shared {
             sources,
             timer: Timer::default(),
             delays: Timer::default(),
+            windows: Timer::default(),
+            window_room: WindowRoom::new(limits.deduplication_entries_max),
             scouts: Scouts::default(),
             outbox: Outbox::default(),
             events: Events::default(),
@@ -76,11 +94,12 @@ impl Shared {
             no_rules: Arc::default(),
             no_settings: Arc::default(),
             dropped: AtomicU64::new(0),
-            retained: RetainedRoom::new(retained_bytes_max),
-            memory_watermark_bytes,
+            retained: RetainedRoom::new(limits.retained_bytes_max),
+            memory_watermark_bytes: limits.memory_watermark_bytes,
             // Not those of former runs: a message may have been stored with the number of its publisher.
             ids: AtomicU64::new((u64::from(run) << 32) + 1),
             lanes: AtomicU64::new(u64::from(run) << 32),
+            run,
             closing: AtomicBool::new(false),
         })
     }
@@ -107,6 +126,12 @@ impl Shared {
     /// A lane that nothing else ever had on this data folder.
     pub(crate) fn next_lane(&self) -> u64 {
         self.lanes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The first number that a message may have in a queue that was there before this run of the process: none of an earlier run
+    /// had it, whatever has left since.
+    pub(crate) fn first_seq(&self) -> u64 {
+        u64::from(self.run) << RUN_SEQ_BITS
     }
 
     /// More is in memory than should be.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use gantry_aws::Auth;
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
@@ -37,6 +38,8 @@ pub(super) enum Kind {
     Format(&'static [(&'static str, LogFormat)]),
     Compression(&'static [(&'static str, Compression)]),
     Dialect(&'static [(&'static str, Dialect)]),
+    Auth(&'static [(&'static str, Auth)]),
+    Accounts(fn(&mut Config) -> &mut Vec<(String, String)>),
     UrlPaths(fn(&mut Config) -> &mut Vec<String>),
     Origins(fn(&mut Config) -> &mut Origins),
     Listener(&'static str, &'static str, bool),
@@ -62,6 +65,8 @@ impl Key {
             Kind::Format(choices) => config.log.format = given.choice(choices)?,
             Kind::Compression(choices) => config.websocket.compression = given.choice(choices)?,
             Kind::Dialect(choices) => config.stomp.dialect = given.choice(choices)?,
+            Kind::Auth(choices) => config.aws.auth = given.choice(choices)?,
+            Kind::Accounts(place) => *place(config) = given.accounts()?,
             Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
             Kind::Origins(place) => *place(config) = given.origins()?,
             Kind::Listener(name, plain_name, tls) => {
@@ -187,6 +192,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(limit_keys());
     keys.extend(mqtt_keys());
     keys.extend(stomp_keys());
+    keys.extend(aws_keys());
     keys.extend(log_keys());
     keys
 }
@@ -374,7 +380,7 @@ fn websocket_keys() -> [Key; 3] {
     ]
 }
 
-fn limit_keys() -> [Key; 10] {
+fn limit_keys() -> [Key; 11] {
     // The handshake's default is a constant of the seam: protocols have it without a configuration.
     let handshake_timeout_s = Key {
         name: "limits.handshake_timeout_s",
@@ -424,6 +430,12 @@ fn limit_keys() -> [Key; 10] {
             "256MiB",
             "memory that retained messages may take; more are refused",
             Kind::Bytes(MIB..=TIB, |config| &mut config.limits.retained_bytes_max),
+        ),
+        key(
+            "limits.deduplication_entries_max",
+            "16777216",
+            "deduplication ids that ordered queues may remember; beyond it their messages are refused",
+            Kind::Number(1_000..=1_000_000_000, |config| &mut config.limits.deduplication_entries_max),
         ),
         key(
             "limits.heartbeat_s",
@@ -543,6 +555,66 @@ fn stomp_keys() -> [Key; 6] {
             "10000",
             "subscriptions of one connection",
             Kind::Number(1..=1_000_000, |config| &mut config.stomp.subscriptions_max),
+        ),
+    ]
+}
+
+fn aws_keys() -> [Key; 9] {
+    [
+        key(
+            "aws.auth",
+            "loopback-open",
+            "loopback-open: from this machine any key is the default user's; required: every request is signed",
+            Kind::Auth(&[("loopback-open", Auth::LoopbackOpen), ("required", Auth::Required)]),
+        ),
+        key(
+            "aws.region",
+            "us-east-1",
+            "the region of requests that are not signed for another one",
+            Kind::Text(|config, name| config.aws.region = name),
+        ),
+        key(
+            "aws.accounts",
+            "",
+            "accounts and their virtual hosts (\"111122223333=sales\"); empty: 000000000000 is users.default_vhost's. A user is \
+             of the first that it may enter",
+            Kind::Accounts(|config| &mut config.aws.accounts),
+        ),
+        key(
+            "aws.queue_url",
+            "",
+            "what URLs of queues begin with, such as https://sqs.example.com; empty for the host that the client has used",
+            Kind::Text(|config, url| config.aws.queue_url = url),
+        ),
+        key(
+            "aws.message_bytes_max",
+            "1MiB",
+            "largest message, and messages of a batch together",
+            Kind::Bytes(KIB..=MIB, |config| &mut config.aws.message_bytes_max),
+        ),
+        key(
+            "aws.in_flight_max",
+            "120000",
+            "messages of a standard queue that are received and neither deleted nor visible again",
+            Kind::Number(1..=100_000_000, |config| &mut config.aws.in_flight_max),
+        ),
+        key(
+            "aws.in_flight_fifo_max",
+            "20000",
+            "the same of a FIFO queue",
+            Kind::Number(1..=100_000_000, |config| &mut config.aws.in_flight_fifo_max),
+        ),
+        key(
+            "aws.purge_wait_s",
+            "60",
+            "a queue may be purged once in so long, as in AWS; 0 for as often as you like",
+            Kind::Number(0..=3_600, |config| &mut config.aws.purge_wait_s),
+        ),
+        key(
+            "aws.recreate_wait_s",
+            "0",
+            "after a queue was deleted, nobody creates one of its name for so long; AWS has 60",
+            Kind::Number(0..=3_600, |config| &mut config.aws.recreate_wait_s),
         ),
     ]
 }

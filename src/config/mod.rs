@@ -15,6 +15,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gantry_aws::Auth;
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
 use gantry_websocket::{Compression, Origins};
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) mqtt: MqttConfig,
     /// STOMP.
     pub(crate) stomp: StompConfig,
+    /// AWS.
+    pub(crate) aws: AwsConfig,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -176,6 +179,8 @@ pub(crate) struct Limits {
     pub(crate) memory_watermark_bytes: u64,
     /// Memory that retained messages may take.
     pub(crate) retained_bytes_max: u64,
+    /// Deduplication ids that ordered queues may remember.
+    pub(crate) deduplication_entries_max: u64,
     /// Proposed to AMQP clients; 0 is none; at most 65,535.
     pub(crate) heartbeat_s: u64,
     /// Time for the TLS handshake, and again for the protocol's login.
@@ -224,6 +229,29 @@ pub(crate) struct StompConfig {
     pub(crate) heart_beat_min_ms: u64,
     /// Subscriptions of one connection.
     pub(crate) subscriptions_max: u64,
+}
+
+/// The `[aws]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AwsConfig {
+    /// Whose requests need a signature.
+    pub(crate) auth: Auth,
+    /// The region of what is not signed for another one.
+    pub(crate) region: String,
+    /// Accounts and their virtual hosts, in order.
+    pub(crate) accounts: Vec<(String, String)>,
+    /// What URLs of queues begin with; empty for what a client has used.
+    pub(crate) queue_url: String,
+    /// The largest message.
+    pub(crate) message_bytes_max: u64,
+    /// Messages of a standard queue in flight.
+    pub(crate) in_flight_max: u64,
+    /// Messages of a FIFO queue in flight.
+    pub(crate) in_flight_fifo_max: u64,
+    /// Between two purges of a queue.
+    pub(crate) purge_wait_s: u64,
+    /// Between deleting a queue and creating another one of its name.
+    pub(crate) recreate_wait_s: u64,
 }
 
 /// The `[log]` section.

@@ -112,6 +112,28 @@ impl<'a> Given<'a> {
         Ok(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
+    /// As [`Given::names`], of accounts and their virtual hosts: `000000000000=/`.
+    pub(super) fn accounts(self) -> Result<Vec<(String, String)>, String> {
+        let wrong = |name: &str| {
+            format!(
+                "is a list of accounts of 12 digits and their virtual hosts, such as \"000000000000=/\", not {name:?}"
+            )
+        };
+        let mut accounts: Vec<(String, String)> = Vec::new();
+        for name in self.names()? {
+            let (account, vhost) = name.split_once('=').ok_or_else(|| wrong(&name))?;
+            let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            if !is_account || vhost.is_empty() {
+                return Err(wrong(&name));
+            }
+            if accounts.iter().any(|(other, of)| other == account || of == vhost) {
+                return Err(format!("names an account or a virtual host twice: {name:?}"));
+            }
+            accounts.push((account.to_owned(), vhost.to_owned()));
+        }
+        Ok(accounts)
+    }
+
     /// As [`Given::names`], of algorithms.
     pub(super) fn algorithms(self) -> Result<Vec<TokenAlgorithm>, String> {
         let names = self.names()?;

@@ -662,7 +662,7 @@ fn a_disk_that_is_really_full_refuses_appends_until_there_is_space() {
     // One by one, and with marks: more than the rest of the segment would hold if nothing were freed.
     let (first, rest) = positions.split_at(positions.len() / 2);
     for position in first {
-        journal.mark(gantry_storage::Mark { position: *position, value: 1 }).unwrap();
+        journal.mark(&[gantry_storage::Mark { position: *position, value: 1 }]).unwrap();
         wait(&journal, journal.settle(&[*position]).unwrap());
     }
     until("space again", || !journal.usage().full);

@@ -1,32 +1,14 @@
-//! Message move tasks: everything that is in one queue goes to another one, or each message back to where it came from.
+//! Message move tasks: what is in one queue goes to another one, or each message back to where it came from.
+//!
+//! * [`task`]: a task as it is told and kept; [`list`]: all tasks of a virtual host, and their rows.
+//! * [`mover`]: the work. A message is taken by a lease, as a consumer would, and then one record of the journal takes it out of
+//!   the one queue and puts it into the other, so that after a crash it is in one of them. The lease does not count as an
+//!   attempt, and ends with the process: a task that was running goes on after a restart with what is left.
 
+mod list;
+mod mover;
 mod task;
 
-pub use self::task::{MoveStatus, MoveTask, NotMoved};
-
-use crate::error::Error;
-use crate::vhost::{Pending, VirtualHost};
-
-/// The tasks of a virtual host.
-#[derive(Debug, Default)]
-pub(crate) struct Moves {}
-
-impl Moves {
-    pub(crate) fn start(
-        &self,
-        _vhost: &VirtualHost,
-        _source: &str,
-        _destination: Option<&str>,
-        _rate_per_s: Option<u32>,
-    ) -> Result<(MoveTask, Pending), NotMoved> {
-        Err(NotMoved::Broker(Error::Storage("moving is not built yet".to_owned())))
-    }
-
-    pub(crate) fn of(&self, _source: &str) -> Vec<MoveTask> {
-        Vec::new()
-    }
-
-    pub(crate) fn cancel(&self, _id: u64) -> Result<MoveTask, NotMoved> {
-        Err(NotMoved::NoTask)
-    }
-}
+pub(crate) use self::list::Moves;
+pub(crate) use self::mover::resume;
+pub use self::task::{MoveFailure, MoveStatus, MoveTask, NotMoved};

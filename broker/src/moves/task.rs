@@ -1,4 +1,4 @@
-//! A message move task, as it is told.
+//! A message move task, as it is told and kept.
 
 use std::sync::Arc;
 
@@ -22,6 +22,25 @@ pub enum MoveStatus {
     Failed,
 }
 
+impl MoveStatus {
+    /// Whether it has not ended.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Running | Self::Cancelling)
+    }
+}
+
+/// Why a task could not go on. The message that it met this at stays where it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MoveFailure {
+    /// There is no queue of this name any more: the source, the destination, or the one that a message came from.
+    NoQueue(Arc<str>),
+    /// A message does not say which queue it came from.
+    UnknownOrigin,
+    /// Storage failed.
+    Storage(String),
+}
+
 /// A task that moves the messages of a queue to another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveTask {
@@ -35,14 +54,14 @@ pub struct MoveTask {
     pub rate_per_s: Option<u32>,
     /// How far it is.
     pub status: MoveStatus,
-    /// Messages that it has moved.
+    /// Messages that it has moved. After a crash it may be those of a second or so off.
     pub moved: u64,
-    /// Messages that were there to be moved when it started, about.
+    /// Messages that were there to be moved when it started.
     pub to_move: u64,
     /// When it was started, in milliseconds since the epoch of Unix.
     pub started_ms: u64,
     /// Why it failed.
-    pub failure: Option<String>,
+    pub failure: Option<MoveFailure>,
 }
 
 /// Why a task was not started or cancelled.

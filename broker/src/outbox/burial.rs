@@ -12,7 +12,21 @@ use crate::value::{Table, Value};
 use crate::vhost::{Reached, RouteCache, VirtualHost, further_keys};
 
 const X_DEATH: &str = "x-death";
+/// How often a message had been received in the queues that it came from by redrives.
+const RECEIVE_COUNT: &str = "x-receive-count";
 const CC: &str = "CC";
+
+/// What a message says of its deaths; taken away where it goes back to the living.
+pub(crate) const DEATH_HEADERS: &[&str] = &[
+    X_DEATH,
+    RECEIVE_COUNT,
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+];
 
 /// Deaths that a message remembers at most. It has one for each queue and reason; only a client that invents some comes here.
 const DEATHS_MAX: usize = 1024;
@@ -41,7 +55,9 @@ pub(super) fn bury(
     }
     let mut reached = vhost.reached(&route, &buried, now_ms);
     let deaths = headers.iter().find(|(name, _)| *name == X_DEATH).and_then(|(_, deaths)| deaths.as_array());
-    let comes_back = |queue: &str| letter.why != Departure::Rejected && goes_round(queue, deaths.unwrap_or_default());
+    // Whoever received it so often had a hand in it.
+    let may_come_back = letter.why == Departure::Rejected || letter.to.is_redrive;
+    let comes_back = |queue: &str| !may_come_back && goes_round(queue, deaths.unwrap_or_default());
     reached.queues.retain(|queue| !comes_back(queue.name()));
     (buried, reached)
 }
@@ -111,6 +127,12 @@ fn headers(message: &Message, letter: &Letter, deaths: Vec<Value>) -> Vec<(&'sta
         ("x-last-death-queue", queue.into()),
         ("x-last-death-reason", why.into()),
     ];
+    if letter.to.is_redrive {
+        let before = message.properties().headers.as_ref().and_then(|headers| headers.get(RECEIVE_COUNT));
+        let before = before.and_then(Value::as_integer).and_then(|count| i64::try_from(count).ok()).unwrap_or(0);
+        let count = before.max(0).saturating_add(i64::from(letter.entry.attempts));
+        headers.push((RECEIVE_COUNT, Value::I64(count)));
+    }
     let died_before = message.properties().headers.as_ref().is_some_and(|had| had.contains("x-first-death-reason"));
     if !died_before {
         headers.extend([

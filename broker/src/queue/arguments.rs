@@ -210,6 +210,7 @@ impl<'a> Arguments<'a> {
             exchange: Arc::from(exchange),
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             at_least_once: strategy == Some("at-least-once"),
+            is_redrive: false,
         }))
     }
 

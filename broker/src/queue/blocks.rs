@@ -11,7 +11,7 @@ const BLOCKS_KEPT: usize = 64;
 /// A double-ended queue whose memory follows its length: one big ring would hold twice the entries while it grows, and all
 /// of them after it has shrunk.
 #[derive(Debug)]
-pub(super) struct Blocks<T> {
+pub(crate) struct Blocks<T> {
     blocks: VecDeque<VecDeque<T>>,
     len: usize,
 }
@@ -23,19 +23,19 @@ impl<T> Default for Blocks<T> {
 }
 
 impl<T> Blocks<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn front(&self) -> Option<&T> {
+    pub(crate) fn front(&self) -> Option<&T> {
         self.blocks.front()?.front()
     }
 
-    pub(super) fn back(&self) -> Option<&T> {
+    pub(crate) fn back(&self) -> Option<&T> {
         self.blocks.back()?.back()
     }
 
@@ -43,7 +43,7 @@ impl<T> Blocks<T> {
         self.blocks.back_mut()?.back_mut()
     }
 
-    pub(super) fn push_back(&mut self, entry: T) {
+    pub(crate) fn push_back(&mut self, entry: T) {
         self.len += 1;
         match self.blocks.back_mut() {
             Some(block) if block.len() < BLOCK_ENTRIES => block.push_back(entry),
@@ -57,7 +57,7 @@ impl<T> Blocks<T> {
         }
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<T> {
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
         let block = self.blocks.front_mut()?;
         let entry = block.pop_front()?;
         self.len -= 1;
@@ -70,6 +70,28 @@ impl<T> Blocks<T> {
             }
         }
         Some(entry)
+    }
+
+    /// The block and the place of an entry, in a queue that nothing is taken out of but at the front: all blocks between the
+    /// first one and the last one are full.
+    fn place_of(&self, index: usize) -> (usize, usize) {
+        let first = self.blocks.front().map_or(0, VecDeque::len);
+        match index.checked_sub(first) {
+            None => (0, index),
+            Some(behind) => (1 + behind / BLOCK_ENTRIES, behind % BLOCK_ENTRIES),
+        }
+    }
+
+    /// An entry by how many are in front of it; see [`Blocks::place_of`].
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        let (block, place) = self.place_of(index);
+        self.blocks.get(block)?.get(place)
+    }
+
+    /// As [`Blocks::get`].
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        let (block, place) = self.place_of(index);
+        self.blocks.get_mut(block)?.get_mut(place)
     }
 
     /// The block and the place of the first entry that is not before something, in a queue that is in that order.
@@ -120,7 +142,7 @@ impl<T> Blocks<T> {
 
     /// Entries that there is memory for.
     #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.blocks.iter().map(VecDeque::capacity).sum()
     }
 }

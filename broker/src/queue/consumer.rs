@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::groups::Groups;
+use super::ordered::Ordered;
 use super::ready::Ready;
 use super::seek::{Key, Seek};
 use super::selection::Selection;
@@ -76,9 +77,12 @@ pub(super) struct Consumer<O> {
 pub(super) struct View<'a> {
     pub(super) ready: &'a Ready,
     pub(super) groups: Option<&'a Groups>,
+    pub(super) ordered: Option<&'a Ordered>,
     /// Counts what came in, or came back.
     pub(super) arrivals: u64,
     pub(super) now_ms: u64,
+    /// What has failed so often is not handed out any more.
+    pub(super) receives_max: u32,
 }
 
 /// What came of looking for a message that somebody can take.
@@ -88,6 +92,8 @@ pub(super) enum Found {
     For(ConsumerId, Key),
     /// Somebody came to this one, and its time is over.
     Expired(Key),
+    /// Somebody came to this one, and it has been handed out too often.
+    Exhausted(Key),
     /// Somebody came to this one and does not want it, and nobody else comes for it.
     Unwanted(Key),
     /// Nobody can take any of what there is.
@@ -101,8 +107,20 @@ pub(super) enum Found {
 impl<O> Consumer<O> {
     /// Looks for the first message that it can take. `budget` counts down by what that costs; `furthest` is raised to where it has looked.
     fn look(&mut self, id: ConsumerId, view: &View<'_>, budget: &mut usize, furthest: &mut u64) -> Found {
+        if let Some(ordered) = view.ordered {
+            let key = ordered.first_for(Some(id)).map(|seq| Key::new(0, seq));
+            let Some(next) = key.and_then(|key| view.ready.get(key)) else { return Found::Nothing };
+            let key = Key::of(next);
+            return match next {
+                _ if next.expires_ms < view.now_ms => Found::Expired(key),
+                _ if next.attempts >= view.receives_max => Found::Exhausted(key),
+                _ => Found::For(id, key),
+            };
+        }
         if self.selection.is_none() && view.groups.is_none() {
-            return view.ready.first().map_or(Found::Nothing, |first| Found::For(id, Key::of(first)));
+            let Some(first) = view.ready.first() else { return Found::Nothing };
+            let key = Key::of(first);
+            return if first.attempts >= view.receives_max { Found::Exhausted(key) } else { Found::For(id, key) };
         }
         let seek = self.seek.get_or_insert_default();
         while let Some(entry) = seek.next(view.ready, view.arrivals) {
@@ -116,6 +134,9 @@ impl<O> Consumer<O> {
             if may_take {
                 if entry.expires_ms < view.now_ms {
                     return Found::Expired(key);
+                }
+                if entry.attempts >= view.receives_max {
+                    return Found::Exhausted(key);
                 }
                 match (&self.selection, &entry.message) {
                     (None, _) => return Found::For(id, key),
@@ -212,6 +233,12 @@ impl<O> Consumers<O> {
 
     pub(super) fn any_exclusive(&self) -> bool {
         self.slots.iter().flatten().any(|consumer| consumer.options.exclusive)
+    }
+
+    /// Whether somebody may be able to take something.
+    pub(super) fn any_in_turn(&self) -> bool {
+        !self.alone.as_ref().is_some_and(|alone| alone.hands_over)
+            && self.rings.iter().any(|ring| !ring.turn.is_empty())
     }
 
     /// Whether some of them are not for every message.

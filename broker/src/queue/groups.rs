@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::consumer::ConsumerId;
+use super::fair::Fair;
 use super::seek::Key;
 use crate::group::Group;
 
@@ -29,6 +30,8 @@ pub(super) struct Groups {
     known: HashMap<u64, Known>,
     /// How many of those have no message.
     idle: usize,
+    /// Where loud groups stand back.
+    fair: Option<Box<Fair>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ struct Known {
     has_left: bool,
     /// Messages that the owner has.
     leased: u32,
+    /// Messages that are in the hands of those who received them.
+    received: usize,
     /// How many messages it has.
     len: usize,
     /// Those that wait at their places.
@@ -48,6 +53,18 @@ impl Groups {
     /// Whether nothing is left to remember.
     pub(super) fn is_empty(&self) -> bool {
         self.known.is_empty()
+    }
+
+    /// Whether loud groups stand back, from now on.
+    pub(super) fn set_fair(&mut self, fair: bool) {
+        if fair == self.fair.is_some() {
+            return;
+        }
+        self.fair = fair.then(|| {
+            let mut fair = Box::<Fair>::default();
+            self.known.iter().for_each(|(group, known)| fair.move_head(*group, None, known.waiting.first().copied()));
+            fair
+        });
     }
 
     /// A message has come into the queue; [`Groups::wait`] follows.
@@ -66,16 +83,65 @@ impl Groups {
 
     /// A message of the queue is at its place among those that wait.
     pub(super) fn wait(&mut self, key: Key) {
-        if let Some(known) = self.known_of(key.seq) {
-            known.waiting.insert(key);
+        let Self { of, known, fair, .. } = self;
+        let group = of.get(&key.seq).map(|group| group.key());
+        let Some((group, known)) = group.and_then(|group| Some((group, known.get_mut(&group)?))) else {
+            if let Some(fair) = fair {
+                fair.wait(key);
+            }
+            return;
+        };
+        let before = known.waiting.first().copied();
+        known.waiting.insert(key);
+        if let Some(fair) = fair {
+            fair.move_head(group, before, known.waiting.first().copied());
         }
     }
 
     /// It is not there any more. The next one of its group behind it: to be looked at by those who have not looked at it.
     pub(super) fn unwait(&mut self, key: Key) -> Option<Key> {
-        let known = self.known_of(key.seq)?;
+        let Self { of, known, fair, .. } = self;
+        let group = of.get(&key.seq).map(|group| group.key());
+        let Some((group, known)) = group.and_then(|group| Some((group, known.get_mut(&group)?))) else {
+            if let Some(fair) = fair {
+                fair.unwait(key);
+            }
+            return None;
+        };
+        let before = known.waiting.first().copied();
         known.waiting.remove(&key);
+        if let Some(fair) = fair {
+            fair.move_head(group, before, known.waiting.first().copied());
+        }
         known.behind(key)
+    }
+
+    /// Somebody has received a message who is not a consumer.
+    pub(super) fn lend(&mut self, seq: u64) {
+        if let Some(known) = self.known_of(seq) {
+            known.received += 1;
+            if let Some(fair) = &mut self.fair {
+                fair.lend();
+            }
+        }
+    }
+
+    /// That is over.
+    pub(super) fn give_back(&mut self, seq: u64) {
+        if let Some(known) = self.known_of(seq) {
+            known.received = known.received.saturating_sub(1);
+            if let Some(fair) = &mut self.fair {
+                fair.give_back();
+            }
+        }
+    }
+
+    /// What is to be received instead of the first message that waits, because that is of a group that stands back.
+    pub(super) fn instead_of(&self, first: Key) -> Option<Key> {
+        let fair = self.fair.as_ref()?;
+        let is_loud =
+            |group: u64| self.known.get(&group).is_some_and(|known| fair.is_loud(known.received, self.known.len()));
+        if is_loud(self.of.get(&first.seq)?.key()) { fair.first_quiet(is_loud) } else { None }
     }
 
     /// The next message of the same group and priority that waits.
@@ -152,6 +218,9 @@ impl Groups {
     /// All messages but these have left.
     pub(super) fn keep(&mut self, is_left: impl Fn(u64) -> bool) {
         self.known.values_mut().for_each(|known| known.waiting.clear());
+        if let Some(fair) = &mut self.fair {
+            fair.clear();
+        }
         let left: Vec<u64> = self.of.keys().filter(|seq| !is_left(**seq)).copied().collect();
         left.into_iter().for_each(|seq| self.leave(seq));
     }

@@ -55,23 +55,6 @@ impl Queue {
         self.keeps.store(keep, Ordering::Relaxed);
     }
 
-    /// Whether it takes no duplicates.
-    pub(crate) fn deduplicates(&self) -> bool {
-        self.present.is_some()
-    }
-
-    /// Notes that a message with this deduplication key is about to come in; false where one is there already.
-    pub(crate) fn claim(&self, key: u64, seq: u64) -> bool {
-        self.present.as_ref().is_none_or(|present| present.claim(key, seq))
-    }
-
-    /// A message that was claimed has left, or did not come in.
-    pub(crate) fn release_claim(&self, seq: u64) {
-        if let Some(present) = &self.present {
-            present.release(seq);
-        }
-    }
-
     /// Whether it takes a message, asked before the message is stored anywhere. Where a queue may refuse, the answer and the
     /// message's place in its count are one step, so that no two publishers get the same room. A stream takes every message,
     /// and has to hear of those that do not come after all. `seq` would be its place; `dead_letters`: a message that is refused
@@ -135,7 +118,7 @@ impl Queue {
         if promised {
             state.keep_promise(entry.body_bytes());
         }
-        let taken = match state.enqueue(entry, now_ms) {
+        let taken = match state.enqueue(entry, now_ms, scarce) {
             Ok(()) => {
                 state.grant(now_ms, scarce, &mut effects);
                 if scarce {

@@ -252,9 +252,9 @@ impl Leases {
     }
 
     /// What is leased, in no order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Leased> {
         self.slots.iter().filter_map(|slot| match slot {
-            Slot::Taken { leased, .. } => Some(&leased.entry),
+            Slot::Taken { leased, .. } => Some(leased),
             Slot::Lapsed { .. } | Slot::Free { .. } => None,
         })
     }

@@ -3,13 +3,15 @@
 //! * [`entry`]: a message in a queue; [`ready`]: those that wait; [`later`]: those whose time has not come; [`lease`]: those
 //!   that somebody has. [`blocks`]: what long lists are made of.
 //! * [`direct`]: the body of a queue that has none of all this.
-//! * [`duplicates`]: which of them may not come in once more.
+//! * [`duplicates`]: which of them may not come in once more. [`lanes`]: where the journal has all of it.
 //! * [`consumer`]: who gets them, by turns and by credit. [`selection`]: consumers that are not for every message; [`groups`]:
-//!   messages that are not for every consumer; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
+//!   messages that are not for every consumer; [`ordered`]: those that come strictly in order; [`fair`]: those that
+//!   stand back; [`seek`]: how consumers look for theirs; [`scout`]: what they have to read for it.
 //! * [`state`]: the rules, without clock and I/O.
 //! * [`options`]: what a queue is declared with; [`rules`]: what follows from it; [`arguments`]: each of them, checked.
 //! * [`settings`]: what is set on it beside; [`policy`]: the policies that it is under, and how its rules follow.
 //! * [`receive`]: messages for those who come for some, and [`line`], where they wait; [`receipts`]: what they are known by.
+//!   [`tally`]: what the journal remembers of that.
 //! * [`incoming`], [`outgoing`]: the way in and the way out; [`accepts`]: what is said of deliveries, in one go; [`clock`]: what time brings; [`recovery`]: what is there after a
 //!   restart. [`shell`]: what a step of the state machine asks for.
 //! * this file: what a queue is, and its end.
@@ -22,14 +24,17 @@ mod consumer;
 mod direct;
 mod duplicates;
 mod entry;
+mod fair;
 mod groups;
 mod incoming;
+mod lanes;
 mod later;
 mod lease;
 mod line;
 #[cfg(test)]
 mod model;
 mod options;
+mod ordered;
 mod outgoing;
 mod policy;
 mod ready;
@@ -43,6 +48,7 @@ mod selection;
 mod settings;
 mod shell;
 mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -56,13 +62,17 @@ use parking_lot::Mutex;
 
 pub use self::accepts::Accepts;
 pub(crate) use self::arguments::Arguments;
+pub(crate) use self::blocks::Blocks;
 pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 use self::direct::Direct;
 pub(crate) use self::direct::Offered;
-use self::duplicates::Present;
+use self::duplicates::Duplicates;
+pub(crate) use self::duplicates::{Claimed, Kept};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
 pub(crate) use self::incoming::{Admission, Arrival};
+use self::lanes::window_lane;
+pub(crate) use self::lanes::{Lane, lane_of};
 pub(crate) use self::later::Later;
 pub use self::lease::{Lease, Outcome};
 use self::line::Line;
@@ -85,7 +95,6 @@ use crate::message::now_ms;
 use crate::policy::Applied;
 use crate::shared::Shared;
 use crate::stream::Stream;
-use crate::value::Value;
 
 /// A queue.
 pub struct Queue {
@@ -106,7 +115,7 @@ pub struct Queue {
     /// Those who wait for something to receive.
     line: Line,
     /// Where it takes no duplicates.
-    present: Option<Box<Present>>,
+    duplicates: Option<Duplicates>,
     /// Its rules may have it refuse a message: publishers ask before they have the journal take it.
     may_refuse: AtomicBool,
     /// Consumers are told how often a message has failed.
@@ -162,18 +171,6 @@ impl QueueStatus {
     }
 }
 
-/// What the number of a queue's lane for refused messages has beside that of its own lane. No other lane has it: lanes begin
-/// with the number of a run of the process, and there are not so many runs.
-const REFUSALS: u64 = 1 << 63;
-
-/// The lane that a lane of the journal belongs to, and whether it is that for what was refused there.
-pub(crate) fn lane_of_refusals(lane: u64) -> (u64, bool) {
-    (lane & !REFUSALS, lane & REFUSALS != 0)
-}
-
-/// The argument by which a queue takes no duplicates.
-const DEDUPLICATION: &str = "x-message-deduplication";
-
 impl Queue {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -213,7 +210,7 @@ impl Queue {
         rules: Arc<Rules>,
         owner: Option<u64>,
     ) -> Self {
-        let deduplicates = options.arguments.get(DEDUPLICATION).and_then(Value::as_bool) == Some(true);
+        let duplicates = Duplicates::of(&shared, lane, &options, &rules);
         Self {
             lane,
             name,
@@ -226,7 +223,7 @@ impl Queue {
             seq: AtomicU64::new(0),
             may_refuse: AtomicBool::new(rules.may_refuse()),
             tells_attempts: AtomicBool::new(rules.tells_attempts),
-            present: (deduplicates && rules.stream.is_none()).then(Box::default),
+            duplicates,
             direct: None,
             keeps: AtomicBool::new(true),
             stream: rules.stream.as_ref().map(|rules| Box::new(Stream::new(rules))),
@@ -273,16 +270,6 @@ impl Queue {
     /// The connection it belongs to, where it is exclusive.
     pub fn owner(&self) -> Option<u64> {
         self.owner
-    }
-
-    /// The lane of the journal that its messages are in.
-    pub(crate) fn lane(&self) -> u64 {
-        self.lane
-    }
-
-    /// The lane for messages that it refused and sends on, until they are somewhere else.
-    pub(crate) fn refusals_lane(&self) -> u64 {
-        self.lane | REFUSALS
     }
 
     /// What makes it a stream, if it is one.
@@ -374,6 +361,10 @@ impl Queue {
         if let Some(stream) = &rules.stream {
             return self.set_retention(stream.retention);
         }
+        // Not under the queue's lock: senders have this one first.
+        if let (Some(window), Some(ordered)) = (self.window(), rules.window) {
+            window.follow(ordered);
+        }
         self.with_grant(&mut Wakes::new(), |state, _| {
             // Under the lock, or it could stay as an earlier change left it.
             self.may_refuse.store(rules.may_refuse(), Ordering::Relaxed);
@@ -424,6 +415,9 @@ impl Queue {
         drop(state);
         self.line.call_all();
         self.discard(discarded);
+        if let Some(window) = self.window() {
+            window.close();
+        }
         self.shared.timer.forget(self);
         if self.survives() {
             // Where there is none, from an earlier run, this does nothing.

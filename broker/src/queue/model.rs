@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::consumer::Credit;
 use super::lease::Outcome;
+use super::receive::{Receipt, Receipted, Receive};
 use super::rules::{Delayed, Overflow, Rules};
 use super::state::Departure;
 use crate::group::Group;
@@ -24,6 +25,8 @@ pub(super) struct Item {
     pub(super) group: Option<Group>,
     /// It is on the disk only.
     pub(super) unread: bool,
+    /// Somebody has received it, at some time.
+    pub(super) received: bool,
 }
 
 /// Who has a group.
@@ -46,6 +49,7 @@ enum Looked {
     Nothing,
     Unread,
     Expired(usize),
+    Exhausted(usize),
     Unwanted(usize),
     Takes(usize),
 }
@@ -57,6 +61,16 @@ pub(super) struct Held {
     /// None where it was fetched.
     pub(super) by: Option<usize>,
     until_ms: Option<u64>,
+    /// Where it was received: when.
+    pub(super) since_ms: Option<u64>,
+}
+
+/// Where the message of a receipt is, by its place in the list.
+enum At {
+    Held(usize),
+    Waiting(usize),
+    Elsewhere,
+    Nowhere,
 }
 
 /// A consumer.
@@ -128,9 +142,13 @@ impl Model {
         !self.owners.is_empty() || all.into_iter().any(|item| item.group.is_some())
     }
 
+    fn seeks(&self) -> bool {
+        self.rules.ordered || self.knows_groups() || self.consumers.iter().any(|consumer| consumer.choice.is_some())
+    }
+
     /// Where nobody has to look for messages, nobody remembers any.
     pub(super) fn tidy(&mut self) {
-        if !self.knows_groups() && self.consumers.iter().all(|consumer| consumer.choice.is_none()) {
+        if !self.seeks() {
             self.consumers.iter_mut().for_each(|consumer| consumer.passed.clear());
         }
     }
@@ -148,6 +166,9 @@ impl Model {
     }
 
     fn end_lease(&mut self, item: &Item, by: Option<usize>) {
+        if self.rules.ordered {
+            return;
+        }
         let (Some(group), Some(name)) = (item.group, by) else { return };
         let Some(owner) = self.owners.get_mut(&group.key()).filter(|owner| owner.name == name) else { return };
         owner.leased = owner.leased.saturating_sub(1);
@@ -156,14 +177,46 @@ impl Model {
         }
     }
 
+    /// The first message of an ordered queue that somebody may have: a consumer, or whoever comes and has the message `before`.
+    fn next_in_order(&self, name: Option<usize>, before: Option<&Item>) -> Option<usize> {
+        let group = |item: &Item| item.group.map(|group| group.key());
+        let is_next = |at: usize| {
+            let item = &self.waiting[at];
+            let is_same = |other: &Item| group(other) == group(item);
+            !self.waiting[..at].iter().any(is_same)
+                && !self.later.iter().any(|(_, other)| is_same(other) && other.seq < item.seq)
+        };
+        let is_free = |at: &usize| {
+            let item = &self.waiting[*at];
+            let mut held = self.held.iter().filter(|held| group(&held.item) == group(item));
+            held.all(|held| name.is_some() && held.by == name)
+        };
+        let mut next = (0..self.waiting.len()).filter(|at| is_next(*at));
+        if let Some(before) = before
+            && let Some(at) = next.clone().find(|at| group(&self.waiting[*at]) == group(before))
+        {
+            return Some(at);
+        }
+        next.find(is_free)
+    }
+
     fn look(&mut self, name: usize, now_ms: u64) -> Looked {
         let knows_groups = self.knows_groups();
+        if self.rules.ordered {
+            let Some(at) = self.next_in_order(Some(name), None) else { return Looked::Nothing };
+            let item = &self.waiting[at];
+            return match item {
+                _ if item.expires_ms < now_ms => Looked::Expired(at),
+                _ if is_exhausted(&self.rules, item) => Looked::Exhausted(at),
+                _ => Looked::Takes(at),
+            };
+        }
         let (waiting, owners) = (&self.waiting, &self.owners);
         let Some(consumer) = self.consumers.iter_mut().find(|consumer| consumer.name == name) else {
             return Looked::Nothing;
         };
         if consumer.choice.is_none() && !knows_groups {
-            return Looked::Takes(0);
+            return if is_exhausted(&self.rules, &waiting[0]) { Looked::Exhausted(0) } else { Looked::Takes(0) };
         }
         for (at, item) in waiting.iter().enumerate() {
             if consumer.passed.contains(&item.seq) {
@@ -173,6 +226,9 @@ impl Model {
             if owner.is_none_or(|owner| owner.name == name) {
                 if item.expires_ms < now_ms {
                     return Looked::Expired(at);
+                }
+                if is_exhausted(&self.rules, item) {
+                    return Looked::Exhausted(at);
                 }
                 match consumer.choice {
                     None => return Looked::Takes(at),
@@ -224,13 +280,18 @@ impl Model {
         self.promised.remove(at);
     }
 
-    /// A message that is new here.
-    pub(super) fn enter(&mut self, mut item: Item, from_ms: u64) {
-        item.priority = item.priority.min(self.rules.priority_max);
+    /// A message that is new here, published at `from_ms`.
+    pub(super) fn enter(&mut self, mut item: Item, delay_ms: Option<u32>, from_ms: u64, now_ms: u64) {
+        self.adapt(&mut item, from_ms);
+        let due_ms = from_ms + delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
+        if due_ms > now_ms { self.later.push((due_ms, item)) } else { self.put(item) }
+    }
+
+    fn adapt(&self, item: &mut Item, from_ms: u64) {
+        item.priority = if self.rules.ordered { 0 } else { item.priority.min(self.rules.priority_max) };
         if let Some(ttl_ms) = self.rules.ttl_ms {
             item.expires_ms = item.expires_ms.min(from_ms + ttl_ms);
         }
-        self.put(item);
     }
 
     fn put(&mut self, item: Item) {
@@ -242,7 +303,110 @@ impl Model {
 
     pub(super) fn hold(&mut self, item: Item, by: Option<usize>, now_ms: u64) {
         let until_ms = self.rules.lease_ms.map(|ms| now_ms + ms);
-        self.held.push(Held { item, by, until_ms });
+        self.held.push(Held { item, by, until_ms, since_ms: None });
+    }
+
+    /// Takes what comes up; what may not be handed out any more goes.
+    pub(super) fn take_first(&mut self, before: Option<&Item>, now_ms: u64) -> Option<Item> {
+        loop {
+            self.expire(now_ms + 1);
+            if self.rules.ordered {
+                let at = self.next_in_order(None, before)?;
+                let item = self.waiting.remove(at);
+                let why = match item {
+                    _ if item.expires_ms <= now_ms => Departure::Expired,
+                    _ if is_exhausted(&self.rules, &item) => Departure::Exhausted,
+                    item => return Some(item),
+                };
+                self.gone.push((item.seq, Some(why)));
+                continue;
+            }
+            if !is_exhausted(&self.rules, self.waiting.first()?) {
+                return Some(self.waiting.remove(0));
+            }
+            self.gone.push((self.waiting.remove(0).seq, Some(Departure::Exhausted)));
+        }
+    }
+
+    /// A message that was in somebody's hands before a restart, and still is.
+    pub(super) fn hold_received(&mut self, mut item: Item, until_ms: u64, since_ms: u64, from_ms: u64) {
+        self.adapt(&mut item, from_ms);
+        self.held.push(Held { item, by: None, until_ms: Some(until_ms), since_ms: Some(since_ms) });
+    }
+
+    /// The messages, and whether there are too many in somebody's hands.
+    pub(super) fn receive(&mut self, ask: &Receive, now_ms: u64) -> (Vec<Item>, bool) {
+        let mut taken = Vec::new();
+        if self.closed {
+            return (taken, false);
+        }
+        self.take_due(now_ms);
+        while taken.len() < ask.messages_max {
+            if self.held.len() >= ask.leased_max {
+                let limit_reached = taken.is_empty() && !self.rules.ordered;
+                return (taken, limit_reached);
+            }
+            let Some(item) = self.take_first(taken.last(), now_ms) else { break };
+            taken.push(item.clone());
+            let item = Item { received: true, ..item };
+            self.held.push(Held { item, by: None, until_ms: Some(now_ms + ask.lease_ms), since_ms: Some(now_ms) });
+        }
+        (taken, false)
+    }
+
+    fn find(&self, receipt: Receipt) -> At {
+        let Receipt { seq, receives } = receipt;
+        if let Some(at) = self.held.iter().position(|held| held.item.seq == seq && held.since_ms.is_some()) {
+            return if self.held[at].item.attempts + 1 == receives { At::Held(at) } else { At::Elsewhere };
+        }
+        if let Some(at) = self.waiting.iter().position(|item| item.seq == seq) {
+            return if self.waiting[at].attempts > receives { At::Elsewhere } else { At::Waiting(at) };
+        }
+        let others = self.held.iter().map(|held| &held.item).chain(self.later.iter().map(|(_, item)| item));
+        let is_here = others.into_iter().any(|item| item.seq == seq && item.received);
+        if is_here { At::Elsewhere } else { At::Nowhere }
+    }
+
+    pub(super) fn remove(&mut self, receipt: Receipt, now_ms: u64) -> Receipted {
+        match self.find(receipt) {
+            At::Nowhere => return Receipted::NotThere,
+            At::Elsewhere => return Receipted::Stale,
+            At::Waiting(_) if self.rules.ordered => return Receipted::NotLeased,
+            At::Waiting(at) => {
+                let item = self.waiting.remove(at);
+                self.gone.push((item.seq, Some(Departure::Accepted)));
+            }
+            At::Held(_) => self.settle(receipt.seq, Outcome::Accept, now_ms),
+        }
+        Receipted::Done
+    }
+
+    pub(super) fn extend(&mut self, receipt: Receipt, ms: u64, total_ms_max: u64, now_ms: u64) -> Receipted {
+        let at = match self.find(receipt) {
+            At::Nowhere => return Receipted::NotThere,
+            At::Elsewhere => return Receipted::Stale,
+            At::Waiting(_) => return Receipted::NotLeased,
+            At::Held(at) => at,
+        };
+        let held = &mut self.held[at];
+        if held.since_ms.is_some_and(|since_ms| now_ms + ms > since_ms + total_ms_max) {
+            return Receipted::TooLong;
+        }
+        held.until_ms = Some(now_ms + ms);
+        if ms == 0 {
+            self.settle(receipt.seq, Outcome::Retry, now_ms);
+        }
+        Receipted::Done
+    }
+
+    /// Everything that waits goes, and everything that was received. How many messages, and which of them were received.
+    pub(super) fn discard_all(&mut self) -> (usize, Vec<u64>) {
+        let (received, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.held).into_iter().partition(|held| held.since_ms.is_some());
+        self.held = others;
+        let seqs: Vec<u64> = received.iter().map(|held| held.item.seq).collect();
+        self.gone.extend(seqs.iter().map(|seq| (*seq, Some(Departure::Discarded))));
+        (self.discard() + seqs.len(), seqs)
     }
 
     pub(super) fn consumer(&mut self, name: usize) -> Option<&mut Consumer> {
@@ -318,7 +482,7 @@ impl Model {
         let super::consumer::ConsumerOptions { credit, acknowledges, exclusive, priority } = options;
         let taken = self.consumers.iter().any(|other| other.exclusive)
             || exclusive && (self.rules.single_active || !self.consumers.is_empty());
-        if self.closed || taken {
+        if self.closed || taken || self.rules.ordered && choice.is_some() {
             return false;
         }
         self.consumers.push(Consumer {
@@ -385,27 +549,29 @@ impl Model {
     /// An outcome of a message that is held.
     pub(super) fn settle(&mut self, seq: u64, outcome: Outcome, now_ms: u64) {
         let Some(at) = self.held.iter().position(|held| held.item.seq == seq) else { return };
-        let Held { item, by, .. } = self.held.remove(at);
+        let Held { item, by, since_ms, .. } = self.held.remove(at);
         self.end_lease(&item, by);
         match outcome {
             Outcome::Accept => self.gone.push((seq, Some(Departure::Accepted))),
             Outcome::Reject => self.gone.push((seq, Some(Departure::Rejected))),
             Outcome::Release => self.put(item),
-            Outcome::Retry | Outcome::Return => self.retry(item, outcome == Outcome::Return, now_ms),
+            Outcome::Retry | Outcome::Return => {
+                self.retry(item, outcome == Outcome::Return, since_ms.is_some(), now_ms)
+            }
         }
         if let Some(name) = by {
             self.refill(name);
         }
     }
 
-    fn retry(&mut self, mut item: Item, returned: bool, now_ms: u64) {
+    fn retry(&mut self, mut item: Item, returned: bool, was_received: bool, now_ms: u64) {
         item.attempts += 1;
         item.redelivered = true;
         if self.rules.delivery_limit.is_some_and(|limit| item.attempts > limit) {
             return self.gone.push((item.seq, Some(Departure::Exhausted)));
         }
         match self.rules.retry_delay {
-            Some(delay) if returned || delay.which == Delayed::All => {
+            Some(delay) if !was_received && (returned || delay.which == Delayed::All) => {
                 let wait_ms = (delay.min_ms * u64::from(item.attempts)).min(delay.max_ms);
                 self.later.push((now_ms + wait_ms, item));
             }
@@ -424,7 +590,7 @@ impl Model {
         loop {
             let first = self.held.iter().enumerate().filter(|(_, held)| held.until_ms.is_some_and(|ms| ms <= now_ms));
             let Some((at, _)) = first.min_by_key(|(at, held)| (held.until_ms, *at)) else { return over };
-            let Held { item, by, .. } = self.held.remove(at);
+            let Held { item, by, since_ms, .. } = self.held.remove(at);
             over.push(item.seq);
             if let Some(name) = by {
                 self.late.push((item.seq, name));
@@ -434,7 +600,7 @@ impl Model {
                 }
             }
             self.end_lease(&item, by);
-            self.retry(item, false, now_ms);
+            self.retry(item, false, since_ms.is_some(), now_ms);
         }
     }
 
@@ -494,6 +660,11 @@ impl Model {
             if self.waiting.is_empty() {
                 return expected;
             }
+            if !self.seeks() && is_exhausted(&self.rules, &self.waiting[0]) && !self.hands_over && !self.turn.is_empty()
+            {
+                self.gone.push((self.waiting.remove(0).seq, Some(Departure::Exhausted)));
+                continue;
+            }
             if self.hands_over || !self.grant_one(now_ms, room, &mut expected) {
                 break;
             }
@@ -532,6 +703,11 @@ impl Model {
                     self.gone.push((self.waiting.remove(at).seq, Some(Departure::Expired)));
                     return true;
                 }
+                Looked::Exhausted(at) => {
+                    self.turn.insert(0, name);
+                    self.gone.push((self.waiting.remove(at).seq, Some(Departure::Exhausted)));
+                    return true;
+                }
                 Looked::Unwanted(at) => {
                     self.turn.insert(0, name);
                     self.gone.push((self.waiting.remove(at).seq, Some(Departure::Discarded)));
@@ -560,6 +736,7 @@ impl Model {
             self.gone.push((seq, None));
         }
         match group {
+            _ if self.rules.ordered => {}
             Some(group) if group.closes() => self.free(group.key()),
             Some(group) => {
                 let owner = self.owners.entry(group.key()).or_insert(Owner { name, leased: 0, has_left: false });
@@ -570,6 +747,11 @@ impl Model {
         self.line_up(name);
         Some(Expected { to: name, seq, attempts, redelivered, leased })
     }
+}
+
+/// Whether it may not be handed out any more.
+fn is_exhausted(rules: &Rules, item: &Item) -> bool {
+    rules.redrive.is_some() && rules.receives_max.is_some_and(|max| item.attempts >= max)
 }
 
 fn is_of(item: &Item, key: u64) -> bool {

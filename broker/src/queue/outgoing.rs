@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use gantry_storage::{Position, Ticket};
 
 use super::state::Grant;
-use super::{ConsumerId, ConsumerOptions, End, Lease, Outcome, Queue, SealIf, Selection, Stored, SubscribeError};
+use super::{
+    ConsumerId, ConsumerOptions, End, Lease, Outcome, Place, Queue, SealIf, Selection, Stored, SubscribeError,
+};
 use crate::error::Error;
 use crate::inbox::{Content, Delivery, Outlet, Wakes};
 use crate::marks::Marks;
@@ -123,6 +125,11 @@ impl Queue {
             effects.unsettled = false;
             Ok(Some(ticket))
         })
+    }
+
+    /// Where the message of a lease is, as far as it is stored; none where the lease is over.
+    pub(crate) fn leased_place(&self, lease: Lease) -> Option<Place> {
+        self.state.lock().leased_place(lease)
     }
 
     /// Where the message of a lease is stored, if it is.

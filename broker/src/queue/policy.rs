@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Queue, QueueSettings, Rules, resource};
+use super::{DeadLetter, Queue, QueueSettings, Rules, resource};
 use crate::error::Error;
 use crate::policy::{Applied, Policies};
 
@@ -53,6 +53,16 @@ impl Queue {
         self.keep_settings(settings);
         self.set_rules(Arc::new(rules));
         Ok(())
+    }
+
+    /// Where messages go now that were received too often.
+    pub(crate) fn redrive(&self) -> Option<Arc<DeadLetter>> {
+        self.state.lock().rules().redrive.clone()
+    }
+
+    /// Whether messages may overtake others by their priorities.
+    pub(crate) fn has_priorities(&self) -> bool {
+        self.state.lock().rules().priority_max > 0
     }
 
     /// The rules that it follows.

@@ -3,7 +3,7 @@
 //! Whoever receives a message has no connection that it belongs to: it says what became of it by the message's number and by
 //! how often it had been received, from anywhere and at any time. Only a queue that somebody received from has this.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::lease::Lease;
 
@@ -33,6 +33,11 @@ impl Receipts {
         known.first_ms
     }
 
+    /// A message is found after a restart that had been received before.
+    pub(super) fn restore(&mut self, seq: u64, first_ms: u64, since_ms: u64, lease: Option<Lease>) {
+        self.known.insert(seq, Known { first_ms, since_ms, lease });
+    }
+
     /// What is known of a message.
     pub(super) fn get(&self, seq: u64) -> Option<Known> {
         self.known.get(&seq).copied()
@@ -43,23 +48,34 @@ impl Receipts {
         self.known.get_mut(&seq).is_some_and(|known| known.lease.take().is_some())
     }
 
-    /// A message has left the queue.
-    pub(super) fn forget(&mut self, seq: u64) {
-        self.known.remove(&seq);
-    }
-
-    /// What waits has left the queue, all at once.
-    pub(super) fn forget_waiting(&mut self) {
-        self.known.retain(|_, known| known.lease.is_some());
-    }
-
-    /// Whether nothing is left to remember.
-    pub(super) fn is_empty(&self) -> bool {
-        self.known.is_empty()
-    }
-
     /// The leases of all messages that somebody has who received them.
     pub(super) fn leases(&self) -> impl Iterator<Item = Lease> {
         self.known.values().filter_map(|known| known.lease)
     }
+}
+
+/// A message has left the queue.
+#[inline]
+pub(super) fn forget(receipts: &mut Option<Box<Receipts>>, seq: u64) {
+    if let Some(known) = receipts {
+        known.known.remove(&seq);
+        if known.known.is_empty() {
+            *receipts = None;
+        }
+    }
+}
+
+/// Of all messages only these have not left the queue.
+pub(super) fn forget_others(receipts: &mut Option<Box<Receipts>>, left: &HashSet<u64>) {
+    if let Some(known) = receipts {
+        known.known.retain(|seq, _| left.contains(seq));
+        if known.known.is_empty() {
+            *receipts = None;
+        }
+    }
+}
+
+/// When a message was received for the first time, in milliseconds since the epoch of Unix; 0 for never.
+pub(super) fn first_ms(receipts: &Option<Box<Receipts>>, seq: u64) -> u64 {
+    receipts.as_ref().and_then(|receipts| receipts.get(seq)).map_or(0, |known| known.first_ms)
 }

@@ -7,9 +7,10 @@ use gantry_storage::{Position, Recovered};
 
 use super::incoming::expiry_ms;
 use super::state::AT_ONCE_MS;
+use super::tally::Tally;
 use super::{Departure, Entry, Queue};
 use crate::error::Error;
-use crate::message::{Meta, Unreadable};
+use crate::message::{Meta, Unreadable, now_ms};
 use crate::outbox::Letter;
 
 /// A message that was found at recovery.
@@ -20,7 +21,7 @@ pub(crate) struct Restored {
     bytes: u32,
     head_bytes: u16,
     meta: Meta,
-    attempts: u32,
+    tally: Tally,
 }
 
 impl Restored {
@@ -32,7 +33,7 @@ impl Restored {
             bytes: found.payload_bytes.saturating_sub(lengths.prefix_bytes),
             head_bytes: lengths.head_bytes,
             meta,
-            attempts: found.mark,
+            tally: Tally::of(found.mark),
         })
     }
 
@@ -62,17 +63,17 @@ impl Restored {
 
     /// As its queue has it. What was there up to `delivered_to` may have been delivered.
     fn entry(&self, delivered_to: u64) -> Entry {
-        let Self { seq, position, bytes, head_bytes, meta, attempts } = *self;
+        let Self { seq, position, bytes, head_bytes, meta, tally } = *self;
         Entry {
             seq,
             message: None,
             position: position.into(),
             bytes,
             expires_ms: expiry_ms(meta.essentials.ttl_ms, meta.published_ms),
-            attempts,
+            attempts: tally.attempts,
             head_bytes,
             priority: meta.essentials.priority,
-            redelivered: attempts > 0 || seq < delivered_to,
+            redelivered: tally.attempts > 0 || seq < delivered_to,
         }
     }
 }
@@ -100,20 +101,23 @@ impl Queue {
             self.unsure_before.store(next, Ordering::Relaxed);
         }
         let delivered_to = delivered_to.unwrap_or(next);
-        self.seq.store(next.max(delivered_to), Ordering::Relaxed);
+        // What has left may still be known to somebody by its number, also where nothing is left.
+        let seq = next.max(delivered_to).max(self.shared.first_seq());
+        self.seq.store(seq, Ordering::Relaxed);
         let mut orphans = Vec::new();
+        let now_ms = now_ms();
         let mut state = self.state.lock();
         state.restore_delivered_to(delivered_to);
         for restored in entries {
-            let Restored { seq, position, meta, .. } = restored;
-            if let (Some(present), Some(key)) = (&self.present, meta.duplicate_key) {
-                present.claim(key, seq);
+            let Restored { seq, position, meta, tally, .. } = restored;
+            if let Some(key) = meta.duplicate_key {
+                self.claim_present(key, seq);
             }
             if !meta.essentials.durable && !self.keeps_all {
                 orphans.push(position);
                 continue;
             }
-            state.restore(restored.entry(delivered_to), meta.published_ms, meta.essentials.group);
+            state.restore(restored.entry(delivered_to), tally, meta.published_ms, &meta.essentials, now_ms);
         }
         // What is too much goes as soon as the timers run: there may be more of it than rules said before the restart.
         let wake_ms = if state.rules().may_drop() { Some(AT_ONCE_MS) } else { state.next_ms() };
@@ -151,7 +155,12 @@ impl Queue {
     /// not on stable storage when the process was killed, or that was so where it came from. A message that came back from a
     /// consumer has an attempt.
     pub(crate) fn may_have_gone_on(&self, entry: &Entry) -> bool {
-        entry.seq < self.unsure_before.load(Ordering::Relaxed) || entry.redelivered && entry.attempts == 0
+        self.is_unsure(entry.seq, entry.redelivered, entry.attempts)
+    }
+
+    /// As [`Queue::may_have_gone_on`], by what is told of a delivery.
+    pub(crate) fn is_unsure(&self, seq: u64, redelivered: bool, attempts: u32) -> bool {
+        seq < self.unsure_before.load(Ordering::Relaxed) || redelivered && attempts == 0
     }
 
     /// Has the journal remember how far it has been delivered; for an orderly stop.

@@ -76,12 +76,16 @@ pub(crate) struct DeadLetter {
     pub(crate) key: Option<Bytes>,
     /// `x-dead-letter-strategy`: a message that no queue takes is kept until one does; otherwise it is dropped.
     pub(crate) at_least_once: bool,
+    /// It follows from the queue's settings: what those say when a message goes counts, and a message may come back as often as
+    /// somebody receives it.
+    pub(crate) is_redrive: bool,
 }
 
 impl DeadLetter {
     /// To a queue by its name; what is to go there stays while there is none.
     fn to_queue(name: &str) -> Self {
-        Self { exchange: Arc::from(""), key: Some(Bytes::copy_from_slice(name.as_bytes())), at_least_once: true }
+        let key = Some(Bytes::copy_from_slice(name.as_bytes()));
+        Self { exchange: Arc::from(""), key, at_least_once: true, is_redrive: true }
     }
 }
 

@@ -6,6 +6,7 @@ use gantry_storage::{Mark, Position, Ticket};
 use smallvec::SmallVec;
 
 use super::state::{Effects, Grant, State};
+use super::tally::Tally;
 use super::{DeadLetter, Departure, Entry, Place, Queue};
 use crate::inbox::{Item, Outlet, Wakes};
 use crate::message::now_ms;
@@ -96,8 +97,8 @@ impl<'a> Shell<'a> {
         let journal = &self.queue.shared.journal;
         // A failed journal stops the process by itself.
         let settled = (!self.settled.is_empty()).then(|| journal.settle(&self.settled).unwrap_or(NEVER));
-        for mark in self.marks {
-            let _ = journal.mark(mark);
+        if !self.marks.is_empty() {
+            let _ = journal.mark(&self.marks);
         }
         if !self.letters.is_empty() {
             self.queue.shared.outbox.push(self.letters);
@@ -140,9 +141,9 @@ impl Effects<Outlet> for Shell<'_> {
         self.letters.push(Letter { queue: Arc::clone(self.queue), entry, why, to: Arc::clone(to) });
     }
 
-    fn retried(&mut self, position: Place, attempts: u32) {
+    fn tallied(&mut self, position: Place, tally: Tally) {
         if let Some(position) = position.get() {
-            self.marks.push(Mark { position, value: attempts });
+            self.marks.push(Mark { position, value: tally.mark() });
         }
     }
 }

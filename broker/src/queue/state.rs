@@ -5,19 +5,22 @@
 use std::sync::Arc;
 
 use gantry_storage::Position;
+use hashbrown::HashSet;
 
 use super::consumer::{Consumer, ConsumerId, ConsumerOptions, Consumers, Found, LOOK_COST, View};
 use super::entry::{Entry, Place};
 use super::groups::{First, Groups};
 use super::later::Later;
 use super::lease::{Lease, Leased, Leases, Outcome, Said};
+use super::ordered::Ordered;
 use super::ready::Ready;
-use super::receipts::Receipts;
+use super::receipts::{self, Receipts};
 use super::rules::{DeadLetter, Delayed, Rules};
 use super::seek::Key;
 use super::selection::Selection;
+use super::tally::Tally;
 use crate::group::Group;
-use crate::message::Message;
+use crate::message::{Essentials, Message};
 
 mod receiving;
 
@@ -80,8 +83,8 @@ pub(crate) trait Effects<O> {
     /// A message has left the queue and goes on to another place; it stays in the journal until it is there.
     fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>);
 
-    /// A message came back as failed, so often by now.
-    fn retried(&mut self, position: Place, attempts: u32);
+    /// There is something to remember of a message over restarts.
+    fn tallied(&mut self, position: Place, tally: Tally);
 }
 
 /// A time that has come, whenever it is.
@@ -97,6 +100,8 @@ pub(crate) enum SubscribeError {
     InExclusiveUse,
     /// The queue was deleted.
     Closed,
+    /// In an ordered queue nobody passes messages over.
+    CannotChoose,
 }
 
 /// What has to hold for a queue to be closed.
@@ -175,6 +180,15 @@ struct Promised {
     bytes: u64,
 }
 
+/// How a message came back that failed.
+#[derive(Clone, Copy)]
+struct Way {
+    /// From somebody who had received it.
+    was_received: bool,
+    /// It is on the disk already that it would.
+    is_known: bool,
+}
+
 /// How a message is handed out.
 #[derive(Clone, Copy)]
 struct Handing {
@@ -208,6 +222,10 @@ pub(crate) struct State<O> {
     unread: bool,
     /// Only where there was a message with a group.
     groups: Option<Box<Groups>>,
+    /// Only where the rules have messages of one group come in order.
+    ordered: Option<Box<Ordered>>,
+    /// The rules have something happen to each message that comes in.
+    adapts: bool,
     /// Only where somebody received messages.
     receipts: Option<Box<Receipts>>,
     /// Messages that have failed so often go to another place when they come up once more.
@@ -221,7 +239,7 @@ pub(crate) struct State<O> {
 }
 
 impl<O> State<O> {
-    /// An empty queue.
+    /// An empty queue. Whether it is ordered is decided now, and no rules change it later.
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
         let mut state = Self {
             rules: Arc::default(),
@@ -235,6 +253,8 @@ impl<O> State<O> {
             arrivals: 0,
             unread: false,
             groups: None,
+            ordered: rules.ordered.then(Box::default),
+            adapts: false,
             receipts: None,
             receives_max: u32::MAX,
             closed: false,
@@ -243,6 +263,7 @@ impl<O> State<O> {
             counters: QueueCounters::default(),
         };
         state.set_rules(rules);
+        state.set_seeks();
         state
     }
 
@@ -255,6 +276,10 @@ impl<O> State<O> {
     /// with; what is too much goes. [`State::grant`] is due afterwards.
     pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
         self.drops = rules.may_drop();
+        if let Some(groups) = &mut self.groups {
+            groups.set_fair(rules.fair);
+        }
+        self.adapts = self.ordered.is_some() || rules.delay_ms.is_some();
         self.receives_max = rules.receives_max.filter(|_| rules.redrive.is_some()).unwrap_or(u32::MAX);
         self.consumers.set_alone(rules.single_active, rules.takes_over);
         self.rules = rules;
@@ -284,17 +309,42 @@ impl<O> State<O> {
     }
 
     /// Takes a message; gives it back where the queue was deleted. Its time to live here starts at `now_ms`.
-    pub(crate) fn enqueue(&mut self, mut entry: Entry, now_ms: u64) -> Result<(), Entry> {
+    pub(crate) fn enqueue(&mut self, mut entry: Entry, now_ms: u64, scarce: Scarce) -> Result<(), Entry> {
         if self.closed {
             return Err(entry);
         }
         self.counters.enqueued += 1;
         self.adapt(&mut entry, now_ms);
-        if let Some(group) = entry.message.as_ref().and_then(|message| message.essentials().group) {
-            self.enter(&entry, group);
+        if let Some(message) = &entry.message {
+            let Essentials { group, delay_ms, .. } = message.essentials();
+            if group.is_some() || delay_ms.is_some() || self.adapts {
+                if scarce && entry.position.get().is_some() {
+                    entry.message = None;
+                }
+                self.take_in(entry, group, delay_ms, now_ms, now_ms);
+                return Ok(());
+            }
         }
         self.put(entry);
         Ok(())
+    }
+
+    /// Takes a message that is new here and has a group or a delay, or may have.
+    fn take_in(&mut self, entry: Entry, group: Option<Group>, delay_ms: Option<u32>, published_ms: u64, now_ms: u64) {
+        self.enter(&entry, group);
+        let delay_ms = delay_ms.map(u64::from).or(self.rules.delay_ms).unwrap_or(0);
+        let due_ms = published_ms.saturating_add(delay_ms);
+        if due_ms > now_ms { self.put_later(entry, due_ms, now_ms) } else { self.put(entry) }
+    }
+
+    /// Has a message wait for a time.
+    fn put_later(&mut self, entry: Entry, due_ms: u64, now_ms: u64) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.delay(entry.seq);
+        }
+        let waiting = self.later.get_or_insert_default();
+        waiting.bytes += u64::from(entry.body_bytes());
+        waiting.entries.push(due_ms, now_ms, entry);
     }
 
     /// Puts a message at its place among those that wait.
@@ -304,6 +354,9 @@ impl<O> State<O> {
             self.consumers.miss(Key::of(&entry));
             if let Some(groups) = &mut self.groups {
                 groups.wait(Key::of(&entry));
+            }
+            if let Some(ordered) = &mut self.ordered {
+                ordered.wait(entry.seq);
             }
         }
         self.ready.push(entry);
@@ -326,6 +379,9 @@ impl<O> State<O> {
     }
 
     fn pulled(&mut self, key: Key) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.unwait(key.seq);
+        }
         if let Some(groups) = &mut self.groups
             && let Some(next) = groups.unwait(key)
             && self.consumers.follow(key, next)
@@ -342,19 +398,23 @@ impl<O> State<O> {
         }
     }
 
-    /// A message with a group has come.
-    fn enter(&mut self, entry: &Entry, group: Group) {
-        self.groups.get_or_insert_default().enter(entry.seq, group);
+    /// A message has come that may have a group.
+    fn enter(&mut self, entry: &Entry, group: Option<Group>) {
+        if let Some(ordered) = &mut self.ordered {
+            return ordered.enter(entry.seq, group);
+        }
+        let Some(group) = group else { return };
+        let groups = self.groups.get_or_insert_default();
+        groups.set_fair(self.rules.fair);
+        groups.enter(entry.seq, group);
         self.seeks = true;
     }
 
     /// A message goes for good: its group need not remember it.
     fn leave(&mut self, entry: &Entry) {
-        if let Some(receipts) = &mut self.receipts {
-            receipts.forget(entry.seq);
-            if receipts.is_empty() {
-                self.receipts = None;
-            }
+        receipts::forget(&mut self.receipts, entry.seq);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.leave(entry.seq);
         }
         let Some(groups) = &mut self.groups else { return };
         groups.leave(entry.seq);
@@ -366,7 +426,13 @@ impl<O> State<O> {
 
     /// A consumer has a message less, or somebody who received it. Whether it was received.
     fn end_lease(&mut self, entry: &Entry, consumer: Option<ConsumerId>) -> bool {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.give_back(entry.seq);
+        }
         let was_received = consumer.is_none() && self.receipts.as_mut().is_some_and(|receipts| receipts.end(entry.seq));
+        if let Some(groups) = self.groups.as_mut().filter(|_| was_received) {
+            groups.give_back(entry.seq);
+        }
         if let (Some(groups), Some(consumer)) = (&mut self.groups, consumer) {
             let first = groups.returned(entry.seq, consumer);
             self.show(first);
@@ -375,25 +441,41 @@ impl<O> State<O> {
     }
 
     fn set_seeks(&mut self) {
-        let seeks = self.groups.is_some() || self.consumers.any_choosy();
+        let seeks = self.groups.is_some() || self.ordered.is_some() || self.consumers.any_choosy();
         if self.seeks && !seeks {
             self.consumers.stop_looking();
         }
         self.seeks = seeks;
     }
 
-    /// Puts back what was found at recovery. `published_ms` is when it came in. [`State::grant`] is due afterwards.
-    pub(crate) fn restore(&mut self, mut entry: Entry, published_ms: u64, group: Option<Group>) {
+    /// Puts back what was found at recovery. `published_ms` is when it came in, with these properties. [`State::grant`] is due
+    /// afterwards.
+    ///
+    /// Whoever had received it has it still, if its time is not over; otherwise it has failed once more.
+    pub(crate) fn restore(
+        &mut self,
+        mut entry: Entry,
+        tally: Tally,
+        published_ms: u64,
+        essentials: &Essentials,
+        now_ms: u64,
+    ) {
         self.adapt(&mut entry, published_ms);
-        if let Some(group) = group {
-            self.enter(&entry, group);
+        entry.attempts = tally.attempts;
+        if tally.until_ms > now_ms {
+            return self.restore_received(entry, tally, essentials.group, now_ms);
         }
-        self.put(entry);
+        entry.attempts = entry.attempts.saturating_add(u32::from(tally.until_ms > 0));
+        entry.redelivered |= entry.attempts > 0;
+        if tally.first_ms > 0 {
+            self.receipts.get_or_insert_default().restore(entry.seq, tally.first_ms, tally.first_ms, None);
+        }
+        self.take_in(entry, essentials.group, essentials.delay_ms, published_ms, now_ms);
     }
 
     /// What the rules make of a message that comes in.
     fn adapt(&self, entry: &mut Entry, from_ms: u64) {
-        entry.priority = entry.priority.min(self.rules.priority_max);
+        entry.priority = if self.ordered.is_some() { 0 } else { entry.priority.min(self.rules.priority_max) };
         if let Some(ttl_ms) = self.rules.ttl_ms {
             entry.expires_ms = entry.expires_ms.min(from_ms.saturating_add(ttl_ms));
         }
@@ -425,19 +507,31 @@ impl<O> State<O> {
         let mut steps = STEP_ENTRIES_MAX;
         let mut budget = STEP_LOOKS_COST_MAX;
         self.unfinished = false;
+        // Whoever waited for a message to be read may have been spared that by somebody who took it.
+        self.unread = false;
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
-        }
-        loop {
-            // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
-            // those who wait for it.
-            self.expire_before(now_ms, &mut steps, effects);
-            // Whoever waited for a message to be read may have been spared that by somebody who took it.
-            self.unread = false;
-            if self.unfinished || self.ready.is_empty() {
+            if self.unfinished {
                 return;
             }
+        }
+        loop {
+            let Some(first) = self.ready.first() else {
+                self.unread = false;
+                return;
+            };
+            // What expires just now is handed out where somebody can take it: with a time to live of 0 a message is for
+            // those who wait for it.
+            if first.expires_ms < now_ms {
+                self.expire_before(now_ms, &mut steps, effects);
+                if self.unfinished {
+                    self.unread = false;
+                    return;
+                }
+                continue;
+            }
             if self.seeks {
+                self.unread = false;
                 if self.grant_found(now_ms, scarce, (&mut steps, &mut budget), effects) {
                     continue;
                 }
@@ -446,11 +540,21 @@ impl<O> State<O> {
                 }
                 break;
             }
+            if first.attempts >= self.receives_max && self.consumers.any_in_turn() {
+                self.redrive_first(&mut steps, effects);
+                if self.unfinished {
+                    return;
+                }
+                continue;
+            }
             let Some((id, consumer)) = self.consumers.next(|outlet| effects.take_room(outlet)) else {
                 break;
             };
             let Some(entry) = self.ready.pop_first() else { return };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
+            if !consumer.options.acknowledges {
+                receipts::forget(&mut self.receipts, entry.seq);
+            }
             let handing = Handing { now_ms, scarce, lease_ms: self.rules.lease_ms };
             Self::hand_out(&mut self.leases, &mut self.counters, (id, consumer), entry, handing, effects);
         }
@@ -488,8 +592,18 @@ impl<O> State<O> {
         (steps, budget): (&mut usize, &mut usize),
         effects: &mut impl Effects<O>,
     ) -> bool {
-        let Self { consumers, ready, groups, arrivals, unread, .. } = self;
-        let view = View { ready, groups: groups.as_deref(), arrivals: *arrivals, now_ms };
+        let Self { consumers, ready, groups, ordered, arrivals, unread, receives_max, .. } = self;
+        if ordered.as_ref().is_some_and(|ordered| !ordered.any_offered()) {
+            return false;
+        }
+        let view = View {
+            ready,
+            ordered: ordered.as_deref(),
+            groups: groups.as_deref(),
+            arrivals: *arrivals,
+            now_ms,
+            receives_max: *receives_max,
+        };
         match consumers.find(&view, budget, unread, |outlet| effects.take_room(outlet)) {
             Found::Nothing | Found::Unread => return false,
             Found::TooMuch => {
@@ -501,6 +615,14 @@ impl<O> State<O> {
                     && let Some(entry) = self.pull(key)
                 {
                     self.expire(entry, effects);
+                }
+                return !self.unfinished;
+            }
+            Found::Exhausted(key) => {
+                if self.may_step(steps)
+                    && let Some(entry) = self.pull(key)
+                {
+                    self.redrive(entry, effects);
                 }
                 return !self.unfinished;
             }
@@ -524,6 +646,9 @@ impl<O> State<O> {
         if let Some(groups) = &mut self.groups {
             let first = groups.taken(entry.seq, id, acknowledges);
             self.show(first);
+        }
+        if let Some(ordered) = self.ordered.as_mut().filter(|_| acknowledges) {
+            ordered.lend(entry.seq, Some(id));
         }
         if !acknowledges {
             self.leave(&entry);
@@ -621,7 +746,7 @@ impl<O> State<O> {
 
     /// Has messages be tried again whose time has come.
     fn take_due(&mut self, now_ms: u64, steps: &mut usize) {
-        let Self { later, ready, consumers, seeks, arrivals, groups, .. } = self;
+        let Self { later, ready, consumers, seeks, arrivals, groups, ordered, .. } = self;
         let Some(waiting) = later else { return };
         let Waiting { entries, bytes } = &mut **waiting;
         let more = entries.take_due(now_ms, *steps, &mut |_, entry: Entry| {
@@ -632,6 +757,9 @@ impl<O> State<O> {
                 consumers.miss(Key::of(&entry));
                 if let Some(groups) = groups {
                     groups.wait(Key::of(&entry));
+                }
+                if let Some(ordered) = ordered {
+                    ordered.wait(entry.seq);
                 }
             }
             ready.push(entry);
@@ -656,17 +784,19 @@ impl<O> State<O> {
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
         }
-        self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if self.unfinished {
             return None;
         }
-        let entry = self.pull_first()?;
+        let entry = self.next_to_receive(None, now_ms, &mut steps, effects)?;
         self.delivered_to = self.delivered_to.max(entry.seq + 1);
         // Whoever fetches is told how many are left, and those are not.
         self.expire_before(now_ms.saturating_add(1), &mut steps, effects);
         if !acknowledges {
             self.leave(&entry);
             return Some(Self::end(&mut self.counters, entry));
+        }
+        if let Some(ordered) = &mut self.ordered {
+            ordered.lend(entry.seq, None);
         }
         let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
         if let (Some(ms), Some(lease)) = (self.rules.lease_ms, grant.lease) {
@@ -745,7 +875,9 @@ impl<O> State<O> {
                 Self::fail(&self.rules, entry, Departure::Rejected, effects);
             }
             Outcome::Release => self.put(entry),
-            Outcome::Retry | Outcome::Return => self.retry(entry, outcome, was_received, now_ms, effects),
+            Outcome::Retry | Outcome::Return => {
+                self.retry(entry, outcome, Way { was_received, is_known: false }, now_ms, effects)
+            }
         }
         if let Some(consumer) = consumer {
             self.consumers.refill(consumer);
@@ -760,7 +892,7 @@ impl<O> State<O> {
         &mut self,
         mut entry: Entry,
         outcome: Outcome,
-        was_received: bool,
+        Way { was_received, is_known }: Way,
         now_ms: u64,
         effects: &mut impl Effects<O>,
     ) {
@@ -771,13 +903,14 @@ impl<O> State<O> {
             self.leave(&entry);
             return Self::fail(&self.rules, entry, Departure::Exhausted, effects);
         }
-        effects.retried(entry.position, entry.attempts);
+        if !is_known {
+            let first_ms = receipts::first_ms(&self.receipts, entry.seq);
+            effects.tallied(entry.position, Tally { attempts: entry.attempts, first_ms, until_ms: 0 });
+        }
         match self.rules.retry_delay {
             Some(delay) if !was_received && (delay.which == Delayed::All || outcome == Outcome::Return) => {
                 let due_ms = now_ms.saturating_add(delay.after_ms(entry.attempts));
-                let waiting = self.later.get_or_insert_default();
-                waiting.bytes += u64::from(entry.body_bytes());
-                waiting.entries.push(due_ms, now_ms, entry);
+                self.put_later(entry, due_ms, now_ms);
             }
             _ => self.put(entry),
         }
@@ -793,7 +926,9 @@ impl<O> State<O> {
                 None => {}
             }
             let was_received = self.end_lease(&entry, consumer);
-            self.retry(entry, Outcome::Retry, was_received, now_ms, effects);
+            // Of one that was received it has been said until when, and so that it has failed by then.
+            let way = Way { was_received, is_known: was_received };
+            self.retry(entry, Outcome::Retry, way, now_ms, effects);
         }
     }
 
@@ -816,6 +951,9 @@ impl<O> State<O> {
     ) -> Result<ConsumerId, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
+        }
+        if self.ordered.is_some() && !selection.is_everything() {
+            return Err(SubscribeError::CannotChoose);
         }
         if self.rules.single_active && options.exclusive {
             return Err(SubscribeError::InExclusiveUse);
@@ -905,21 +1043,21 @@ impl<O> State<O> {
     /// Discards what waits; leased messages stay. How many there were.
     pub(crate) fn purge(&mut self) -> (usize, Discarded) {
         let waiting = self.ready_len();
-        if let Some(receipts) = &mut self.receipts {
-            receipts.forget_waiting();
-            if receipts.is_empty() {
-                self.receipts = None;
-            }
-        }
         let mut ready = self.ready.take();
         let later = self.later.take().map(|mut later| later.entries.drain());
-        if let Some(groups) = &mut self.groups {
-            let leased: hashbrown::HashSet<u64> = self.leases.entries().map(|entry| entry.seq).collect();
-            groups.keep(|seq| leased.contains(&seq));
-            if groups.is_empty() {
-                self.groups = None;
+        if let Some(ordered) = &mut self.ordered {
+            **ordered = ordered.only(self.leases.iter().map(|leased| (leased.entry.seq, leased.consumer)));
+        }
+        if self.groups.is_some() || self.receipts.is_some() {
+            let leased: HashSet<u64> = self.leases.iter().map(|leased| leased.entry.seq).collect();
+            receipts::forget_others(&mut self.receipts, &leased);
+            if let Some(groups) = &mut self.groups {
+                groups.keep(|seq| leased.contains(&seq));
+                if groups.is_empty() {
+                    self.groups = None;
+                }
+                self.set_seeks();
             }
-            self.set_seeks();
         }
         let all = std::iter::from_fn(move || ready.pop_first()).chain(later.into_iter().flatten());
         (waiting, Box::new(all))
@@ -933,6 +1071,9 @@ impl<O> State<O> {
         self.receipts = None;
         let outlets = self.consumers.drain().map(|consumer| consumer.outlet).collect();
         self.groups = None;
+        if let Some(ordered) = &mut self.ordered {
+            **ordered = Ordered::default();
+        }
         self.set_seeks();
         (outlets, waiting, Box::new(discarded.chain(leased)))
     }
@@ -953,8 +1094,12 @@ impl<O> State<O> {
     }
 
     /// Whether somebody who comes for messages may find one.
+    #[inline]
     pub(crate) fn has_something(&self) -> bool {
-        !self.ready.is_empty()
+        match &self.ordered {
+            None => !self.ready.is_empty(),
+            Some(ordered) => ordered.any_free(),
+        }
     }
 
     /// Messages leased.
@@ -992,6 +1137,11 @@ impl<O> State<O> {
     #[cfg(test)]
     pub(super) fn leased_seq(&self, lease: Lease) -> Option<u64> {
         self.leases.get(lease).map(|leased| leased.entry.seq)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ordered(&self) -> Option<&Ordered> {
+        self.ordered.as_deref()
     }
 
     /// Leases whose time was over and of which nothing has been said yet.

@@ -11,9 +11,11 @@ use super::consumer::{ConsumerId, ConsumerOptions, Credit};
 use super::entry::{Entry, Place};
 use super::lease::{Lease, Outcome};
 use super::model::{Choice, Expected, Item, Model};
+use super::receive::{Receipt, Receive};
 use super::rules::{DeadLetter, Delayed, Overflow, RetryDelay, Rules};
 use super::selection::Selection;
 use super::state::{Departure, Effects, Grant, NotSealed, STEP_ENTRIES_MAX, SealIf, State, SubscribeError};
+use super::tally::Tally;
 use crate::group::Group;
 use crate::message::tests::plain;
 use crate::message::{Essentials, Message};
@@ -26,7 +28,8 @@ struct Notes {
     delivered: Vec<(usize, Grant)>,
     /// Messages that left, why, and whether they went on.
     departed: Vec<(u64, Departure, bool)>,
-    retried: Vec<u32>,
+    /// What is remembered of messages over restarts, by their slots.
+    tallies: HashMap<u32, Tally>,
 }
 
 impl Effects<usize> for Notes {
@@ -49,8 +52,10 @@ impl Effects<usize> for Notes {
         self.departed.push((entry.seq, why, false));
     }
 
-    fn retried(&mut self, _position: Place, attempts: u32) {
-        self.retried.push(attempts);
+    fn tallied(&mut self, position: Place, tally: Tally) {
+        if let Some(position) = position.get() {
+            self.tallies.insert(position.slot, tally);
+        }
     }
 }
 
@@ -60,8 +65,16 @@ struct Publish {
     bytes: u8,
     priority: u8,
     group: Option<Group>,
+    delay_ms: Option<u32>,
     /// It is on the disk only.
     stored: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Remove,
+    /// So long, and how long it may be in all.
+    Extend(u64, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +110,14 @@ enum Step {
     Fetch {
         acknowledges: bool,
     },
+    Receive(Receive),
+    /// Says something by a receipt, which may be made up.
+    Say {
+        which: Index,
+        receives: i32,
+        what: Word,
+    },
+    DiscardAll,
     Purge,
     Pass {
         ms: u64,
@@ -139,13 +160,14 @@ fn rules() -> impl Strategy<Value = Rules> {
         prop_oneof![Just(Overflow::DropHead), Just(Overflow::RejectPublish), Just(Overflow::RejectPublishDeadLetter)];
     let limits = (prop::option::of(0..8u64), prop::option::of(0..600u64), overflow);
     let alone = (any::<bool>(), any::<bool>());
-    let attempts = (prop::option::of(0..4u32), prop::option::of(delay));
-    (prop::option::of(0..40u64), limits, prop_oneof![Just(0), 1..5u8, Just(255)], alone, attempts, ms(), any::<bool>())
-        .prop_map(|(ttl_ms, limits, priority_max, alone, attempts, lease_ms, dead_letters)| {
-            let to = DeadLetter { exchange: "".into(), key: None, at_least_once: false };
+    let attempts = (prop::option::of(0..4u32), prop::option::of(delay), prop::option::of(1..4u32), any::<bool>());
+    let lasts = (ms(), prop::option::weighted(0.3, 0..20u64));
+    (prop::option::of(0..40u64), limits, prop_oneof![Just(0), 1..5u8, Just(255)], alone, attempts, lasts, any::<bool>())
+        .prop_map(|(ttl_ms, limits, priority_max, alone, attempts, lasts, dead_letters)| {
+            let to = Arc::new(DeadLetter { exchange: "".into(), key: None, at_least_once: false, is_redrive: false });
             Rules {
                 ttl_ms,
-                dead_letter: dead_letters.then(|| Arc::new(to)),
+                dead_letter: dead_letters.then(|| Arc::clone(&to)),
                 length_max: limits.0,
                 bytes_max: limits.1,
                 overflow: limits.2,
@@ -154,7 +176,10 @@ fn rules() -> impl Strategy<Value = Rules> {
                 takes_over: alone.0 && alone.1,
                 delivery_limit: attempts.0,
                 retry_delay: attempts.1,
-                lease_ms,
+                lease_ms: lasts.0,
+                delay_ms: lasts.1,
+                receives_max: attempts.2,
+                redrive: attempts.3.then_some(to),
                 ..Rules::default()
             }
         })
@@ -167,8 +192,32 @@ fn publish() -> impl Strategy<Value = Publish> {
         3 => Just(None),
         2 => (0..4u8, prop::bool::weighted(0.1)).prop_map(|(id, closes)| Some(Group::new(&[id], closes))),
     ];
-    (ttl_ms, any::<u8>(), priority, group, prop::bool::weighted(0.3))
-        .prop_map(|(ttl_ms, bytes, priority, group, stored)| Publish { ttl_ms, bytes, priority, group, stored })
+    let delay_ms = prop_oneof![6 => Just(None), 1 => Just(Some(0)), 1 => (1..30u32).prop_map(Some)];
+    (ttl_ms, any::<u8>(), priority, group, delay_ms, prop::bool::weighted(0.3)).prop_map(
+        |(ttl_ms, bytes, priority, group, delay_ms, stored)| Publish {
+            ttl_ms,
+            bytes,
+            priority,
+            group,
+            delay_ms,
+            stored,
+        },
+    )
+}
+
+/// When a test begins, in milliseconds since the epoch of Unix.
+const START_MS: u64 = 1000;
+
+/// Of a message that is found after a restart: received or not, and in somebody's hands or not.
+fn tally() -> impl Strategy<Value = Tally> {
+    let until_ms = prop_oneof![2 => Just(0), 1 => 1..=START_MS, 2 => START_MS + 1..START_MS + 60];
+    let times = prop_oneof![2 => Just((0, 0)), 1 => (1..START_MS, until_ms)];
+    (0..3u32, times).prop_map(|(attempts, (first_ms, until_ms))| Tally { attempts, first_ms, until_ms })
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let ms = prop_oneof![1 => Just(0), 2 => 1..60u64];
+    prop_oneof![Just(Word::Remove), (ms, 0..100u64).prop_map(|(ms, total_ms_max)| Word::Extend(ms, total_ms_max))]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -184,6 +233,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<Index>().prop_map(Step::SettleAgain),
         6 => any::<Index>().prop_map(Step::SettleLate),
         6 => any::<bool>().prop_map(|acknowledges| Step::Fetch { acknowledges }),
+        12 => (0..5usize, 0..40u64, prop_oneof![3 => Just(usize::MAX), 1 => 0..6usize])
+            .prop_map(|(messages_max, lease_ms, leased_max)| Step::Receive(Receive { messages_max, lease_ms, leased_max })),
+        16 => (any::<Index>(), prop_oneof![8 => Just(0), 1 => -1..2i32], word())
+            .prop_map(|(which, receives, what)| Step::Say { which, receives, what }),
+        1 => Just(Step::DiscardAll),
         1 => Just(Step::Purge),
         10 => (1..30u64).prop_map(|ms| Step::Pass { ms }),
         2 => rules().prop_map(|rules| Step::SetRules(Box::new(rules))),
@@ -207,38 +261,53 @@ struct Pair {
     leases: HashMap<u64, Lease>,
     late: Vec<Lease>,
     old_leases: Vec<Lease>,
+    /// All there ever were.
+    receipts: Vec<Receipt>,
     /// What is on the disk.
     stored: HashMap<u64, Arc<Message>>,
 }
 
 impl Pair {
-    /// A queue that finds messages of an earlier run: published at 0, tried so often.
-    fn new(rules: &Rules, found: &[(Publish, u32)]) -> Self {
+    /// A queue that finds messages of an earlier run, just published.
+    fn new(rules: &Rules, found: &[(Publish, Tally)]) -> Self {
         let mut state = State::new(Arc::new(rules.clone()));
         let mut model = Model::default();
         model.set_rules(rules.clone());
         let mut stored = HashMap::new();
-        for (seq, (publish, attempts)) in found.iter().enumerate() {
-            let (mut entry, mut item) = both(seq as u64, *publish, 0);
+        for (seq, (publish, tally)) in found.iter().enumerate() {
+            let (mut entry, mut item) = both(seq as u64, *publish, START_MS);
             store(&mut entry, *publish, &mut stored);
-            (entry.attempts, item.attempts) = (*attempts, *attempts);
-            (entry.redelivered, item.redelivered) = (*attempts > 0, *attempts > 0);
-            state.restore(entry, 0, publish.group);
-            model.enter(item, 0);
+            // Before the restart it was in somebody's hands.
+            let is_over = (1..=START_MS).contains(&tally.until_ms);
+            (item.attempts, item.received) = (tally.attempts + u32::from(is_over), tally.first_ms > 0);
+            (entry.redelivered, item.redelivered) = (tally.attempts > 0, item.attempts > 0);
+            let essentials = Essentials { group: publish.group, delay_ms: publish.delay_ms, ..Essentials::default() };
+            state.restore(entry, *tally, START_MS, &essentials, START_MS);
+            if tally.until_ms > START_MS {
+                let since_ms = if tally.attempts == 0 { tally.first_ms } else { START_MS };
+                model.hold_received(item, tally.until_ms, since_ms, START_MS);
+            } else {
+                model.enter(item, publish.delay_ms, START_MS, START_MS);
+            }
         }
+        let leases = state.received_leases().collect();
+        let receipts = (found.iter().enumerate())
+            .map(|(seq, (_, tally))| Receipt { seq: seq as u64, receives: tally.attempts + 1 })
+            .collect();
         Self {
             state,
             model,
             notes: Notes::default(),
-            now_ms: 0,
+            now_ms: START_MS,
             next_seq: found.len() as u64,
             entered: 0,
             refused: 0,
             slow: Vec::new(),
             ids: HashMap::new(),
-            leases: HashMap::new(),
+            leases,
             late: Vec::new(),
             old_leases: Vec::new(),
+            receipts,
             stored,
         }
     }
@@ -266,15 +335,16 @@ impl Pair {
         if !comes {
             return;
         }
-        let (entry, item) = both(seq, publish, self.now_ms);
-        let taken = self.state.enqueue(entry, self.now_ms).is_ok();
+        let (entry, mut item) = both(seq, publish, self.now_ms);
+        let taken = self.state.enqueue(entry, self.now_ms, false).is_ok();
         assert_eq!(taken, !self.model.closed);
-        if let Some(entry) = self.state.newcomer(seq, publish.priority).filter(|_| taken) {
-            store(entry, publish, &mut self.stored);
+        match self.state.newcomer(seq, publish.priority).filter(|_| taken) {
+            Some(entry) => store(entry, publish, &mut self.stored),
+            None => item.unread = false,
         }
         if taken {
             self.entered += 1;
-            self.model.enter(item, self.now_ms);
+            self.model.enter(item, publish.delay_ms, self.now_ms, self.now_ms);
         }
     }
 
@@ -309,6 +379,7 @@ impl Pair {
                 match subscribed {
                     Ok(id) => drop(self.ids.insert(name, id)),
                     Err(SubscribeError::Closed) => assert!(self.model.closed),
+                    Err(SubscribeError::CannotChoose) => assert!(self.model.rules.ordered && choice.is_some()),
                     Err(SubscribeError::InExclusiveUse) => assert!(!self.model.closed),
                 }
             }
@@ -355,8 +426,7 @@ impl Pair {
             }
             Step::Fetch { acknowledges } => {
                 self.model.take_due(self.now_ms);
-                self.model.expire(self.now_ms + 1);
-                let expected = (!self.model.waiting.is_empty()).then(|| self.model.waiting.remove(0));
+                let expected = self.model.take_first(None, self.now_ms);
                 let granted = self.state.fetch(self.now_ms, acknowledges, false, &mut self.notes);
                 assert_eq!(granted.is_some(), expected.is_some());
                 self.model.expire(self.now_ms + 1);
@@ -373,6 +443,50 @@ impl Pair {
                         None => self.model.gone.push((item.seq, None)),
                     }
                 }
+            }
+            Step::Receive(ask) => {
+                let (expected, limit_reached) = self.model.receive(&ask, self.now_ms);
+                let taken = self.state.receive(&ask, self.now_ms, false, &mut self.notes);
+                assert_eq!(taken.limit_reached, limit_reached);
+                assert_eq!(taken.grants.len(), expected.len());
+                for ((grant, first_ms), item) in taken.grants.into_iter().zip(expected) {
+                    assert_eq!(
+                        (grant.seq, grant.attempts, grant.redelivered),
+                        (item.seq, item.attempts, item.redelivered)
+                    );
+                    assert_eq!(first_ms == self.now_ms, !item.received || first_ms == self.now_ms);
+                    assert!(first_ms <= self.now_ms);
+                    let lease = grant.lease.expect("what is received is leased");
+                    assert!(self.leases.insert(grant.seq, lease).is_none());
+                    self.receipts.push(Receipt { seq: grant.seq, receives: grant.attempts + 1 });
+                }
+            }
+            Step::Say { which, receives, what } => {
+                if self.receipts.is_empty() {
+                    return;
+                }
+                let receipt = *which.get(&self.receipts);
+                let receipt = Receipt { receives: receipt.receives.saturating_add_signed(receives), ..receipt };
+                let (now_ms, notes) = (self.now_ms, &mut self.notes);
+                let held_before = self.model.held.len();
+                let (said, expected) = match what {
+                    Word::Remove => (self.state.remove(receipt, now_ms, notes), self.model.remove(receipt, now_ms)),
+                    Word::Extend(ms, max) => (
+                        self.state.extend(receipt, ms, max, now_ms, notes),
+                        self.model.extend(receipt, ms, max, now_ms),
+                    ),
+                };
+                assert_eq!(said, expected);
+                if self.model.held.len() < held_before {
+                    self.old_leases.push(self.leases.remove(&receipt.seq).expect("it was leased"));
+                }
+            }
+            Step::DiscardAll => {
+                let (count, discarded) = self.state.discard_all();
+                self.note_discarded(discarded);
+                let (expected, received) = self.model.discard_all();
+                assert_eq!(count, expected);
+                self.old_leases.extend(received.iter().filter_map(|seq| self.leases.remove(seq)));
             }
             Step::Purge => {
                 let (count, discarded) = self.state.purge();
@@ -391,7 +505,9 @@ impl Pair {
                     }
                 }
             }
-            Step::SetRules(rules) => {
+            Step::SetRules(mut rules) => {
+                // What it is declared with, it is for ever.
+                rules.ordered = self.model.rules.ordered;
                 self.state.set_rules(Arc::new((*rules).clone()));
                 self.model.set_rules(*rules);
             }
@@ -529,14 +645,26 @@ impl Pair {
 }
 
 fn both(seq: u64, publish: Publish, now_ms: u64) -> (Entry, Item) {
-    let Publish { ttl_ms, bytes, priority, group, stored } = publish;
+    let Publish { ttl_ms, bytes, priority, group, delay_ms, stored } = publish;
     let expires_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| now_ms + ttl_ms);
-    let message = plain("", "q", Essentials { priority, group, ..Essentials::default() }, b"");
+    let message = plain("", "q", Essentials { priority, group, delay_ms, ..Essentials::default() }, b"");
     let mut entry = Entry::new(seq, message, expires_ms);
     (entry.bytes, entry.head_bytes) = (u32::from(bytes) + 4, 4);
     let bytes = u32::from(bytes);
     let choice = priority;
-    (entry, Item { seq, bytes, expires_ms, attempts: 0, priority, redelivered: false, choice, group, unread: stored })
+    let item = Item {
+        seq,
+        bytes,
+        expires_ms,
+        attempts: 0,
+        priority,
+        redelivered: false,
+        choice,
+        group,
+        unread: stored,
+        received: false,
+    };
+    (entry, item)
 }
 
 /// Has a message be on the disk only, if it is to be.
@@ -555,20 +683,25 @@ fn selection(choice: Option<(u8, bool)>) -> Selection {
     Selection { selector: Some(Arc::new(selector)), not_from: None, discards }
 }
 
-fn run(rules: &Rules, found: &[(Publish, u32)], steps: Vec<Step>) {
+fn run(rules: &Rules, found: &[(Publish, Tally)], steps: Vec<Step>) {
     let mut pair = Pair::new(rules, found);
     pair.grant();
     for step in steps {
         let before = pair.notes.departed.len();
-        let dead_letters = pair.model.rules.dead_letter.is_some();
+        let goes_on = |rules: &Rules| (rules.dead_letter.is_some(), rules.redrive.is_some());
+        let dead_letters = goes_on(&pair.model.rules);
         pair.apply(step);
-        let dead_letters_after = pair.model.rules.dead_letter.is_some();
+        let dead_letters_after = goes_on(&pair.model.rules);
         pair.grant();
         pair.check(found.len());
         if dead_letters == dead_letters_after {
             for (_, why, went_on) in &pair.notes.departed[before..] {
-                let fails = !matches!(why, Departure::Accepted | Departure::Discarded);
-                assert_eq!(*went_on, fails && dead_letters);
+                let expected = match why {
+                    Departure::Accepted | Departure::Discarded => false,
+                    Departure::Expired | Departure::Overflowed => dead_letters.0,
+                    Departure::Rejected | Departure::Exhausted => dead_letters.0 || dead_letters.1,
+                };
+                assert_eq!(*went_on, expected);
             }
         }
     }
@@ -585,10 +718,19 @@ proptest! {
     #[test]
     fn a_queue_with_any_rules_does_what_its_model_does(
         rules in rules(),
-        found in prop::collection::vec((publish(), 0..3u32), 0..10),
+        found in prop::collection::vec((publish(), tally()), 0..10),
         steps in prop::collection::vec(step(), 1..160),
     ) {
         run(&rules, &found, steps);
+    }
+
+    #[test]
+    fn an_ordered_queue_does_what_its_model_does(
+        rules in prop_oneof![Just(Rules::default()), rules()],
+        found in prop::collection::vec((publish(), tally()), 0..10),
+        steps in prop::collection::vec(step(), 1..160),
+    ) {
+        run(&Rules { ordered: true, ..rules }, &found, steps);
     }
 }
 
@@ -607,7 +749,7 @@ fn consumers_with_credit_get_the_same_number_of_messages() {
         state.subscribe(name, PREFETCH_10, Selection::default()).unwrap();
     }
     for seq in 0..21 {
-        state.enqueue(entry(seq), 0).unwrap();
+        state.enqueue(entry(seq), 0, false).unwrap();
         state.grant(0, false, &mut notes);
     }
     let order: Vec<_> = notes.delivered.iter().map(|(outlet, _)| *outlet).collect();
@@ -622,7 +764,7 @@ fn a_burst_of_leases_and_messages_leaves_no_memory_behind() {
     state.subscribe(0, options, Selection::default()).unwrap();
     for round in 0..3 {
         for seq in round * 10_000..(round + 1) * 10_000 {
-            state.enqueue(entry(seq), 0).unwrap();
+            state.enqueue(entry(seq), 0, false).unwrap();
         }
         state.grant(0, false, &mut notes);
         for (_, grant) in std::mem::take(&mut notes.delivered) {
@@ -638,8 +780,8 @@ fn with_scarce_memory_a_lease_keeps_no_body_that_is_stored() {
     let mut state = State::<usize>::new(Arc::default());
     let mut notes = Notes::default();
     let position = gantry_storage::Position { segment: 1, offset: 0, slot: 0 };
-    state.enqueue(Entry { position: position.into(), ..entry(0) }, 0).unwrap();
-    state.enqueue(entry(1), 0).unwrap();
+    state.enqueue(Entry { position: position.into(), ..entry(0) }, 0, false).unwrap();
+    state.enqueue(entry(1), 0, false).unwrap();
     for stored in [true, false] {
         let grant = state.fetch(0, true, true, &mut notes).unwrap();
         assert!(grant.message.is_some(), "whoever gets it gets its body");
@@ -682,7 +824,7 @@ fn a_burst_of_expired_messages_goes_in_bounded_steps_and_nothing_else_is_handed_
     let mut notes = Notes { room: vec![usize::MAX], ..Notes::default() };
     for seq in 0..=BURST {
         let expires_ms = if seq < BURST { 5 } else { u64::MAX };
-        state.enqueue(Entry { expires_ms, ..entry(seq) }, 0).unwrap();
+        state.enqueue(Entry { expires_ms, ..entry(seq) }, 0, false).unwrap();
     }
     state.subscribe(0, ConsumerOptions { acknowledges: false, ..PREFETCH_10 }, Selection::default()).unwrap();
     for step in 1..=3 {
@@ -699,7 +841,7 @@ fn a_limit_that_comes_late_is_applied_in_bounded_steps() {
     let mut state = State::<usize>::new(Arc::default());
     let mut notes = Notes::default();
     for seq in 0..10_000 {
-        state.enqueue(entry(seq), 0).unwrap();
+        state.enqueue(entry(seq), 0, false).unwrap();
     }
     state.set_rules(Arc::new(Rules { length_max: Some(10), ..Rules::default() }));
     let mut steps = 0;
@@ -721,7 +863,7 @@ fn looks_that_cost_more_are_fewer_in_a_step() {
     let message =
         crate::native::message(&Arc::from(""), bytes::Bytes::new(), Essentials::default(), headers, None, b"");
     for seq in 0..100 {
-        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0).unwrap();
+        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0, false).unwrap();
     }
     // Half of what one step may spend.
     let selector = Arc::new(Selector::parse("h LIKE '%_b%'").unwrap());
@@ -747,7 +889,7 @@ fn a_group_that_becomes_free_again_and_again_is_not_looked_through_each_time() {
         // Every other one has the group, or else closes it.
         let group = Some(Group::new(b"g", seq % 2 == 1));
         let message = plain("", "q", Essentials { group, ..Essentials::default() }, b"");
-        state.enqueue(Entry::new(seq, message, u64::MAX), 0).unwrap();
+        state.enqueue(Entry::new(seq, message, u64::MAX), 0, false).unwrap();
     }
     let options = ConsumerOptions { credit: Credit::Unlimited, acknowledges: true, exclusive: false, priority: 0 };
     for name in 0..2 {
@@ -777,7 +919,7 @@ fn what_a_plain_message_costs() {
     state.subscribe(0, options, Selection::default()).unwrap();
     let message = plain("", "q", Essentials::default(), b"body");
     for seq in 0..MESSAGES {
-        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0).unwrap();
+        state.enqueue(Entry::new(seq, Arc::clone(&message), u64::MAX), 0, false).unwrap();
         state.grant(0, false, &mut notes);
         for (_, grant) in notes.delivered.drain(..) {
             state.settle(grant.lease.unwrap(), Outcome::Accept, 0, &mut Notes::default());

@@ -293,8 +293,15 @@ fn carry(rig: &Rig, from: &Arc<Queue>, to: &[&Arc<Queue>]) -> Result<(), Error> 
     let Content::Loaded(message) = delivery.content else { panic!("it has left memory") };
     let reached = Reached { queues: to.iter().map(|queue| Arc::clone(queue)).collect(), aside: None };
     let taken_from = from.leased_position(lease);
-    let mut parcels =
-        [Parcel { taken_from, message, reached, stays_in: None, redelivered: false, again: smallvec::SmallVec::new() }];
+    let mut parcels = [Parcel {
+        taken_from,
+        message,
+        reached,
+        stays_in: None,
+        redelivered: false,
+        is_first: false,
+        again: smallvec::SmallVec::new(),
+    }];
     let relayed = rig.vhost.relay(&mut parcels, now_ms(), &mut Wakes::new());
     if relayed.is_err() {
         from.settle(&[lease], Outcome::Release, &mut Wakes::new());

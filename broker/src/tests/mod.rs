@@ -1,12 +1,15 @@
 //! The broker as a whole, on storage in memory that fails and waits on request.
 //!
 //! * [`names`]: declaring, binding, deleting, and how routes follow; [`flow`]: publishing, consuming, credit, time.
-//! * [`dead_letters`]: from queue to queue; [`exchanges`]: those that hold back, remember, choose.
+//! * [`dead_letters`]: from queue to queue; [`redrive`]: what was received too often; [`exchanges`]: those that hold back, remember, choose.
 //! * [`selections`]: consumers that choose; [`groups`]: messages that consumers do not share; [`schedules`]: messages for later.
+//! * [`receiving`]: those who come for messages, and what they say by receipts.
 //! * [`recovery`]: what is there after a stop and after a crash.
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
 //! * [`policies`]: who is under them, and since when. [`settings`]: what is set on queues beside their declaration.
+//! * [`windows`]: what ordered queues were sent lately.
+//! * [`moves`]: all of a queue into another.
 //! * [`rights`]: who may do what, while sessions are open.
 //! * [`replies`]: what goes from one connection to another without a queue.
 
@@ -16,9 +19,12 @@ mod exchanges;
 mod flow;
 mod groups;
 mod marks;
+mod moves;
 mod names;
 mod policies;
+mod receiving;
 mod recovery;
+mod redrive;
 mod replies;
 mod retained;
 mod rights;
@@ -27,6 +33,7 @@ mod schedules;
 mod selections;
 mod settings;
 mod streams;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -160,7 +160,7 @@ async fn dead_letters_that_must_not_be_lost_wait_for_room_where_they_go() {
     let rig = Rig::new(PLENTY);
     let dead = rig.queue("dead", limited("reject-publish", &[("x-max-length", 1)])).await;
     let queue = rig.queue("q", durable()).await;
-    let to = DeadLetter { exchange: "".into(), key: Some("dead".into()), at_least_once: true };
+    let to = DeadLetter { exchange: "".into(), key: Some("dead".into()), at_least_once: true, is_redrive: false };
     queue.set_rules(Arc::new(Rules { dead_letter: Some(Arc::new(to)), ..Rules::default() }));
     for body in ["1", "2"] {
         rig.publish("", "q", body).unwrap();
@@ -185,7 +185,7 @@ async fn a_dead_letter_that_must_not_be_lost_waits_until_all_its_queues_have_roo
         rig.bind("amq.fanout", (Kind::Queue, name), "").await;
     }
     let queue = rig.queue("q", durable()).await;
-    let to = DeadLetter { exchange: "amq.fanout".into(), key: None, at_least_once: true };
+    let to = DeadLetter { exchange: "amq.fanout".into(), key: None, at_least_once: true, is_redrive: false };
     queue.set_rules(Arc::new(Rules { dead_letter: Some(Arc::new(to)), ..Rules::default() }));
     for body in ["1", "2"] {
         rig.publish("", "q", body).unwrap();

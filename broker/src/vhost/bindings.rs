@@ -117,6 +117,7 @@ impl VirtualHost {
                     reached,
                     stays_in: None,
                     redelivered: false,
+                    is_first: true,
                     again: SmallVec::new(),
                 }
             })

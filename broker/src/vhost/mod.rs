@@ -53,7 +53,7 @@ pub use self::queues::{DeleteQueue, QueueName};
 pub(crate) use self::relay::Parcel;
 pub(crate) use self::route::{Reached, further_keys};
 pub use self::route::{Route, RouteCache};
-pub(crate) use self::rows::{Rows, SPACES, put_schedules, schedules_lane};
+pub(crate) use self::rows::{Rows, SPACES, delete_move, put_move, put_schedules, schedules_lane};
 pub use self::send::{Deduplication, Original, Sent};
 pub use self::subscription::Subscription;
 pub use self::trace::{TRACE_EXCHANGE, TracedBy};
@@ -193,7 +193,7 @@ impl VirtualHost {
 
     /// Hands changes to the table. The order of calls is the order in which they take effect; callers that must keep it hold
     /// the lock of the topology, which this does not wait under.
-    fn commit(&self, changes: Vec<Change>) -> Pending {
+    pub(crate) fn commit(&self, changes: Vec<Change>) -> Pending {
         Pending::commit(&*self.shared.table, changes)
     }
 }

@@ -16,9 +16,10 @@ use crate::inbox::Wakes;
 use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
-use crate::queue::{Admission, Arrival, Lease, Offered, Place, Queue, resource};
+use crate::queue::{Admission, Arrival, Claimed, Kept, Lease, Offered, Place, Queue, resource};
 use crate::schedule::Schedule;
 use crate::shared::Shared;
+use crate::window::Claim;
 
 /// What became of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,21 @@ pub(super) enum Refusal {
     GoesOnStored,
 }
 
+/// How a message comes to queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    pub(super) now_ms: u64,
+    pub(super) refusal: Refusal,
+    /// It was published before, to other queues, and only goes on: what queues were sent lately says nothing of it.
+    pub(super) goes_on: bool,
+}
+
+impl Coming {
+    const fn published(now_ms: u64, refusal: Refusal) -> Self {
+        Self { now_ms, refusal, goes_on: false }
+    }
+}
+
 /// The queues that a message goes to.
 #[derive(Default)]
 struct Targets<'a> {
@@ -73,6 +89,10 @@ struct Targets<'a> {
     refs: Refs,
     /// Queues that have it already, by its deduplication header.
     duplicates: usize,
+    /// What those wait for that have it.
+    duplicates_durable: Option<Ticket>,
+    /// Its place in what queues were sent lately.
+    claims: Vec<Claim>,
     /// Stands for that header, where a queue asked for it.
     key: Option<u64>,
     /// Those that only have it handed on; see [`Queue::is_direct`].
@@ -86,6 +106,149 @@ struct Targets<'a> {
 }
 
 type Refs = SmallVec<[Ref; 4]>;
+
+impl<'a> Targets<'a> {
+    /// Asks a queue for room, and gives the message its place there if there is some.
+    fn aim(
+        &mut self,
+        queue: &'a Arc<Queue>,
+        message: &'a Arc<Message>,
+        seq: u64,
+        claim: Option<Kept>,
+        refusal: Refusal,
+    ) {
+        let promised = match queue.admit(message, seq, refusal != Refusal::Ends) {
+            Admission::Open => None,
+            Admission::Promised => Some(message),
+            Admission::Refused(letter) => {
+                if let Some(Kept::Present) = claim {
+                    queue.release_claim(seq);
+                }
+                self.refused += 1;
+                self.letters.extend(letter);
+                return;
+            }
+        };
+        let claimed = match claim {
+            None => false,
+            Some(Kept::Present) => true,
+            Some(Kept::Window(claim)) => {
+                self.claims.push(claim);
+                false
+            }
+        };
+        let stored = queue.keeps(message);
+        if stored {
+            self.refs.push(Ref { lane: queue.lane(), seq });
+        }
+        self.taking.push(Target { queue, seq, stored, promised, claimed });
+    }
+
+    /// The record is written that has the message, and these parts of it are about its claims.
+    fn keep_claims(&mut self, appended: Vec<Appended>, durable: Option<Ticket>) {
+        if !self.claims.is_empty() {
+            self.keep_claims_from(&mut appended.into_iter(), durable);
+        }
+    }
+
+    fn keep_claims_from(&mut self, appended: &mut impl Iterator<Item = Appended>, durable: Option<Ticket>) {
+        for claim in self.claims.drain(..) {
+            let position = claim.append().and_then(|_| appended.next()).map(|appended| appended.position);
+            claim.keep(position, durable);
+        }
+    }
+}
+
+/// What the journal said of a message, and then of what was written beside it.
+pub(super) type Written = SmallVec<[Appended; 2]>;
+
+/// A message that is sent to one queue.
+pub(super) struct One<'a> {
+    targets: Targets<'a>,
+    message: &'a Arc<Message>,
+    now_ms: u64,
+}
+
+impl<'a> One<'a> {
+    /// Gives it a place. Whatever the message says of duplicates is not asked.
+    pub(super) fn new(queue: &'a Arc<Queue>, message: &'a Arc<Message>, now_ms: u64) -> Self {
+        let mut targets = Targets::default();
+        targets.aim(queue, message, queue.next_seq(), None, Refusal::GoesOn);
+        Self { targets, message, now_ms }
+    }
+
+    /// As [`One::new`], for a message that may say itself what it is a duplicate of.
+    pub(super) fn asked(queue: &'a Arc<Queue>, message: &'a Arc<Message>, now_ms: u64) -> Self {
+        let coming = Coming::published(now_ms, Refusal::GoesOn);
+        Self { targets: targets_of(std::slice::from_ref(queue), message, coming), message, now_ms }
+    }
+
+    /// Its place; none where the queue has no room, or has it already.
+    pub(super) fn seq(&self) -> Option<u64> {
+        self.targets.taking.first().map(|target| target.seq)
+    }
+
+    /// Whether it is going to be stored.
+    pub(super) fn is_stored(&self) -> bool {
+        !self.targets.refs.is_empty()
+    }
+
+    /// The queue has no room.
+    pub(super) fn is_refused(&self) -> bool {
+        self.targets.refused > 0
+    }
+
+    /// Writes its record, if it is stored, in one with another one.
+    pub(super) fn write(&self, shared: &Shared, beside: Option<Append<'_>>) -> Result<Written, Error> {
+        if !self.is_stored() {
+            return Ok(Written::new());
+        }
+        let meta = Meta { duplicate_key: self.targets.key, ..Meta::new(self.now_ms, self.message.essentials()) };
+        let mut prefix = Prefix::new();
+        let (prefix, meta) = prefix.fill(self.message, &meta);
+        let payload: &[&[u8]] = &[prefix, self.message.data()];
+        let append = Append { refs: &self.targets.refs, meta, payload };
+        let claims = self.targets.claims.iter().filter_map(Claim::append);
+        if beside.is_none() && self.targets.claims.is_empty() {
+            return Ok(Written::from_elem(shared.journal.append(append)?, 1));
+        }
+        let appends = std::iter::once(append).chain(beside).chain(claims).collect();
+        let (appended, _) = shared.journal.transact(&gantry_storage::Transaction { appends, settles: Vec::new() })?;
+        Ok(Written::from_vec(appended))
+    }
+
+    /// Puts it into the queue. Its ticket, or that of the one that it is a duplicate of.
+    ///
+    /// # Errors
+    /// The queue was deleted meanwhile.
+    pub(super) fn arrive(mut self, appended: Written, wakes: &mut Wakes) -> Result<Option<Ticket>, Error> {
+        let mut appended = appended.into_iter();
+        let first = appended.next();
+        let ticket = first.map(|first| first.ticket);
+        self.targets.keep_claims_from(&mut appended, ticket);
+        let arrival = Arrival { message: self.message, now_ms: self.now_ms, ticket, redelivered: false };
+        let queue = self.targets.taking.first().map(|target| target.queue);
+        let taken = enqueue_all(&mut self.targets, arrival, first.map(|first| first.position), wakes);
+        match queue {
+            Some(queue) if taken == 0 => Err(Error::NotFound(resource(queue.name(), queue.vhost()))),
+            _ => Ok(ticket.max(self.targets.duplicates_durable)),
+        }
+    }
+}
+
+/// Writes a message and its claims as one record. What the message's part gave, and those of the claims.
+#[cold]
+fn append_with(
+    shared: &Shared,
+    message: Append<'_>,
+    claims: &[Claim],
+) -> Result<(Appended, Vec<Appended>), JournalError> {
+    let appends = std::iter::once(message).chain(claims.iter().filter_map(Claim::append)).collect();
+    let (appended, _) = shared.journal.transact(&gantry_storage::Transaction { appends, settles: Vec::new() })?;
+    let mut appended = appended.into_iter();
+    let first = appended.next().ok_or_else(|| JournalError::Failed("it has lost a record".to_owned()))?;
+    Ok((first, appended.collect()))
+}
 
 impl VirtualHost {
     /// Publishes a message: a plain function that only touches memory. `now_ms` is the time in milliseconds since the epoch
@@ -191,7 +354,7 @@ impl VirtualHost {
         mark: Option<(&Arc<Marks>, u64)>,
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
-        let mut targets = targets_of(queues, message, Refusal::GoesOn);
+        let mut targets = targets_of(queues, message, Coming::published(now_ms, Refusal::GoesOn));
         let mut first = None;
         let mut durable = None;
         let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
@@ -199,10 +362,19 @@ impl VirtualHost {
         if let Some(aside) = &aside {
             aside.add_refs(&mut targets.refs, &mut meta);
         }
-        let record = |refs: &[Ref]| {
+        let claims = &targets.claims;
+        let mut claimed = Vec::new();
+        let mut record = |refs: &[Ref]| {
             let mut prefix = Prefix::new();
             let (prefix, meta) = prefix.fill(message, &meta);
-            self.shared.journal.append(Append { refs, meta, payload: &[prefix, message.data()] })
+            let payload: &[&[u8]] = &[prefix, message.data()];
+            let append = Append { refs, meta, payload };
+            if claims.is_empty() {
+                return self.shared.journal.append(append);
+            }
+            let first;
+            (first, claimed) = append_with(&self.shared, append, claims)?;
+            Ok(first)
         };
         if let Some((marks, number)) = mark {
             // Nobody else has the message stored: it need not wait in the journal until the mark goes.
@@ -221,43 +393,15 @@ impl VirtualHost {
             first = Some(appended.position);
             durable = Some(appended.ticket);
         }
+        targets.keep_claims(claimed, durable);
         let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
         let refused = targets.refused;
         let routed = enqueue_all(&mut targets, arrival, first, wakes);
+        durable = durable.max(targets.duplicates_durable);
         if let Some(aside) = aside {
             durable = durable.max(aside.published(&self.shared, behind(first, kept)));
         }
         Ok(Published { routed, refused, durable })
-    }
-
-    /// Publishes a message to one queue. Its place there, none where the queue had no room; and its ticket.
-    ///
-    /// # Errors
-    /// The queue was deleted; the disk is full.
-    pub(super) fn deliver_to_one(
-        &self,
-        queue: &Arc<Queue>,
-        message: &Arc<Message>,
-        now_ms: u64,
-        wakes: &mut Wakes,
-    ) -> Result<(Option<u64>, Option<Ticket>), Error> {
-        let mut targets = targets_of(std::slice::from_ref(queue), message, Refusal::GoesOn);
-        let seq = targets.taking.first().map(|target| target.seq);
-        let (mut first, mut durable) = (None, None);
-        if !targets.refs.is_empty() {
-            let meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
-            let mut prefix = Prefix::new();
-            let (prefix, meta) = prefix.fill(message, &meta);
-            let payload: [&[u8]; 2] = [prefix, message.data()];
-            let appended = self.shared.journal.append(Append { refs: &targets.refs, meta, payload: &payload })?;
-            (first, durable) = (Some(appended.position), Some(appended.ticket));
-        }
-        let refused = targets.refused;
-        let arrival = Arrival { message, now_ms, ticket: durable, redelivered: false };
-        if enqueue_all(&mut targets, arrival, first, wakes) + refused == 0 {
-            return Err(Error::NotFound(resource(queue.name(), queue.vhost())));
-        }
-        Ok((seq, durable))
     }
 
     /// Carries out a transaction: everything in it is one record of the journal, so that after a crash all of it has
@@ -276,7 +420,7 @@ impl VirtualHost {
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
             let (queues, aside) = self.queues_of(route, message, now_ms, reached);
-            let one = Prepared::new(queues, aside, message, now_ms, Refusal::Ends);
+            let one = Prepared::new(queues, aside, message, Coming::published(now_ms, Refusal::Ends));
             if one.refused() > 0 {
                 return Err(Error::TransactionRefused);
             }
@@ -290,6 +434,7 @@ impl VirtualHost {
         let mut record = gantry_storage::Transaction::default();
         for (prepared, payload) in prepared.iter().zip(&payloads) {
             record.appends.extend(prepared.append(payload));
+            record.appends.extend(prepared.claims());
         }
         let later: Vec<Again> = transaction
             .later
@@ -364,12 +509,11 @@ impl<'a> Prepared<'a> {
         queues: &'a [Arc<Queue>],
         aside: Option<&'a mut Aside>,
         message: &'a Arc<Message>,
-        now_ms: u64,
-        refusal: Refusal,
+        coming: Coming,
     ) -> Self {
-        let mut targets = targets_of(queues, message, refusal);
+        let mut targets = targets_of(queues, message, coming);
         let kept = targets.refs.len() as u32;
-        let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
+        let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(coming.now_ms, message.essentials()) };
         if let Some(aside) = &aside {
             aside.add_refs(&mut targets.refs, &mut meta);
         }
@@ -389,6 +533,11 @@ impl<'a> Prepared<'a> {
         (!refs.is_empty()).then_some(Append { refs, meta, payload })
     }
 
+    /// What is written beside it of its place in what queues were sent lately: behind its own part.
+    pub(super) fn claims(&self) -> impl Iterator<Item = Append<'_>> {
+        self.targets.claims.iter().filter_map(Claim::append)
+    }
+
     /// Puts it where it goes, now that the record is written. How many queues took it, and what else has to be durable.
     pub(super) fn arrive(
         &mut self,
@@ -399,9 +548,11 @@ impl<'a> Prepared<'a> {
     ) -> (usize, Option<Ticket>) {
         let stored = !self.targets.refs.is_empty();
         let first = if stored { appended.next().map(|appended| appended.position) } else { None };
+        self.targets.keep_claims_from(appended, arrival.ticket);
         let routed = enqueue_all(&mut self.targets, arrival, first, wakes);
-        let ticket = self.aside.as_mut().and_then(|aside| aside.published(shared, behind(first, self.kept)));
-        (routed, ticket)
+        let ticket = self.targets.duplicates_durable;
+        let aside = self.aside.as_mut().and_then(|aside| aside.published(shared, behind(first, self.kept)));
+        (routed, ticket.max(aside))
     }
 }
 
@@ -430,7 +581,7 @@ impl Prefix {
 
 /// Asks the queues for room and gives the message a place in each that has some. What a queue does not take goes on when the
 /// message is put into the others.
-fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: Refusal) -> Targets<'a> {
+fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, coming: Coming) -> Targets<'a> {
     let mut targets = Targets::default();
     for (index, queue) in queues.iter().enumerate() {
         if queue.is_direct() {
@@ -439,35 +590,30 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, refusal: 
             break;
         }
         let seq = queue.next_seq();
-        let mut claimed = false;
+        let mut claim = None;
         if queue.deduplicates() {
             targets.key = targets.key.or_else(|| deduplication_key(message.properties()));
-            if let Some(key) = targets.key {
-                claimed = queue.claim(key, seq);
-                if !claimed {
+            let group = message.essentials().group;
+            let claimed = targets
+                .key
+                .and_then(|key| queue.claim(key, group, seq, coming.now_ms, queue.keeps(message), coming.goes_on));
+            match claimed {
+                None => {}
+                Some(Claimed::New(new)) => claim = Some(new),
+                Some(Claimed::Duplicate(durable)) => {
                     targets.duplicates += 1;
+                    targets.duplicates_durable = targets.duplicates_durable.max(durable);
+                    continue;
+                }
+                Some(Claimed::Full) => {
+                    targets.refused += 1;
                     continue;
                 }
             }
         }
-        let promised = match queue.admit(message, seq, refusal != Refusal::Ends) {
-            Admission::Open => None,
-            Admission::Promised => Some(message),
-            Admission::Refused(letter) => {
-                if claimed {
-                    queue.release_claim(seq);
-                }
-                targets.refused += 1;
-                targets.letters.extend(letter);
-                continue;
-            }
-        };
-        let stored = queue.keeps(message);
-        if stored {
-            targets.refs.push(Ref { lane: queue.lane(), seq });
-        }
-        targets.taking.push(Target { queue, seq, stored, promised, claimed });
+        targets.aim(queue, message, seq, claim, coming.refusal);
     }
+    let refusal = coming.refusal;
     if refusal == Refusal::GoesOnStored {
         // Asked once: what a queue keeps may change at any time.
         let (stored, others): (Vec<_>, _) = targets.letters.into_iter().partition(|letter| letter.queue.keeps(message));

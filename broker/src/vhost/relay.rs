@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::VirtualHost;
 use super::later::Again;
-use super::publish::{Prepared, Refusal};
+use super::publish::{Coming, Prepared, Refusal};
 use super::route::Reached;
 use crate::error::Error;
 use crate::inbox::Wakes;
@@ -28,6 +28,8 @@ pub(crate) struct Parcel {
     pub(crate) stays_in: Option<u64>,
     /// It may have gone there before, and nobody knows since a crash.
     pub(crate) redelivered: bool,
+    /// It has been in no queue yet: those that know duplicates look at it.
+    pub(crate) is_first: bool,
     /// It is stored for times to come, too.
     pub(crate) again: SmallVec<[Again; 1]>,
 }
@@ -47,7 +49,7 @@ impl VirtualHost {
         let mut later: Vec<&Again> = Vec::new();
         let mut record = gantry_storage::Transaction::default();
         for (index, parcel) in parcels.iter_mut().enumerate() {
-            let Parcel { taken_from, message, reached, stays_in, redelivered, again } = parcel;
+            let Parcel { taken_from, message, reached, stays_in, redelivered, is_first, again } = parcel;
             // Somebody may make room just now: what comes behind must not overtake.
             let is_behind = stays_in.is_some_and(|lane| held_up.contains(&lane));
             let (queues, aside) = match is_behind {
@@ -62,7 +64,7 @@ impl VirtualHost {
                 // It is no safer where it comes from.
                 Refusal::GoesOn
             };
-            let one = Prepared::new(queues, aside, message, now_ms, refusal);
+            let one = Prepared::new(queues, aside, message, Coming { now_ms, refusal, goes_on: !*is_first });
             let stays = stays_in.filter(|_| one.refused() > 0);
             held_up.extend(stays);
             if is_behind || stays.is_some() {
@@ -82,6 +84,7 @@ impl VirtualHost {
         for (index, (prepared, payload)) in prepared.iter().zip(&payloads).enumerate() {
             if staying.binary_search(&index).is_err() {
                 record.appends.extend(prepared.append(payload));
+                record.appends.extend(prepared.claims());
             }
         }
         // Behind all that goes to queues.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use crate::error::Error;
+use crate::moves::MoveTask;
 use crate::policy::{Policy, PolicyKind};
 use crate::queue::{Queue, QueueOptions, QueueSettings};
 use crate::value::Table;
@@ -19,9 +20,10 @@ const BINDINGS: &str = "bindings";
 const POLICIES: &str = "policies";
 const MARKS: &str = "marks";
 const SCHEDULES: &str = "schedules";
+const MOVES: &str = "moves";
 
 /// What the broker keeps of virtual hosts, for those that look for a name of their own.
-pub(crate) const SPACES: &[&str] = &[EXCHANGES, QUEUES, BINDINGS, POLICIES, MARKS, SCHEDULES];
+pub(crate) const SPACES: &[&str] = &[EXCHANGES, QUEUES, BINDINGS, POLICIES, MARKS, SCHEDULES, MOVES];
 
 /// A durable exchange.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +93,27 @@ pub(crate) fn put_schedules(vhost: &str, lane: u64) -> Result<Change, Error> {
     put(SCHEDULES, vhost.as_bytes().to_vec(), &SchedulesRow { vhost: vhost.to_owned(), lane })
 }
 
+/// A message move task.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MoveRow {
+    pub(crate) vhost: String,
+    pub(crate) task: MoveTask,
+    /// Only what had a smaller number when it was started is moved.
+    pub(crate) until_seq: u64,
+}
+
+pub(crate) fn put_move(vhost: &str, task: &MoveTask, until_seq: u64) -> Result<Change, Error> {
+    put(MOVES, move_key(vhost, task.id), &MoveRow { vhost: vhost.to_owned(), task: task.clone(), until_seq })
+}
+
+pub(crate) fn delete_move(vhost: &str, id: u64) -> Change {
+    Change::Delete { space: MOVES, key: move_key(vhost, id) }
+}
+
+fn move_key(vhost: &str, id: u64) -> Vec<u8> {
+    key(&[vhost.as_bytes(), &id.to_be_bytes()])
+}
+
 /// Every row there is.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -99,6 +122,7 @@ pub(crate) struct Rows {
     pub(crate) queues: Vec<QueueRow>,
     pub(crate) bindings: Vec<DurableBindingRow>,
     pub(crate) marks: Vec<MarksRow>,
+    pub(crate) moves: Vec<MoveRow>,
 }
 
 impl Rows {
@@ -109,6 +133,7 @@ impl Rows {
             queues: read(table, QUEUES)?,
             bindings: read(table, BINDINGS)?,
             marks: read(table, MARKS)?,
+            moves: read(table, MOVES)?,
         })
     }
 }

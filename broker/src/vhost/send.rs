@@ -5,12 +5,14 @@ use std::sync::Arc;
 use gantry_storage::Ticket;
 
 use super::VirtualHost;
+use super::publish::{One, Written};
 use crate::error::Error;
 use crate::exchange::text_key;
 use crate::group::Group;
 use crate::inbox::Wakes;
 use crate::message::Message;
 use crate::queue::{Queue, resource};
+use crate::window::First;
 
 /// What a message is told from others by that are sent to the same queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct Deduplication {
 /// What became of a message that was sent to one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Its place in the queue; that of its original, where it is a duplicate.
+    /// Its place in the queue; that of its original, where it is a duplicate; 0 where it was refused.
     pub seq: u64,
     /// It is a duplicate of this one, and was not taken.
     pub original: Option<Original>,
@@ -80,8 +82,32 @@ impl VirtualHost {
         if !queue.is_visible() {
             return Err(Error::NotFound(resource(queue.name(), queue.vhost())));
         }
-        let _ = deduplication;
-        let (seq, durable) = self.deliver_to_one(queue, message, now_ms, wakes)?;
-        Ok(Sent { seq: seq.unwrap_or(0), original: None, refused: seq.is_none(), durable })
+        let (Some(window), Some(Deduplication { key })) = (queue.window(), deduplication) else {
+            let one = One::asked(queue, message, now_ms);
+            let (seq, refused) = (one.seq().unwrap_or(0), one.is_refused());
+            let appended = one.write(&self.shared, None)?;
+            let durable = one.arrive(appended, wakes)?;
+            return Ok(Sent { seq, original: None, refused, durable });
+        };
+        let mut open = window.open();
+        if let Some(First { seq, sent_ms, ticket }) = open.find(key, now_ms) {
+            return Ok(Sent { seq, original: Some(Original { seq, sent_ms }), refused: false, durable: ticket });
+        }
+        let room = open.take_room()?;
+        let one = One::new(queue, message, now_ms);
+        let Some(seq) = one.seq() else {
+            return Ok(Sent {
+                seq: 0,
+                original: None,
+                refused: one.is_refused(),
+                durable: one.arrive(Written::new(), wakes)?,
+            });
+        };
+        let record = open.record(key, seq, now_ms);
+        let appended = one.write(&self.shared, Some(record.append()))?;
+        open.remember(room, &record, now_ms, &appended);
+        // Still under the window's lock, so that messages come into the queue in the order of their numbers.
+        let durable = one.arrive(appended, wakes)?;
+        Ok(Sent { seq, original: None, refused: false, durable })
     }
 }

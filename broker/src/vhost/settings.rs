@@ -48,7 +48,12 @@ impl VirtualHost {
             let property = "ordered".to_owned();
             return Err(Error::Differs { resource: of_queue(), property, differing: Box::new(differing) });
         }
+        let redrives = settings.redrive != queue.settings().redrive;
         queue.set_settings(settings)?;
+        if redrives {
+            // Messages may wait for a queue to go to.
+            self.changed();
+        }
         if !queue.survives() {
             return Ok(Pending::nothing());
         }

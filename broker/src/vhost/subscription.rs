@@ -36,7 +36,7 @@ impl VirtualHost {
     /// streams.
     ///
     /// # Errors
-    /// As there.
+    /// As there; the queue is ordered, where nobody passes messages over.
     pub fn subscribe_with(
         self: &Arc<Self>,
         queue: &Arc<Queue>,
@@ -50,6 +50,7 @@ impl VirtualHost {
             match error {
                 SubscribeError::InExclusiveUse => Error::InExclusiveUse(resource),
                 SubscribeError::Closed => Error::NotFound(resource),
+                SubscribeError::CannotChoose => Error::InvalidProperty { resource, property: "selector" },
             }
         })?;
         Ok(Subscription { queue: Arc::clone(queue), id, vhost: Arc::clone(self) })

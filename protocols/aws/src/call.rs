@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 
 use crate::Edge;
 use crate::arn::Arn;
+use crate::date;
 use crate::error::{Error, faults};
+use crate::iam::{Context, Decision, Policy, Principal, Request};
 use crate::request_id::RequestId;
 
 /// One request for an action.
@@ -25,6 +27,17 @@ pub struct Call {
     pub request_id: RequestId,
     /// The header `host`, for URLs that come back to where the client is.
     pub(crate) host: HeaderValue,
+    /// The header `user-agent`, which policies may ask for.
+    pub(crate) user_agent: Option<HeaderValue>,
+}
+
+/// Which queue something is to be done to.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueAt<'a> {
+    /// The account that it belongs to.
+    pub account: &'a str,
+    /// Its name.
+    pub name: &'a str,
 }
 
 /// Who calls. The same as long as a connection's requests have the same key.
@@ -74,6 +87,9 @@ impl Caller {
 impl Call {
     /// The URL of a queue, at the host and by the scheme that the client has used.
     pub fn queue_url(&self, account: &str, name: &str) -> String {
+        if let Some(base) = &self.edge.settings.queue_url {
+            return format!("{base}/{account}/{name}");
+        }
         let scheme = if self.caller.is_secure { "https" } else { "http" };
         let host = self.host.to_str().unwrap_or("localhost");
         format!("{scheme}://{host}/{account}/{name}")
@@ -82,6 +98,88 @@ impl Call {
     /// The ARN of a queue.
     pub fn queue_arn(&self, account: &str, name: &str) -> String {
         Arn::queue(&self.region, account, name).to_string()
+    }
+
+    /// Whether the caller may do something to a queue. In the caller's own account the user's permissions decide, and the
+    /// queue's policy can only deny; whoever comes from another account, or is nobody, needs a policy that allows it.
+    ///
+    /// Where no access is named, any right to the queue is enough. `action` is what policies call it, such as `sqs:SendMessage`; for a batch, what is done to each of its entries.
+    ///
+    /// # Errors
+    /// It may not be done.
+    pub fn authorize(
+        &self,
+        action: &str,
+        access: Option<Access>,
+        queue: &QueueAt<'_>,
+        policy: Option<&Policy>,
+    ) -> Result<(), Error> {
+        let caller = &*self.caller;
+        let is_own = *caller.account == *queue.account && caller.user.is_some();
+        // Asked first: it is the usual answer, and costs nothing.
+        let is_permitted = is_own
+            && match access {
+                Some(access) => caller.may(access, queue.name),
+                None => caller.may_look(queue.name),
+            };
+        let Some(policy) = policy else {
+            return if is_permitted { Ok(()) } else { Err(self.denied(action, queue, Decision::Silent)) };
+        };
+        let resource = self.queue_arn(queue.account, queue.name);
+        let (now_s, peer) = (date::now_s(), caller.peer.to_string());
+        let (now, epoch) = (date::iso(now_s), now_s.to_string());
+        let mut context = Context::default();
+        context.add("aws:SourceIp", peer);
+        context.add("aws:SecureTransport", if caller.is_secure { "true" } else { "false" });
+        context.add("aws:CurrentTime", now);
+        context.add("aws:EpochTime", epoch);
+        context.add("aws:RequestedRegion", &*self.region);
+        context.add("aws:ResourceAccount", queue.account);
+        if let Some(agent) = &self.user_agent {
+            context.add("aws:UserAgent", String::from_utf8_lossy(agent.as_bytes()));
+        }
+        let principal = match &caller.user {
+            Some(user) => {
+                context.add("aws:PrincipalArn", &*caller.arn);
+                context.add("aws:PrincipalAccount", &*caller.account);
+                context.add("aws:PrincipalType", "User");
+                context.add("aws:username", &**user);
+                Principal::User { account: &caller.account, arn: &caller.arn }
+            }
+            None => {
+                context.add("aws:PrincipalType", "Anonymous");
+                Principal::Anonymous
+            }
+        };
+        match policy.decide(&Request { principal, action, resource: &resource, context: &context }) {
+            Decision::Silent if is_permitted => Ok(()),
+            Decision::Allowed if is_permitted || !is_own => Ok(()),
+            decision => Err(self.denied(action, queue, decision)),
+        }
+    }
+
+    /// What is said where it may not be done.
+    pub(crate) fn denied(&self, action: &str, queue: &QueueAt<'_>, decision: Decision) -> Error {
+        let resource = self.queue_arn(queue.account, queue.name);
+        let caller = &*self.caller;
+        let message = match (&caller.user, decision) {
+            (None, _) => {
+                format!("Access to the resource {} is denied.", self.queue_url(queue.account, queue.name))
+            }
+            (Some(_), Decision::Denied) => format!(
+                "User: {} is not authorized to perform: {} on resource: {resource} with an explicit deny in a resource-based policy",
+                caller.arn,
+                action.to_ascii_lowercase()
+            ),
+            (Some(_), _) => format!(
+                "User: {} is not authorized to perform: {action} on resource: {resource} because no {}-based policy allows the \
+                 {action} action",
+                caller.arn,
+                if *caller.account == *queue.account { "identity" } else { "resource" },
+                action = action.to_ascii_lowercase()
+            ),
+        };
+        Error::new(&faults::ACCESS_DENIED, message)
     }
 
     /// The virtual host of the caller's account.

@@ -18,10 +18,8 @@ use crate::http::{self, Client};
 use crate::parked::{self, Parked, Waited};
 use crate::stream::{Lent, Phase, Progress, SharedProgress};
 
-/// The line and the headers of a request, in bytes.
+/// The line and the headers of a request, in bytes. There are 100 headers at most, which is hyper's own limit.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Headers of a request.
-const HEADERS_MAX: usize = 100;
 /// Bytes of the first read of a request; more stay in the system until hyper asks for them.
 const FIRST_BYTES_MAX: usize = 16 * 1024;
 
@@ -85,8 +83,7 @@ async fn lend(client: &Arc<Client>, stream: Box<dyn Stream>, early: Bytes, shutd
     let progress = Progress::new();
     let service = service_fn(|request| http::serve(client, &progress, request));
     let lent = TokioIo::new(Lent::new(stream, early, Arc::clone(&progress)));
-    let mut served =
-        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX).serve_connection(lent, service);
+    let mut served = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).serve_connection(lent, service);
     let tick = sleep(PAUSE);
     let stop = shutdown.requested();
     tokio::pin!(tick, stop);
@@ -108,7 +105,10 @@ async fn lend(client: &Arc<Client>, stream: Box<dyn Stream>, early: Bytes, shutd
             match state(client, &progress) {
                 State::Takable => return Poll::Ready(true),
                 State::TooSlow => return Poll::Ready(false),
-                State::Busy if tick.as_mut().poll(cx).is_ready() => tick.as_mut().reset(Instant::now() + PAUSE),
+                State::Busy if tick.as_mut().poll(cx).is_ready() => {
+                    tick.as_mut().reset(Instant::now() + PAUSE);
+                    progress.lock().ticks += 1;
+                }
                 State::Busy => return Poll::Pending,
             }
         }
@@ -142,13 +142,14 @@ enum State {
 
 fn state(client: &Client, progress: &SharedProgress) -> State {
     let progress = progress.lock();
-    let elapsed = || progress.since.elapsed();
+    // The first tick comes at any time of the phase.
+    let lasts = |limit: Duration| PAUSE * progress.ticks.saturating_sub(1) >= limit;
     match progress.phase {
         // What hyper has not written is not given back: the stream has to take it first.
         Phase::Serving if progress.parked.is_some() && !progress.is_behind => State::Takable,
-        Phase::Idle if !progress.is_behind && elapsed() >= PAUSE => State::Takable,
-        Phase::Head if elapsed() >= client.edge.settings.handshake_timeout => State::TooSlow,
-        Phase::Writing if elapsed() >= WRITE_TIMEOUT => State::TooSlow,
+        Phase::Idle if !progress.is_behind && lasts(PAUSE) => State::Takable,
+        Phase::Head if lasts(client.edge.settings.handshake_timeout) => State::TooSlow,
+        Phase::Writing if lasts(WRITE_TIMEOUT) => State::TooSlow,
         _ => State::Busy,
     }
 }

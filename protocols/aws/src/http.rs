@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use gantry_broker::protocol::Connection;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use parking_lot::Mutex;
@@ -25,8 +25,9 @@ use crate::error::{Error, faults};
 use crate::parked::Parked;
 use crate::request_id::RequestId;
 use crate::sqs;
+use crate::stats::Stats;
 use crate::stream::{Phase, SharedProgress};
-use crate::wire::{Form, FormError, Format, Input, json, query, shapes, xml};
+use crate::wire::{self, Form, FormError, Format, Input, json, shapes, xml};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
@@ -106,6 +107,11 @@ impl Answer {
             Format::Query if std::ptr::eq(error.fault, &faults::MISSING_ACTION) => {
                 return Self::not_found(request_id);
             }
+            // In this format it has other words.
+            Format::Query if std::ptr::eq(error.fault, &faults::QUEUE_DOES_NOT_EXIST) => {
+                let error = Error::new(error.fault, "The specified queue does not exist for this wsdl version.");
+                (None, xml::failure(&error, request_id))
+            }
             Format::Query => (None, xml::failure(error, request_id)),
         };
         Self { status, request_id, content_type: format.content_type(), query_error, body }
@@ -180,6 +186,9 @@ pub(crate) fn serve<'a>(
             Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
             _ => return Ok(other_method(progress, request_id, &head)),
         };
+        let stats = &client.edge.stats;
+        Stats::add(&stats.requests, 1);
+        Stats::add(&stats.errors, u64::from(answer.is_err()));
         let answer = match answer {
             Ok(Done::Now(body)) => Answer::success(format, request_id, body),
             Err(error) => Answer::failure(format, request_id, &error),
@@ -224,6 +233,10 @@ impl Asked {
 }
 
 fn find(name: &str) -> Option<&'static Entry> {
+    #[cfg(test)]
+    if let Some(entry) = crate::tests::ACTIONS.iter().find(|entry| entry.name == name) {
+        return Some(entry);
+    }
     sqs::ACTIONS.binary_search_by(|entry| entry.name.cmp(name)).ok().map(|at| &sqs::ACTIONS[at])
 }
 
@@ -251,7 +264,8 @@ async fn answer(
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
-    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host };
+    let user_agent = head.headers.get(USER_AGENT).cloned();
+    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent };
     match asked.format {
         Format::Json => {
             let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
@@ -277,7 +291,7 @@ async fn answer(
             if is_queue && form.get("QueueUrl").is_none() {
                 form.push("QueueUrl", head.uri.path());
             }
-            let value = query::value(&form, &operation.input)?;
+            let value = wire::form_input(&form, operation)?;
             (entry.run)(Input::Query(&value), &call).await
         }
     }

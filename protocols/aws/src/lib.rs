@@ -9,7 +9,8 @@
 //! | [`call`] | what an action knows of its caller |
 //! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
 //! | [`sqs`] | Amazon SQS: one file an action |
-//! | [`arn`], `account` | names, and the virtual hosts behind accounts |
+//! | [`iam`] | policies of queues; pure |
+//! | [`arn`], [`account`] | names, and the virtual hosts behind accounts |
 //! | [`error`] | errors and their codes |
 
 pub mod account;
@@ -29,7 +30,10 @@ pub mod request_id;
 mod settings;
 pub mod sigv4;
 pub mod sqs;
+mod stats;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::sync::Arc;
@@ -40,6 +44,7 @@ use gantry_broker::protocol::{Connection, Protocol};
 
 pub use self::settings::{Auth, Settings};
 pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
+pub use self::stats::Stats;
 
 /// The protocol, serving the clients of one broker.
 pub struct Aws {
@@ -54,21 +59,23 @@ pub struct Edge {
     pub settings: Settings,
     /// The configured region.
     pub region: Arc<str>,
+    /// Where all connections count.
+    pub stats: Arc<Stats>,
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
     keys: sigv4::SigningKeys,
 }
 
 impl Aws {
-    /// Serves `broker` as `settings` say. Blocks on the disk.
+    /// Serves `broker` as `settings` say, and counts in `stats`. Blocks on the disk.
     ///
     /// # Errors
     /// What is kept in the broker's table cannot be read, or the operating system has no randomness.
-    pub fn new(broker: Arc<Broker>, settings: Settings) -> Result<Self, gantry_broker::Error> {
+    pub fn new(broker: Arc<Broker>, settings: Settings, stats: Arc<Stats>) -> Result<Self, gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
         let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
         let keys = sigv4::SigningKeys::default();
-        Ok(Self { edge: Arc::new(Edge { broker, settings, region, sqs, keys }) })
+        Ok(Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys }) })
     }
 }
 

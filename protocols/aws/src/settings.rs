@@ -31,6 +31,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long a connection is kept without a request.
     pub idle_timeout: Duration,
+    /// What URLs of queues begin with, without a slash at the end. None for what the client itself has used.
+    pub queue_url: Option<Box<str>>,
     /// The limits of SQS.
     pub sqs: Limits,
 }
@@ -45,6 +47,7 @@ impl Default for Settings {
             body_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
+            queue_url: None,
             sqs: Limits::default(),
         }
     }

@@ -11,7 +11,6 @@ use bytes::{Buf, Bytes};
 use gantry_broker::protocol::Stream;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 use crate::parked::Parked;
 
@@ -32,8 +31,8 @@ pub(crate) enum Phase {
 pub(crate) struct Progress {
     /// How far it is.
     pub(crate) phase: Phase,
-    /// Since when.
-    pub(crate) since: Instant,
+    /// How often the connection has been looked at since it came to this phase: a clock that costs a request nothing.
+    pub(crate) ticks: u32,
     /// Hyper has more to write than the stream has taken.
     pub(crate) is_behind: bool,
     /// A long poll that is to wait outside.
@@ -46,13 +45,13 @@ pub(crate) type SharedProgress = Arc<Mutex<Progress>>;
 impl Progress {
     /// At the beginning of hyper's time: something has been read.
     pub(crate) fn new() -> SharedProgress {
-        Arc::new(Mutex::new(Self { phase: Phase::Head, since: Instant::now(), is_behind: false, parked: None }))
+        Arc::new(Mutex::new(Self { phase: Phase::Head, ticks: 0, is_behind: false, parked: None }))
     }
 
     /// It has got to the next phase.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.since = Instant::now();
+        self.ticks = 0;
     }
 }
 

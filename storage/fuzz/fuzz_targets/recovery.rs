@@ -51,7 +51,7 @@ fn sound() -> &'static Files {
                 let refs = [Ref { lane: 1, seq }, Ref { lane: 300, seq: seq * 1000 }];
                 let record = Append { refs: &refs[..1 + seq as usize % 2], meta: b"meta", payload: &[&[7; 20]] };
                 let position = journal.append(record).unwrap().position;
-                journal.mark(Mark { position, value: 2 }).unwrap();
+                journal.mark(&[Mark { position, value: 2 }]).unwrap();
                 if seq % 3 == 0 {
                     journal.transact(&Transaction { appends: vec![record, record], settles: vec![position] }).unwrap();
                 } else if seq % 3 == 1 {

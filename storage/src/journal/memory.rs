@@ -22,7 +22,7 @@ struct Entry {
     offset: u32,
     meta: Bytes,
     payload: Bytes,
-    mark: u32,
+    mark: u64,
 }
 
 /// One change, as it would be one record on a disk.
@@ -224,8 +224,9 @@ impl Journal for MemoryJournal {
         self.change(&mut self.state.lock(), changes)
     }
 
-    fn mark(&self, mark: Mark) -> Result<Ticket, JournalError> {
-        self.change(&mut self.state.lock(), vec![Change::Marked(mark)])
+    fn mark(&self, marks: &[Mark]) -> Result<Ticket, JournalError> {
+        let changes = marks.iter().copied().map(Change::Marked).collect();
+        self.change(&mut self.state.lock(), changes)
     }
 
     fn note(&self, note: Note) -> Result<Ticket, JournalError> {

@@ -71,13 +71,14 @@ pub struct Appended {
     pub ticket: Ticket,
 }
 
-/// A small value kept for one reference until it is settled (the broker counts delivery attempts in it).
+/// A small value kept for one reference until it is settled (the broker notes in it how often a message has failed, and until
+/// when somebody has it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The reference.
     pub position: Position,
     /// Replaces the value before; 0 is what an unmarked reference has.
-    pub value: u32,
+    pub value: u64,
 }
 
 /// A value kept for one lane (the broker notes how far a queue has been delivered). The last one wins.
@@ -111,7 +112,7 @@ pub struct Recovered<'a> {
     /// As appended.
     pub meta: &'a [u8],
     /// Last mark, or 0.
-    pub mark: u32,
+    pub mark: u64,
 }
 
 /// Takes what a journal finds when it is opened.
@@ -202,8 +203,8 @@ pub trait Journal: Send + Sync {
     /// Says that references are done. Each position is settled once. Never refused for want of space.
     fn settle(&self, positions: &[Position]) -> Result<Ticket, JournalError>;
 
-    /// Keeps a value for a reference.
-    fn mark(&self, mark: Mark) -> Result<Ticket, JournalError>;
+    /// Keeps values for references; of those for the same one the last counts. One that is settled is passed over.
+    fn mark(&self, marks: &[Mark]) -> Result<Ticket, JournalError>;
 
     /// Keeps a value for a lane.
     fn note(&self, note: Note) -> Result<Ticket, JournalError>;

@@ -15,7 +15,7 @@ pub(crate) struct Found {
     pub(crate) reference: Ref,
     pub(crate) payload_bytes: u32,
     pub(crate) meta: Vec<u8>,
-    pub(crate) mark: u32,
+    pub(crate) mark: u64,
 }
 
 /// Everything that recovery told.

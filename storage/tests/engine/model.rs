@@ -22,7 +22,7 @@ impl Random {
 enum Change {
     Add(Position, Found, u8),
     Settle(Position),
-    Mark(Position, u32),
+    Mark(Position, u64),
     Note(u64, Option<u64>),
 }
 
@@ -152,8 +152,8 @@ impl Run<'_> {
             }
             84..88 => {
                 let Some(position) = self.any_live() else { return };
-                let value = self.random.next(4) as u32;
-                let ticket = self.engine.journal().mark(Mark { position, value }).unwrap();
+                let value = [0, 1, 3, u64::MAX - 2][self.random.next(4) as usize];
+                let ticket = self.engine.journal().mark(&[Mark { position, value }]).unwrap();
                 self.did(ticket, vec![Change::Mark(position, value)]);
             }
             88..91 => {

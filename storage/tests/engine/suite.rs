@@ -80,7 +80,7 @@ fn marks_and_notes_are_told_again_and_the_last_one_wins() {
         let journal = engine.journal();
         let (a, b, c) = (append(journal, 1, 1, b"a"), append(journal, 1, 2, b"b"), append(journal, 1, 3, b"c"));
         for (position, value) in [(a.position, 1), (b.position, 5), (a.position, 2), (b.position, 0), (c.position, 9)] {
-            journal.mark(Mark { position, value }).unwrap();
+            journal.mark(&[Mark { position, value }]).unwrap();
         }
         for (lane, value) in [(1, Some(4)), (2, Some(u64::MAX)), (1, Some(5)), (3, Some(0)), (2, None)] {
             journal.note(Note { lane, value }).unwrap();
@@ -219,7 +219,7 @@ fn a_full_disk_refuses_appends_only() {
         assert!(matches!(journal.transact(&transaction), Err(JournalError::Full)));
         assert!(journal.usage().full);
         assert_eq!(read(journal, a.position).unwrap(), "a", "the transaction did nothing");
-        journal.mark(Mark { position: b.position, value: 3 }).unwrap();
+        journal.mark(&[Mark { position: b.position, value: u64::MAX }]).unwrap();
         journal.note(Note { lane: 1, value: Some(1) }).unwrap();
         let ticket = journal.settle(&[a.position]).unwrap();
         assert!(wait(journal, ticket));
@@ -237,6 +237,6 @@ fn a_full_disk_refuses_appends_only() {
         assert!(wait(journal, again.ticket));
         let told = engine.again(End::Crash).unwrap();
         assert_eq!(told.entries.keys().copied().collect::<Vec<_>>(), [b.position, again.position]);
-        assert_eq!(told.entries[&b.position].mark, 3);
+        assert_eq!(told.entries[&b.position].mark, u64::MAX);
     });
 }

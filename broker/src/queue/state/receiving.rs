@@ -1,11 +1,13 @@
 //! Messages for those who come and ask for some: see [`super::super::receive`].
 
 use super::{Departure, Discarded, Effects, Grant, STEP_ENTRIES_MAX, Scarce, State};
+use crate::group::Group;
 use crate::queue::entry::Entry;
 use crate::queue::lease::{Lease, Leased, Outcome, Said};
 use crate::queue::receipts::Known;
 use crate::queue::receive::{Receipt, Receipted, Receive};
 use crate::queue::seek::Key;
+use crate::queue::tally::Tally;
 
 /// What was taken, and when each was received for the first time.
 #[derive(Debug, Default)]
@@ -44,34 +46,74 @@ impl<O> State<O> {
         if self.later.is_some() {
             self.take_due(now_ms, &mut steps);
         }
+        let mut before = None;
         while taken.grants.len() < ask.messages_max.min(STEP_ENTRIES_MAX) {
             if self.leases.len() >= ask.leased_max {
-                taken.limit_reached = taken.grants.is_empty();
+                taken.limit_reached = taken.grants.is_empty() && self.ordered.is_none();
                 break;
             }
-            let Some(entry) = self.next_to_receive(now_ms, &mut steps, effects) else { break };
+            let Some(entry) = self.next_to_receive(before, now_ms, &mut steps, effects) else { break };
             self.delivered_to = self.delivered_to.max(entry.seq + 1);
-            let seq = entry.seq;
+            let (seq, position, attempts) = (entry.seq, entry.position, entry.attempts);
+            before = Some(seq);
+            self.lend_received(seq);
+            let until_ms = now_ms.saturating_add(ask.lease_ms);
             let grant = Self::lease(&mut self.leases, &mut self.counters, entry, None, scarce);
             if let Some(lease) = grant.lease {
-                self.leases.set_deadline(lease, now_ms.saturating_add(ask.lease_ms));
+                self.leases.set_deadline(lease, until_ms);
                 let first_ms = self.receipts.get_or_insert_default().lend(seq, lease, now_ms);
+                effects.tallied(position, Tally { attempts, first_ms, until_ms });
                 taken.grants.push((grant, first_ms));
             }
         }
         taken
     }
 
-    /// Takes out the first message that may still be received. What may not goes where such messages go.
-    fn next_to_receive(&mut self, now_ms: u64, steps: &mut usize, effects: &mut impl Effects<O>) -> Option<Entry> {
+    /// Somebody receives a message.
+    fn lend_received(&mut self, seq: u64) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.lend(seq, None);
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.lend(seq);
+        }
+    }
+
+    /// Takes out the first message that may still be received; in an ordered queue it is the next of its group after `before`,
+    /// if there is one. What may not be received any more goes where such messages go.
+    pub(super) fn next_to_receive(
+        &mut self,
+        before: Option<u64>,
+        now_ms: u64,
+        steps: &mut usize,
+        effects: &mut impl Effects<O>,
+    ) -> Option<Entry> {
         loop {
             self.expire_before(now_ms.saturating_add(1), steps, effects);
-            if self.unfinished || self.ready.first()?.attempts < self.receives_max {
-                break;
+            if self.unfinished {
+                return None;
             }
-            self.redrive_first(steps, effects);
+            let first = self.ready.first()?;
+            let key = match (&self.ordered, &self.groups) {
+                (Some(ordered), _) => {
+                    let next = before.and_then(|before| ordered.next_of(before)).or_else(|| ordered.first_for(None));
+                    Key::new(0, next?)
+                }
+                (None, Some(groups)) => groups.instead_of(Key::of(first)).unwrap_or(Key::of(first)),
+                (None, None) if first.attempts < self.receives_max => return self.pull_first(),
+                (None, None) => Key::of(first),
+            };
+            let entry = self.ready.get(key)?;
+            let (is_expired, is_exhausted) = (entry.expires_ms <= now_ms, entry.attempts >= self.receives_max);
+            if !is_expired && !is_exhausted {
+                return self.pull(key);
+            }
+            if !self.may_step(steps) {
+                return None;
+            }
+            let entry = self.pull(key)?;
+            if is_expired { self.expire(entry, effects) } else { self.redrive(entry, effects) }
         }
-        if self.unfinished { None } else { self.pull_first() }
     }
 
     /// The first message has been handed out too often.
@@ -91,6 +133,25 @@ impl<O> State<O> {
             Some(to) => effects.dead_lettered(entry, Departure::Exhausted, to),
             None => effects.departed(entry, Departure::Exhausted),
         }
+    }
+
+    /// Puts a message back that somebody had received before the restart and still has.
+    pub(super) fn restore_received(&mut self, entry: Entry, tally: Tally, group: Option<Group>, now_ms: u64) {
+        self.enter(&entry, group);
+        let seq = entry.seq;
+        self.lend_received(seq);
+        let lease = self.leases.insert(Leased { entry, consumer: None });
+        self.leases.set_deadline(lease, tally.until_ms);
+        // It is not remembered when it was received last, unless that was the first time.
+        let since_ms = if tally.attempts == 0 { tally.first_ms } else { now_ms };
+        self.receipts.get_or_insert_default().restore(seq, tally.first_ms, since_ms, Some(lease));
+    }
+
+    /// The leases of messages that were received, by their numbers.
+    #[cfg(test)]
+    pub(in crate::queue) fn received_leases(&self) -> impl Iterator<Item = (u64, Lease)> {
+        let leases = self.receipts.iter().flat_map(|receipts| receipts.leases());
+        leases.filter_map(|lease| Some((self.leases.get(lease)?.entry.seq, lease)))
     }
 
     fn find(&self, receipt: Receipt) -> Found {
@@ -120,7 +181,7 @@ impl<O> State<O> {
         match self.find(receipt) {
             Found::Nowhere => return Receipted::NotThere,
             Found::Elsewhere => return Receipted::Stale,
-            Found::Waiting(_) if self.rules.ordered => return Receipted::NotLeased,
+            Found::Waiting(_) if self.ordered.is_some() => return Receipted::NotLeased,
             Found::Waiting(key) => {
                 let Some(entry) = self.pull(key) else { return Receipted::NotThere };
                 self.counters.accepted += 1;
@@ -155,8 +216,10 @@ impl<O> State<O> {
         }
         if ms == 0 {
             self.settle(lease, Outcome::Retry, now_ms, effects);
-        } else {
+        } else if let Some(leased) = self.leases.get(lease) {
+            let (position, attempts) = (leased.entry.position, leased.entry.attempts);
             self.leases.set_deadline(lease, until_ms);
+            effects.tallied(position, Tally { attempts, first_ms: known.first_ms, until_ms });
         }
         Receipted::Done
     }
@@ -167,6 +230,7 @@ impl<O> State<O> {
         let mut received = Vec::with_capacity(leases.len());
         for lease in leases {
             if let Some(Said::Leased(Leased { entry, .. })) = self.leases.remove(lease) {
+                self.end_lease(&entry, None);
                 self.leave(&entry);
                 received.push(entry);
             }

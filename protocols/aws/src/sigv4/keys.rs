@@ -10,11 +10,13 @@ use super::{Claim, TERMINATOR};
 /// Keys that are kept. Beyond that all are forgotten and made anew.
 const KEYS_MAX: usize = 1_024;
 
+/// The id of an access key, and a region.
+type Names = (Box<str>, Box<str>);
+
 /// A cache of signing keys.
 #[derive(Default)]
 pub struct SigningKeys {
-    /// By the id of the access key and the region.
-    kept: Mutex<HashMap<(Box<str>, Box<str>), Kept>>,
+    kept: Mutex<HashMap<Names, Kept>>,
 }
 
 /// A key, and what it was made from.
@@ -35,18 +37,18 @@ impl SigningKeys {
 
     fn key(&self, claim: &Claim<'_>, secret: &str) -> Hmac<Sha256> {
         // A look-up of borrowed texts in a map of owned ones.
-        struct Names<'a>(&'a str, &'a str);
-        impl std::hash::Hash for Names<'_> {
+        struct Borrowed<'a>(&'a str, &'a str);
+        impl std::hash::Hash for Borrowed<'_> {
             fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
                 (self.0, self.1).hash(state);
             }
         }
-        impl hashbrown::Equivalent<(Box<str>, Box<str>)> for Names<'_> {
-            fn equivalent(&self, key: &(Box<str>, Box<str>)) -> bool {
+        impl hashbrown::Equivalent<Names> for Borrowed<'_> {
+            fn equivalent(&self, key: &Names) -> bool {
                 *key.0 == *self.0 && *key.1 == *self.1
             }
         }
-        let names = Names(&claim.key_id, &claim.region);
+        let names = Borrowed(&claim.key_id, &claim.region);
         {
             let kept = self.kept.lock();
             if let Some(kept) = kept.get(&names)

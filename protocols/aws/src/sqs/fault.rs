@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::call::Call;
 use crate::error::{Error, faults};
 
 type Words = Cow<'static, str>;
@@ -73,8 +72,8 @@ pub(crate) fn queue_deleted_recently(wait_s: u64) -> Error {
 }
 
 /// The queue was purged a moment ago.
-pub(crate) fn purge_in_progress(queue: &str) -> Error {
-    let message = format!("Only one PurgeQueue operation on {queue} is allowed every 60 seconds.");
+pub(crate) fn purge_in_progress(queue: &str, wait_s: u64) -> Error {
+    let message = format!("Only one PurgeQueue operation on {queue} is allowed every {wait_s} seconds.");
     Error::new(&faults::PURGE_QUEUE_IN_PROGRESS, message)
 }
 
@@ -143,14 +142,6 @@ pub(crate) fn throttled() -> Error {
 /// It is no URL of a queue.
 pub(crate) fn invalid_address(url: &str) -> Error {
     Error::new(&faults::INVALID_ADDRESS, format!("The address {} is not valid for this endpoint.", shown(url)))
-}
-
-/// The caller may not do this to this resource.
-pub(crate) fn access_denied(call: &Call, action: &str, arn: &str) -> Error {
-    let who = if call.caller.arn.is_empty() { "Anonymous" } else { &*call.caller.arn };
-    let message =
-        format!("User: {who} is not authorized to perform: sqs:{} on resource: {arn}", action.to_ascii_lowercase());
-    Error::new(&faults::ACCESS_DENIED, message)
 }
 
 /// The caller may not do this.

@@ -60,9 +60,6 @@ pub(crate) const PAGE_MAX: u64 = 1000;
 pub(crate) const MOVE_TASKS_MAX: u64 = 10;
 /// Most messages a second that a move task may be limited to.
 pub(crate) const MOVES_PER_S_MAX: u64 = 500;
-/// Between two purges of a queue, in milliseconds.
-pub(crate) const PURGE_WAIT_MS: u64 = 60_000;
-
 /// Limits that an operator may change.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -74,8 +71,8 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// After a queue was deleted, nobody creates one of its name for so long, in seconds; 0 for no wait at all.
     pub recreate_wait_s: u64,
-    /// Whether a queue may be purged only once in 60 seconds.
-    pub purge_wait: bool,
+    /// A queue may be purged once in so long, in seconds; 0 for as often as anybody likes.
+    pub purge_wait_s: u64,
 }
 
 impl Default for Limits {
@@ -85,7 +82,7 @@ impl Default for Limits {
             in_flight_fifo_max: 20_000,
             message_bytes_max: MESSAGE_BYTES_MAX as usize,
             recreate_wait_s: 0,
-            purge_wait: true,
+            purge_wait_s: 60,
         }
     }
 }

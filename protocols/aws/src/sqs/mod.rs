@@ -79,10 +79,11 @@ struct Recent {
 }
 
 impl Recent {
-    /// Forgets what was `wait_ms` ago.
-    fn forget(&mut self, now_ms: u64, deleted_wait_ms: u64) {
-        self.deleted_ms.retain(|_, then_ms| then_ms.saturating_add(deleted_wait_ms) > now_ms);
-        self.purged_ms.retain(|_, then_ms| then_ms.saturating_add(limits::PURGE_WAIT_MS) > now_ms);
+    /// Forgets what is long enough ago.
+    fn forget(&mut self, now_ms: u64, limits: &Limits) {
+        let waits = |then_ms: u64, wait_s: u64| then_ms.saturating_add(wait_s.saturating_mul(1000)) > now_ms;
+        self.deleted_ms.retain(|_, then_ms| waits(*then_ms, limits.recreate_wait_s));
+        self.purged_ms.retain(|_, then_ms| waits(*then_ms, limits.purge_wait_s));
     }
 }
 

@@ -7,15 +7,17 @@ use gantry_broker::vhost::Pending;
 use gantry_broker::{Broker, Kind, Queue, QueueSettings, Ticket, VirtualHost};
 
 use super::attributes::{Profile, now_s, set_modified};
+use super::policy::ACTIONS_OF_OWNERS;
 use super::{fault, queue_url};
 use crate::arn::Arn;
-use crate::call::Call;
+use crate::call::{Call, QueueAt};
 use crate::error::Error;
+use crate::iam::Decision;
 
 /// What is to be done to a queue: the action, by its name in policies, and the right that it needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intent {
-    /// Without `sqs:` before it. Batches have no names of their own.
+    /// With `sqs:` before it. Batches have no names of their own.
     pub(crate) action: &'static str,
     /// None where any right is enough: to be told that a queue is there, and how full it is.
     pub(crate) access: Option<Access>,
@@ -114,14 +116,19 @@ impl Place {
     /// # Errors
     /// It may not.
     pub(crate) fn check(&self, call: &Call, intent: Intent) -> Result<(), Error> {
-        let caller = &call.caller;
-        let is_own = caller.user.is_some() && *caller.account == *self.account;
-        let may = is_own
-            && match intent.access {
-                Some(access) => caller.may(access, self.queue.name()),
-                None => caller.may_look(self.queue.name()),
-            };
-        if may { Ok(()) } else { Err(fault::access_denied(call, intent.action, &self.arn(call))) }
+        let queue = QueueAt { account: &self.account, name: self.queue.name() };
+        let action = intent.action;
+        let policy = match &self.profile.policy {
+            None => None,
+            Some(Ok(policy)) => Some(policy),
+            Some(Err(_)) => return Err(call.denied(action, &queue, Decision::Denied)),
+        };
+        let is_own = *call.caller.account == *self.account;
+        let name = action.strip_prefix("sqs:").unwrap_or(action);
+        if !is_own && ACTIONS_OF_OWNERS.contains(&name) {
+            return Err(call.denied(action, &queue, Decision::Silent));
+        }
+        call.authorize(action, intent.access, &queue, policy)
     }
 
     /// Changes what is set on the queue; one at a time. What to wait for until it is on stable storage.

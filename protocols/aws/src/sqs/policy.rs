@@ -38,8 +38,8 @@ const ACTIONS: &[&str] = &[
     "SendMessage",
 ];
 
-/// Actions that only a queue's owner has.
-const ACTIONS_OF_OWNERS: &[&str] = &[
+/// Actions that only a queue's owner has: no policy gives them to another account.
+pub(crate) const ACTIONS_OF_OWNERS: &[&str] = &[
     "AddPermission",
     "CancelMessageMoveTask",
     "CreateQueue",

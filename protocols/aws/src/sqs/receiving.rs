@@ -172,11 +172,12 @@ impl Ask {
                 told.push(name, value);
             }
         };
+        let receives = received.receives_before.saturating_add(u64::from(delivery.attempts)).saturating_add(1);
         let source_arn = |queue: &String| crate::arn::Arn::queue(&self.region, &self.place.account, queue).to_string();
         for (name, value) in [
             ("SenderId", received.sender.clone()),
             ("ApproximateFirstReceiveTimestamp", Some(delivery.first_received_ms.to_string())),
-            ("ApproximateReceiveCount", Some((delivery.attempts.saturating_add(1)).to_string())),
+            ("ApproximateReceiveCount", Some(receives.to_string())),
             ("SentTimestamp", Some(received.sent_ms.to_string())),
             ("SequenceNumber", self.place.profile.is_fifo.then(|| message_id::sequence_number(delivery.seq))),
             ("MessageDeduplicationId", received.deduplication.clone()),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use gantry_broker::rights::Access;
 
 use super::attributes::RedrivePolicy;
-use super::fault;
 use super::names::FIFO_SUFFIX;
 use super::place::Place;
 use crate::arn::Arn;
-use crate::call::Call;
+use crate::call::{Call, QueueAt};
 use crate::error::Error;
+use crate::iam::Decision;
 
 /// The queue that a policy of a queue names. `text` is the policy as it was written.
 ///
@@ -45,7 +45,7 @@ pub(crate) fn target(
     }
     // As where an exchange for dead letters is declared: the letters are read there and written here.
     if !call.caller.may(Access::Read, source) || !call.caller.may(Access::Write, target.queue.name()) {
-        return Err(fault::access_denied(call, "SendMessage", &policy.target));
+        return Err(call.denied("sqs:SendMessage", &QueueAt { account, name: arn.resource }, Decision::Silent));
     }
     Ok(Arc::clone(target.queue.name()))
 }

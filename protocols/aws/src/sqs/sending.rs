@@ -16,6 +16,7 @@ use super::place::{self, Place};
 use super::{fault, md5, message_id, names};
 use crate::call::Call;
 use crate::error::Error;
+use crate::stats::Stats;
 
 /// A message of a request.
 #[derive(Debug, Default, Deserialize)]
@@ -90,7 +91,7 @@ pub(crate) fn check<'e>(place: &Place, entry: &'e Entry<'_>, member: &str) -> Re
         check_ordered(place, entry, body)?
     } else {
         if let Some(id) = deduplication {
-            let reason = "The request include parameter that is not valid for this queue type";
+            let reason = "The request include parameter that is not valid for this queue type.";
             return Err(fault::invalid_value(fault::shown(id), "MessageDeduplicationId", reason));
         }
         (entry.delay_seconds.map(delay_ms).transpose()?, None)
@@ -192,6 +193,7 @@ pub(crate) fn send(
     if sent.refused {
         return Err(fault::throttled());
     }
+    Stats::add(&call.edge.stats.published, 1);
     let id = match (sent.original, deduplication) {
         (Some(original), Some(deduplication)) => {
             message_id::of_original(queue.id(), deduplication.key, original.sent_ms)

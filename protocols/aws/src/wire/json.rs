@@ -11,6 +11,10 @@ const REPLY_BYTES: usize = 256;
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Some clients send nothing where there is nothing to say.
     let body = if body.is_empty() { b"{}" } else { body };
+    // A list would be read as the members of the input, in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::new(&faults::SERIALIZATION, "the request is a list and has to be a map"));
+    }
     serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 

@@ -72,3 +72,11 @@ pub(crate) fn write<T: Serialize>(format: Format, action: &str, id: RequestId, o
         Format::Query => xml::write(action, id, output),
     }
 }
+
+/// What the parameters of a form come to as the input of an action.
+///
+/// # Errors
+/// A value is not what its shape says.
+pub fn form_input(form: &Form<'_>, operation: &shapes::Operation) -> Result<serde_json::Value, Error> {
+    query::value(form, &operation.input)
+}

@@ -37,7 +37,7 @@ pub(super) struct SegmentState<L> {
     /// What is alive.
     pub(super) live: L,
     /// Marks of what is alive.
-    pub(super) marks: Vec<(u32, u32)>,
+    pub(super) marks: Vec<(u32, u64)>,
 }
 
 /// A checkpoint: with [`LiveSet`]s when it is taken, with bits for each slot when it is read.
@@ -104,7 +104,7 @@ impl Checkpoint<LiveSet> {
             varint::put(&mut out, segment.marks.len() as u64);
             for &(slot, value) in &segment.marks {
                 varint::put(&mut out, u64::from(slot));
-                varint::put(&mut out, u64::from(value));
+                varint::put(&mut out, value);
             }
         }
         varint::put(&mut out, self.notes.len() as u64);
@@ -252,7 +252,7 @@ impl Checkpoint<SlotBits> {
             let live = take_live(from, slots)?;
             let mut marks = Vec::new();
             for _ in 0..varint::take(from)? {
-                marks.push((varint::take_u32(from)?, varint::take_u32(from)?));
+                marks.push((varint::take_u32(from)?, varint::take(from)?));
             }
             let generation = u64::from_le_bytes(*generation);
             segments.push(SegmentState { number, generation, end, slots, live, marks });

@@ -14,6 +14,9 @@ use crate::journal::Position;
 /// Longest frame that settlements, marks or notes are put into.
 const CONTROL_BYTES_MAX: usize = 16 << 10;
 
+/// Longest mark: segment, slot and value.
+const MARK_BYTES_MAX: usize = 5 + 5 + 10;
+
 /// Whether the journal goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
@@ -40,7 +43,7 @@ pub(super) struct Control {
     /// Settled slots.
     pub(super) settled: Vec<Range>,
     /// Segment, slot, value, in the order they were said.
-    pub(super) marks: Vec<(u32, u32, u32)>,
+    pub(super) marks: Vec<(u32, u32, u64)>,
     /// Lane and value.
     pub(super) notes: HashMap<u64, Option<u64>>,
 }
@@ -62,12 +65,12 @@ impl Control {
             bodies.push((Kind::Settle, body));
         }
         self.settled.clear();
-        for marks in self.marks.chunks(CONTROL_BYTES_MAX / 15) {
+        for marks in self.marks.chunks(CONTROL_BYTES_MAX / MARK_BYTES_MAX) {
             let mut body = Vec::new();
             for &(segment, slot, value) in marks {
                 super::varint::put(&mut body, u64::from(segment));
                 super::varint::put(&mut body, u64::from(slot));
-                super::varint::put(&mut body, u64::from(value));
+                super::varint::put(&mut body, value);
             }
             bodies.push((Kind::Mark, body));
         }
@@ -374,7 +377,7 @@ impl Front {
     }
 
     /// Keeps a value of a reference that is alive.
-    pub(super) fn mark(&mut self, position: Position, value: u32) {
+    pub(super) fn mark(&mut self, position: Position, value: u64) {
         let Some(segment) = self.segment_mut(position.segment) else { return };
         if !segment.live.contains(position.slot) {
             return;

@@ -400,12 +400,12 @@ impl Journal for EmbeddedJournal {
             .1)
     }
 
-    fn mark(&self, mark: Mark) -> Result<Ticket, JournalError> {
+    fn mark(&self, marks: &[Mark]) -> Result<Ticket, JournalError> {
         self.shared.check()?;
         Ok(self
             .shared
             .change(|front| {
-                front.mark(mark.position, mark.value);
+                marks.iter().for_each(|mark| front.mark(mark.position, mark.value));
                 Ok(())
             })?
             .1)

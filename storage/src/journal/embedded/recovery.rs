@@ -98,7 +98,7 @@ struct Found {
     end: u32,
     slots: u32,
     live: SlotBits,
-    marks: HashMap<u32, u32>,
+    marks: HashMap<u32, u64>,
     /// Where the segment was scanned.
     index: Option<Index>,
     file: Option<File>,

@@ -15,7 +15,7 @@ pub(super) enum Said {
     /// Slots are done.
     Settled(Range),
     /// Segment, slot and value.
-    Marked(u32, u32, u32),
+    Marked(u32, u32, u64),
     /// Lane and value.
     Noted(u64, Option<u64>),
 }
@@ -121,7 +121,7 @@ fn entry(frame: &Frame<'_>, identity: &Identity, out: &mut Scanned) -> Option<()
 fn marks(mut body: &[u8], said: &mut dyn FnMut(Said)) -> Option<()> {
     while !body.is_empty() {
         let (segment, slot) = (varint::take_u32(&mut body)?, varint::take_u32(&mut body)?);
-        said(Said::Marked(segment, slot, varint::take_u32(&mut body)?));
+        said(Said::Marked(segment, slot, varint::take(&mut body)?));
     }
     Some(())
 }

@@ -113,7 +113,7 @@ pub(super) struct Segment {
     /// What is alive.
     pub(super) live: Live,
     /// Values of references that are alive.
-    pub(super) marks: HashMap<u32, u32>,
+    pub(super) marks: HashMap<u32, u64>,
     /// Length of the index beside it, in bytes.
     pub(super) index_bytes: u64,
     /// Nothing in it is alive, once this ticket is durable.

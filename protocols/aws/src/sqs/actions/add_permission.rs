@@ -30,7 +30,7 @@ impl<'a> Action<'a> for AddPermission<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:AddPermission"))?;
         names::check_label(&self.label)?;
         let accounts: Vec<&str> = self.accounts.iter().map(|account| &**account).collect();
         let actions: Vec<&str> = self.actions.iter().map(|action| &**action).collect();

@@ -29,7 +29,7 @@ impl<'a> Action<'a> for ChangeMessageVisibility<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:ChangeMessageVisibility"))?;
         let handle = self.receipt_handle.as_deref();
         let seconds = self.visibility_timeout.ok_or_else(|| fault::missing_parameter("VisibilityTimeout"))?;
         let receipt = receipt(&call.edge, &place, handle)?;

@@ -53,7 +53,7 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
-        let place = Place::find(call, &self.queue_url, Intent::read("ChangeMessageVisibility"))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:ChangeMessageVisibility"))?;
         let ids = self.entries.iter().map(|entry| entry.id.as_deref());
         check_ids(ids, "ChangeMessageVisibilityBatchRequestEntry")?;
         let mut output = Output::default();

@@ -9,8 +9,9 @@ use gantry_broker::{QueueOptions, QueueSettings, VirtualHost};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
-use crate::call::Call;
+use crate::call::{Call, QueueAt};
 use crate::error::Error;
+use crate::iam::Decision;
 use crate::sqs::attributes::{Given, apply, check_same, is_fifo, now_s, set_created, set_redrive, usual};
 use crate::sqs::pairs::{Pairs, Text};
 use crate::sqs::place::of_broker;
@@ -47,7 +48,7 @@ impl<'a> Action<'a> for CreateQueue<'a> {
         names::check_queue_name(name, is_fifo)?;
         let vhost = call.vhost()?;
         if !call.caller.may(Access::Configure, name) {
-            return Err(fault::access_denied(call, Self::NAME, &call.queue_arn(account, name)));
+            return Err(call.denied("sqs:CreateQueue", &QueueAt { account, name }, Decision::Silent));
         }
         let output = Output { queue_url: call.queue_url(account, &queue_url::encoded(name)) };
         if let Ok(queue) = vhost.queue_of_anyone(name) {
@@ -95,7 +96,7 @@ fn check_wait(call: &Call, vhost: &Arc<VirtualHost>, name: &str) -> Result<(), E
         return Ok(());
     }
     let mut recent = sqs.recent.lock();
-    recent.forget(now_ms(), wait_s.saturating_mul(1000));
+    recent.forget(now_ms(), &sqs.limits);
     let was_deleted = recent.deleted_ms.contains_key(&(Arc::clone(vhost.name()), Arc::from(name)));
     if was_deleted { Err(fault::queue_deleted_recently(wait_s)) } else { Ok(()) }
 }

@@ -25,7 +25,7 @@ impl<'a> Action<'a> for DeleteMessage<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:DeleteMessage"))?;
         let handle = self.receipt_handle.as_deref();
         let receipt = receipt(&call.edge, &place, handle)?;
         let (said, ticket) = place.queue.remove(&[receipt], &mut Wakes::new());

@@ -49,7 +49,7 @@ impl<'a> Action<'a> for DeleteMessageBatch<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
-        let place = Place::find(call, &self.queue_url, Intent::read("DeleteMessage"))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:DeleteMessage"))?;
         check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), "DeleteMessageBatchRequestEntry")?;
         let mut output = Output::default();
         let mut asked = Vec::with_capacity(self.entries.len());

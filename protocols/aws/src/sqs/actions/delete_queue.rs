@@ -24,7 +24,7 @@ impl<'a> Action<'a> for DeleteQueue<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:DeleteQueue"))?;
         let (sqs, queue) = (&call.edge.sqs, &place.queue);
         let connection = call.caller.connection();
         place.vhost.delete_queue(queue.name(), Conditions::default(), connection).await.map_err(of_broker)?;
@@ -32,7 +32,7 @@ impl<'a> Action<'a> for DeleteQueue<'a> {
         if sqs.limits.recreate_wait_s > 0 {
             let name = (Arc::clone(place.vhost.name()), Arc::clone(queue.name()));
             let mut recent = sqs.recent.lock();
-            recent.forget(now_ms(), sqs.limits.recreate_wait_s.saturating_mul(1000));
+            recent.forget(now_ms(), &sqs.limits);
             recent.deleted_ms.insert(name, now_ms());
         }
         Ok(Reply::Now(()))

@@ -31,7 +31,7 @@ impl<'a> Action<'a> for GetQueueAttributes<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::look(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::look("sqs:GetQueueAttributes"))?;
         let wanted = self.attribute_names.iter().flatten().map(|name| &**name);
         let counts = || {
             let status = place.queue.status();

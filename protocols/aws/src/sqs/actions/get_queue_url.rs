@@ -34,7 +34,7 @@ impl<'a> Action<'a> for GetQueueUrl<'a> {
             return Err(fault::missing_parameter("QueueName"));
         }
         let account = self.owner.as_deref().unwrap_or(&call.caller.account);
-        let place = Place::named(call, account, &self.queue_name, Intent::look(Self::NAME))?;
+        let place = Place::named(call, account, &self.queue_name, Intent::look("sqs:GetQueueUrl"))?;
         Ok(Reply::Now(Output { queue_url: place.url(call) }))
     }
 }

@@ -36,7 +36,7 @@ impl<'a> Action<'a> for ListDeadLetterSourceQueues<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::look(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::look("sqs:ListDeadLetterSourceQueues"))?;
         let about = format!("{}:sources", place.queue.name());
         let page = Page::new(self.max_results, self.next_token.as_deref(), &about)?;
         let sources = place.vhost.redrive_sources(place.queue.name());

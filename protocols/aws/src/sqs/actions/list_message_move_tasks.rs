@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use gantry_broker::{MoveStatus, MoveTask};
+use gantry_broker::{MoveFailure, MoveStatus, MoveTask};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
-use crate::error::Error;
+use crate::error::{Error, faults};
 use crate::sqs::limits::MOVE_TASKS_MAX;
 use crate::sqs::place::{Intent, Place};
 use crate::sqs::{fault, move_tasks};
@@ -42,7 +42,7 @@ struct Told {
     approximate_number_of_messages_moved: u64,
     approximate_number_of_messages_to_move: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<String>,
+    failure_reason: Option<&'static str>,
     started_timestamp: u64,
 }
 
@@ -55,10 +55,19 @@ impl<'a> Action<'a> for ListMessageMoveTasks<'a> {
         let in_range = u64::try_from(results_max).ok().filter(|results| (1..=MOVE_TASKS_MAX).contains(results));
         let results_max = in_range
             .ok_or_else(|| fault::invalid_value(results_max, "MaxResults", "Must be between 1 and 10, if provided."))?;
-        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::look(Self::NAME))?;
+        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::look("sqs:ListMessageMoveTasks"))?;
         let tasks = source.vhost.moves(source.queue.name());
         let results = tasks.into_iter().take(results_max as usize).map(|task| told(call, &source, task)).collect();
         Ok(Reply::Now(Output { results }))
+    }
+}
+
+/// Why a task failed, by the code of the error that it ran into.
+fn reason(failure: &MoveFailure) -> &'static str {
+    match failure {
+        MoveFailure::NoQueue(_) => faults::QUEUE_DOES_NOT_EXIST.query_code,
+        MoveFailure::UnknownOrigin => "CouldNotDetermineMessageSource",
+        MoveFailure::Storage(_) => faults::INTERNAL_FAILURE.query_code,
     }
 }
 
@@ -80,7 +89,7 @@ fn told(call: &Call, source: &Place, task: MoveTask) -> Told {
         max_number_of_messages_per_second: task.rate_per_s,
         approximate_number_of_messages_moved: task.moved,
         approximate_number_of_messages_to_move: task.to_move,
-        failure_reason: task.failure,
+        failure_reason: task.failure.as_ref().map(reason),
         started_timestamp: task.started_ms,
     }
 }

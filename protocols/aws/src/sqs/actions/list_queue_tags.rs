@@ -29,7 +29,7 @@ impl<'a> Action<'a> for ListQueueTags<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::look(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::look("sqs:ListQueueTags"))?;
         let owned = |(key, value): (&str, &str)| (key.to_owned().into(), value.to_owned());
         Ok(Reply::Now(Output { tags: Pairs(tags::all(&place.profile.settings).map(owned).collect()) }))
     }

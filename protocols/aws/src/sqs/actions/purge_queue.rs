@@ -25,15 +25,16 @@ impl<'a> Action<'a> for PurgeQueue<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
         // The same right as in AMQP: whoever may read a queue may empty it.
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:PurgeQueue"))?;
         place.check_not_stream()?;
         let sqs = &call.edge.sqs;
-        if sqs.limits.purge_wait {
+        let wait_s = sqs.limits.purge_wait_s;
+        if wait_s > 0 {
             let now_ms = now_ms();
             let mut recent = sqs.recent.lock();
-            recent.forget(now_ms, sqs.limits.recreate_wait_s.saturating_mul(1000));
+            recent.forget(now_ms, &sqs.limits);
             if recent.purged_ms.contains_key(&place.queue.id()) {
-                return Err(fault::purge_in_progress(place.queue.name()));
+                return Err(fault::purge_in_progress(place.queue.name(), wait_s));
             }
             recent.purged_ms.insert(place.queue.id(), now_ms);
         }

@@ -14,6 +14,7 @@ use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place};
 use crate::sqs::receiving::{Ask, Message, visibility_ms};
 use crate::sqs::{fault, names};
+use crate::stats::Polling;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -63,14 +64,19 @@ impl<'a> Action<'a> for ReceiveMessage<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::read(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::read("sqs:ReceiveMessage"))?;
         place.check_not_stream()?;
         let (ask, wait) = self.ask(call, place)?;
         let messages = ask.take().await?;
         if wait.is_zero() || !messages.is_empty() {
             return Ok(Reply::Now(Output { messages }));
         }
-        Ok(Reply::Later(Box::pin(async move { Ok(Output { messages: Box::new(ask).wait(wait).await? }) })))
+        let polling = Polling::new(&call.edge.stats);
+        Ok(Reply::Later(Box::pin(async move {
+            let messages = Box::new(ask).wait(wait).await;
+            drop(polling);
+            Ok(Output { messages: messages? })
+        })))
     }
 }
 

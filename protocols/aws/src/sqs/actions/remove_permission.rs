@@ -25,7 +25,7 @@ impl<'a> Action<'a> for RemovePermission<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:RemovePermission"))?;
         names::check_label(&self.label)?;
         let change = |settings: &mut gantry_broker::QueueSettings| {
             let policy = policy::without(policy_of(settings), &self.label)?;

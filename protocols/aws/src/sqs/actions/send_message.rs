@@ -12,6 +12,7 @@ use crate::sqs::message_attributes::AttributeValue;
 use crate::sqs::pairs::Pairs;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::sending::{self, Entry};
+use crate::stats::Stats;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -51,7 +52,7 @@ impl<'a> Action<'a> for SendMessage<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::write(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
         let entry = Entry {
             id: None,
             message_body: self.message_body,
@@ -68,6 +69,7 @@ impl<'a> Action<'a> for SendMessage<'a> {
             sending::send(call, &place, &ready, &mut Wakes::new())?
         };
         durable(&call.edge.broker, ticket).await?;
+        Stats::add(&call.edge.stats.confirmed, 1);
         Ok(Reply::Now(Output {
             body_sum: told.body_sum,
             attributes_sum: told.attributes_sum,

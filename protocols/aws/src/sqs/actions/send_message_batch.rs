@@ -12,6 +12,7 @@ use crate::sqs::batch::{Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::sending::{self, Entry, Ready};
+use crate::stats::Stats;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -52,7 +53,7 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
-        let place = Place::find(call, &self.queue_url, Intent::write("SendMessage"))?;
+        let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
         check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), ENTRY)?;
         sending::room(call).await?;
         let (output, ticket) = {
@@ -68,6 +69,7 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
             send_all(call, &place, ready)
         };
         durable(&call.edge.broker, ticket).await?;
+        Stats::add(&call.edge.stats.confirmed, output.successful.len() as u64);
         Ok(Reply::Now(output))
     }
 }

@@ -25,7 +25,7 @@ impl<'a> Action<'a> for SetQueueAttributes<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:SetQueueAttributes"))?;
         let Some(given) = self.attributes else { return Err(fault::missing_parameter("Attributes")) };
         let change = |settings: &mut gantry_broker::QueueSettings| {
             if let Some(policy) = apply(&given, settings, false)? {

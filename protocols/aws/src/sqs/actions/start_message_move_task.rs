@@ -7,8 +7,9 @@ use gantry_broker::rights::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
-use crate::call::Call;
+use crate::call::{Call, QueueAt};
 use crate::error::Error;
+use crate::iam::Decision;
 use crate::sqs::fault;
 use crate::sqs::limits::MOVES_PER_S_MAX;
 use crate::sqs::move_tasks;
@@ -36,7 +37,7 @@ impl<'a> Action<'a> for StartMessageMoveTask<'a> {
     type Output = Output;
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
-        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::read(Self::NAME))?;
+        let source = move_tasks::queue(call, &self.source_arn, "SourceArn", Intent::read("sqs:StartMessageMoveTask"))?;
         let sources = source.vhost.redrive_sources(source.queue.name());
         if sources.is_empty() {
             return Err(fault::invalid_parameter("Source queue must be configured as a Dead Letter Queue."));
@@ -44,7 +45,7 @@ impl<'a> Action<'a> for StartMessageMoveTask<'a> {
         let destination = self.destination_arn.as_deref().filter(|arn| !arn.is_empty());
         let destination = match destination {
             Some(arn) => {
-                let destination = move_tasks::queue(call, arn, "DestinationArn", Intent::write("SendMessage"))?;
+                let destination = move_tasks::queue(call, arn, "DestinationArn", Intent::write("sqs:SendMessage"))?;
                 if destination.vhost.name() != source.vhost.name() {
                     return Err(move_tasks::not_there("DestinationArn"));
                 }
@@ -58,8 +59,8 @@ impl<'a> Action<'a> for StartMessageMoveTask<'a> {
             None => {
                 // Each message goes back to one of these.
                 if let Some(denied) = sources.iter().find(|queue| !call.caller.may(Access::Write, queue.name())) {
-                    let arn = call.queue_arn(&source.account, denied.name());
-                    return Err(fault::access_denied(call, "SendMessage", &arn));
+                    let queue = QueueAt { account: &source.account, name: denied.name() };
+                    return Err(call.denied("sqs:SendMessage", &queue, Decision::Silent));
                 }
                 None
             }

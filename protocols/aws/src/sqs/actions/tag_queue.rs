@@ -25,7 +25,7 @@ impl<'a> Action<'a> for TagQueue<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:TagQueue"))?;
         let given = self.tags.filter(|tags| !tags.is_empty()).ok_or_else(|| fault::missing_parameter("Tags"))?;
         let change = |settings: &mut gantry_broker::QueueSettings| tags::add(settings, &given, place.queue.name());
         place.change(call, change)?.wait().await.map_err(of_broker)?;

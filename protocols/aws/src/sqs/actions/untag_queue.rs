@@ -25,7 +25,7 @@ impl<'a> Action<'a> for UntagQueue<'a> {
     type Output = ();
 
     async fn run(self, call: &'a Call) -> Result<Reply<()>, Error> {
-        let place = Place::find(call, &self.queue_url, Intent::configure(Self::NAME))?;
+        let place = Place::find(call, &self.queue_url, Intent::configure("sqs:UntagQueue"))?;
         let keys = self.tag_keys.filter(|keys| !keys.is_empty()).ok_or_else(|| fault::missing_parameter("TagKeys"))?;
         let change = |settings: &mut gantry_broker::QueueSettings| {
             tags::remove(settings, keys.iter().map(|key| &**key));

@@ -139,7 +139,7 @@ pub(crate) fn set_policy(settings: &mut QueueSettings, text: &str) -> Result<(),
         return Err(invalid());
     }
     let policy = Policy::parse(text).map_err(|_| invalid())?;
-    let statements = policy.statements();
+    let statements = policy.statements.len();
     if statements > POLICY_STATEMENTS_MAX {
         let message = format!(
             "{statements} statements were found in the submitted policy, max allowed is {POLICY_STATEMENTS_MAX}"

@@ -7,7 +7,7 @@ use gantry_broker::{Address, Queue, QueueSettings};
 
 use super::names::{self, CREATED_TIMESTAMP, LAST_MODIFIED_TIMESTAMP};
 use super::{RedriveAllowPolicy, annotation};
-use crate::iam::Policy;
+use crate::iam::{Invalid, Policy};
 use crate::sqs::limits::{MESSAGE_BYTES_MAX, VISIBILITY_S};
 
 /// A queue's settings as SQS reads them: what each message would otherwise be looked up for again. A queue that was made by
@@ -27,8 +27,8 @@ pub(crate) struct Profile {
     /// How long a receive waits that does not say, in seconds.
     pub(crate) wait_s: u64,
     pub(crate) message_bytes_max: usize,
-    /// Who may do what, where somebody has said.
-    pub(crate) policy: Option<Arc<Policy>>,
+    /// Who may do what, where somebody has said. One that cannot be read lets nobody do anything.
+    pub(crate) policy: Option<Result<Policy, Invalid>>,
     pub(crate) redrive_allow: RedriveAllowPolicy,
 }
 
@@ -38,8 +38,8 @@ impl Profile {
         let text = |name: &str| settings.annotations.get(&annotation(name)).map(String::as_str);
         let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
         let address = Address { exchange: Arc::from(""), routing_key: queue.name().as_bytes().to_vec().into() };
-        // Both were checked when they were set; one that cannot be read any more lets nobody do what only it allows.
-        let policy = text(names::POLICY).map(|policy| Arc::new(Policy::parse(policy).unwrap_or_default()));
+        // Both were checked when they were set.
+        let policy = text(names::POLICY).map(Policy::parse);
         let redrive_allow = text(names::REDRIVE_ALLOW_POLICY).map_or(RedriveAllowPolicy::All, |text| {
             RedriveAllowPolicy::parse(text).unwrap_or(RedriveAllowPolicy::None)
         });

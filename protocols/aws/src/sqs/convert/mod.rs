@@ -49,4 +49,6 @@ mod names {
 
     /// The queue that a message came from when it was last given up.
     pub(super) const LAST_DEATH_QUEUE: &str = "x-last-death-queue";
+    /// How often a message had been received in the queues that it was in before.
+    pub(super) const RECEIVE_COUNT: &str = "x-receive-count";
 }

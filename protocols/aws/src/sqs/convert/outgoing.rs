@@ -26,6 +26,8 @@ pub(crate) struct Received {
     pub(crate) trace: Option<String>,
     /// The queue that it was in before it was given up.
     pub(crate) dead_letter_source: Option<String>,
+    /// How often it was received there, and in those before.
+    pub(crate) receives_before: u64,
     /// The attributes that were asked for, in order.
     pub(crate) attributes: Vec<(String, AttributeAnswer)>,
     /// The sum of these.
@@ -60,6 +62,8 @@ fn of_head(message: &Message, head: &Head<'_>, wanted: &[&str]) -> Received {
         let sum = if is_whole { head.attributes_sum } else { md5::of_attributes(chosen()) };
         (chosen().map(|attribute| (attribute.name.to_owned(), attribute.into())).collect(), sum)
     };
+    // Few messages have any.
+    let set = head.headers_set();
     Received {
         id: head.id,
         // It was text when it came.
@@ -70,10 +74,16 @@ fn of_head(message: &Message, head: &Head<'_>, wanted: &[&str]) -> Received {
         group: head.group.map(str::to_owned),
         deduplication: head.deduplication.map(str::to_owned),
         trace: head.trace.map(str::to_owned),
-        dead_letter_source: head.headers_set().get(names::LAST_DEATH_QUEUE).map(Header::to_text),
+        dead_letter_source: set.get(names::LAST_DEATH_QUEUE).map(Header::to_text),
+        receives_before: set.get(names::RECEIVE_COUNT).map_or(0, count),
         attributes,
         attributes_sum,
     }
+}
+
+/// A number of receives.
+fn count(value: &Header) -> u64 {
+    value.as_integer().and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 /// A property or a header of another protocol as an attribute.
@@ -157,7 +167,7 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
         all.push(Foreign::number(names::PRIORITY, priority.to_string()));
     }
     let (mut group, mut deduplication, mut trace, mut dead_letter_source) = (None, None, None, None);
-    let mut types = String::new();
+    let (mut types, mut receives_before) = (String::new(), 0);
     for (name, value) in properties.headers.iter().flatten() {
         let name = name.to_str_lossy();
         match &*name {
@@ -165,6 +175,7 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
             names::DEDUPLICATION => deduplication = Some(value.to_text()),
             names::TRACE => trace = Some(value.to_text()),
             names::TYPES => types = value.to_text(),
+            names::RECEIVE_COUNT => receives_before = count(value),
             names::LAST_DEATH_QUEUE => {
                 dead_letter_source = Some(value.to_text());
                 all.push(Foreign::of_header(&name, value));
@@ -192,6 +203,7 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
         deduplication,
         trace,
         dead_letter_source,
+        receives_before,
         attributes_sum: md5::of_attributes(all.iter().map(Foreign::attribute)),
         attributes: all.iter().map(|known| (known.name.clone(), known.attribute().into())).collect(),
     }

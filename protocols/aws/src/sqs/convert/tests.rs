@@ -126,12 +126,17 @@ fn other_protocols_see_typed_headers() {
 fn what_the_broker_sets_is_seen_by_others_and_is_no_attribute() {
     let message = sent();
     let deaths = Value::Array(vec![Value::from("q")]);
-    let set = [("x-death", deaths.clone()), ("x-last-death-queue", Value::from("orders")), ("text", Value::Bool(true))];
+    let set = [
+        ("x-death", deaths.clone()),
+        ("x-last-death-queue", Value::from("orders")),
+        ("x-receive-count", Value::I64(3)),
+        ("text", Value::Bool(true)),
+    ];
     let once = message.edited(address(), &Edit { set: &set, remove: &["count"], ..Edit::default() });
     assert_eq!(SOURCE.header(once.head(), "x-death"), Some(deaths));
     assert_eq!(SOURCE.header(once.head(), "text"), Some(Value::Bool(true)));
     let all = received(&once, &["All"], &PLACE);
-    assert_eq!(all.dead_letter_source.as_deref(), Some("orders"));
+    assert_eq!((all.dead_letter_source.as_deref(), all.receives_before), (Some("orders"), 3));
     let names: Vec<_> = texts(&all).iter().map(|(name, ..)| *name).collect();
     assert_eq!(names, ["exact", "large", "bytes", "content-type"]);
     assert_eq!((all.id, &*all.body, all.group.as_deref()), ([7; 16], "body", Some("g")));

@@ -1,0 +1,152 @@
+//! A server of one broker on storage in memory, and a client that speaks HTTP to it over a pipe.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::{Broker, BrokerOptions, Found, Sources};
+use gantry_storage::{Faults, MemoryJournal, MemoryTable};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::{Aws, SQS_SOURCE, Settings};
+
+/// Longer than anything here takes: what has not come by then does not come.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Bytes that the pipe between server and client holds.
+pub(super) const PIPE_BYTES: usize = 16 * 1024;
+
+pub(super) struct Server {
+    pub(super) broker: Arc<Broker>,
+    pub(super) stop: ShutdownTrigger,
+    protocol: Arc<Aws>,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let journal = Arc::new(MemoryJournal::new(Faults::default()));
+        let table = Arc::new(MemoryTable::new());
+        let broker = Broker::open(
+            BrokerOptions { sources: Sources::new(vec![&SQS_SOURCE]), ..BrokerOptions::default() },
+            journal,
+            table,
+            Found::default(),
+        )
+        .expect("opens");
+        let (stop, shutdown) = ShutdownTrigger::new();
+        let protocol = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
+        let protocol = Arc::new(protocol);
+        Self { broker, stop, protocol, shutdown }
+    }
+
+    /// A client on this machine.
+    pub(super) fn client(&self) -> Client {
+        self.client_from(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)))
+    }
+
+    pub(super) fn client_from(&self, peer: SocketAddr) -> Client {
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
+        let shutdown = self.shutdown.clone();
+        let connection =
+            Connection { stream: Box::new(far), peer, local, tls: None, credentials: None, relayed: false, shutdown };
+        let protocol = Arc::clone(&self.protocol);
+        let serving = tokio::spawn(async move { protocol.serve(connection).await });
+        Client { stream: near, input: Vec::new(), serving }
+    }
+}
+
+/// A response as it came.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Received {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The codes of a failure in JSON.
+    pub(super) fn failure(&self) -> (u16, String, &str) {
+        let json_type = self.json()["__type"].as_str().expect("it says of what type").to_owned();
+        (self.status, json_type, self.header("x-amzn-query-error").expect("it says so to old clients, too"))
+    }
+}
+
+pub(super) struct Client {
+    pub(super) stream: DuplexStream,
+    input: Vec<u8>,
+    pub(super) serving: JoinHandle<()>,
+}
+
+impl Client {
+    pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.expect("the server reads").expect("it is there");
+    }
+
+    /// Asks for an action in JSON.
+    pub(super) async fn ask(&mut self, action: &str, input: &Value) -> Received {
+        self.write(json(action, &[], input)).await;
+        self.next().await
+    }
+
+    /// The next response.
+    pub(super) async fn next(&mut self) -> Received {
+        let end = loop {
+            if let Some(at) = self.input.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break at;
+            }
+            assert!(self.read().await, "the connection ends: {:?}", String::from_utf8_lossy(&self.input));
+        };
+        let head = String::from_utf8(self.input.drain(..end + 4).collect()).expect("a head is text");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let mut received = Received { status, head, body: String::new() };
+        let length: usize = received.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        while self.input.len() < length {
+            assert!(self.read().await, "the body breaks off");
+        }
+        received.body = String::from_utf8(self.input.drain(..length).collect()).expect("a body is text");
+        received
+    }
+
+    async fn read(&mut self) -> bool {
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.input)).await;
+        read.expect("something comes").is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Nothing more comes, and the server has let go.
+    pub(super) async fn ends(mut self) {
+        assert!(!self.read().await, "more comes: {:?}", String::from_utf8_lossy(&self.input));
+        timeout(PATIENCE, self.serving).await.expect("it lets go").expect("it does not panic");
+    }
+}
+
+/// A request in JSON.
+pub(super) fn json(action: &str, headers: &[(&str, &str)], input: &Value) -> String {
+    let body = input.to_string();
+    let mut request = format!(
+        "POST / HTTP/1.1\r\nHost: localhost:4566\r\nX-Amz-Target: AmazonSQS.{action}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request + "\r\n" + &body
+}

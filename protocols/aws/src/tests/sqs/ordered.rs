@@ -1,0 +1,118 @@
+//! FIFO queues.
+
+use serde_json::{Value, json};
+
+use super::{Talk, bodies, text};
+
+fn entry(url: &str, body: &str, group: &str, id: &str) -> Value {
+    json!({"QueueUrl": url, "MessageBody": body, "MessageGroupId": group, "MessageDeduplicationId": id})
+}
+
+#[tokio::test]
+async fn a_duplicate_is_told_of_its_original_and_not_taken() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true"})).await;
+    let first = talk.ask("SendMessage", entry(&url, "a", "g", "1")).await;
+    let second = talk.ask("SendMessage", entry(&url, "b", "g", "2")).await;
+    let again = talk.ask("SendMessage", entry(&url, "another", "h", "1")).await;
+    assert_eq!((&again["MessageId"], &again["SequenceNumber"]), (&first["MessageId"], &first["SequenceNumber"]));
+    assert!(text(&first["SequenceNumber"]) < text(&second["SequenceNumber"]));
+    assert_eq!(text(&first["SequenceNumber"]).len(), 20);
+    let messages = talk.receive(&url).await;
+    assert_eq!(bodies(&messages), ["a", "b"]);
+    for message in &messages {
+        talk.delete(&url, message).await;
+    }
+    let again = talk.ask("SendMessage", entry(&url, "a", "g", "1")).await;
+    assert_eq!(again["MessageId"], first["MessageId"], "after it was deleted, too");
+    assert_eq!(talk.receive(&url).await.len(), 0);
+    let system = &messages[0]["Attributes"];
+    for (name, value) in [("MessageGroupId", "g"), ("MessageDeduplicationId", "1")] {
+        assert_eq!(system[name], value);
+    }
+    assert_eq!(system["SequenceNumber"], first["SequenceNumber"]);
+}
+
+#[tokio::test]
+async fn ids_are_made_of_bodies_or_counted_in_groups_where_a_queue_says_so() {
+    let mut talk = Talk::new();
+    let url = talk.create("content.fifo", json!({"FifoQueue": "true", "ContentBasedDeduplication": "true"})).await;
+    let send = |body: &str, group: &str| json!({"QueueUrl": url, "MessageBody": body, "MessageGroupId": group});
+    for (body, group) in [("a", "g"), ("a", "h"), ("b", "g")] {
+        talk.ask("SendMessage", send(body, group)).await;
+    }
+    assert_eq!(bodies(&talk.receive(&url).await), ["a", "b"]);
+    let scope =
+        json!({"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"});
+    let url = talk.create("groups.fifo", scope).await;
+    for (body, group) in [("a", "g"), ("b", "h"), ("c", "g")] {
+        talk.ask("SendMessage", entry(&url, body, group, "same")).await;
+    }
+    let mut received = talk.receive(&url).await;
+    received.sort_by_key(|message| text(&message["Body"]));
+    assert_eq!(bodies(&received), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_group_waits_for_what_is_in_flight_and_others_do_not() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true"})).await;
+    for (body, group) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        talk.ask("SendMessage", entry(&url, body, group, body)).await;
+    }
+    let one = json!({"QueueUrl": url});
+    let first = talk.ask("ReceiveMessage", one.clone()).await["Messages"][0].clone();
+    let second = talk.ask("ReceiveMessage", one.clone()).await["Messages"][0].clone();
+    assert_eq!((&first["Body"], &second["Body"]), (&json!("a1"), &json!("b1")));
+    assert_eq!(talk.receive(&url).await.len(), 0);
+    talk.delete(&url, &first).await;
+    assert_eq!(bodies(&talk.receive(&url).await), ["a2"]);
+    let visible = json!({"QueueUrl": url, "ReceiptHandle": second["ReceiptHandle"], "VisibilityTimeout": 0});
+    talk.ask("ChangeMessageVisibility", visible).await;
+    let expired = json!({"QueueUrl": url, "ReceiptHandle": second["ReceiptHandle"]});
+    let (code, words) = talk.refused("DeleteMessage", expired).await;
+    assert_eq!(code, "InvalidParameterValue");
+    assert!(
+        words.ends_with("for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn a_receive_is_asked_for_again_by_its_id() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true"})).await;
+    for body in ["a", "b"] {
+        talk.ask("SendMessage", entry(&url, body, "g", body)).await;
+    }
+    let attempt = json!({"QueueUrl": url, "MaxNumberOfMessages": 10, "ReceiveRequestAttemptId": "try"});
+    let first = talk.ask("ReceiveMessage", attempt.clone()).await;
+    assert_eq!(first["Messages"].as_array().unwrap().len(), 2);
+    assert_eq!(talk.ask("ReceiveMessage", attempt.clone()).await, first, "the same messages and handles");
+    talk.delete(&url, &first["Messages"][0]).await;
+    assert_eq!(talk.ask("ReceiveMessage", attempt).await, json!({}), "one of them is gone");
+    let standard = talk.create("orders", json!({})).await;
+    let wrong = json!({"QueueUrl": standard, "ReceiveRequestAttemptId": "try"});
+    assert_eq!(talk.refused("ReceiveMessage", wrong).await.0, "InvalidParameterValue");
+}
+
+#[tokio::test]
+async fn what_a_fifo_queue_asks_for_is_asked_for_in_awss_words() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true"})).await;
+    let no_group = json!({"QueueUrl": url, "MessageBody": "a", "MessageDeduplicationId": "1"});
+    let missing = "The request must contain the parameter MessageGroupId.";
+    assert_eq!(talk.refused("SendMessage", no_group).await, ("MissingParameter".into(), missing.into()));
+    let no_id = json!({"QueueUrl": url, "MessageBody": "a", "MessageGroupId": "g"});
+    let (_, words) = talk.refused("SendMessage", no_id).await;
+    let expected =
+        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly";
+    assert_eq!(words, expected);
+    let mut delayed = entry(&url, "a", "g", "1");
+    delayed["DelaySeconds"] = json!(2);
+    let (_, words) = talk.refused("SendMessage", delayed).await;
+    let reason = "The request include parameter that is not valid for this queue type.";
+    assert_eq!(words, format!("Value 2 for parameter DelaySeconds is invalid. Reason: {reason}"));
+    let batch = json!({"QueueUrl": url, "Entries": [{"Id": "a", "MessageBody": "a"}]});
+    assert_eq!(talk.refused("SendMessageBatch", batch).await, ("InvalidParameterValue".into(), missing.into()));
+}

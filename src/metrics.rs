@@ -1,5 +1,7 @@
 //! What Prometheus is told. Where RabbitMQ has a metric of the same meaning, it has RabbitMQ's name, so that its dashboards work.
 
+mod queues;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use gantry_broker::Totals;
+use gantry_broker::{QueueCount, Totals};
 use gantry_storage::Usage;
 use gantry_websocket::Stats as WebSocketStats;
 use parking_lot::{Mutex, RwLock};
@@ -120,6 +122,9 @@ impl Snapshot {
 /// Takes a [`Snapshot`]. Called for each scrape; it must not block.
 pub(crate) type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
+/// Counts what is in each queue. Called for each scrape of them; it must not block.
+pub(crate) type QueueSource = Box<dyn Fn() -> Vec<QueueCount> + Send + Sync>;
+
 /// Everything that is measured. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Measured>);
@@ -129,7 +134,7 @@ struct Measured {
     connections: Connections,
     websocket: Arc<WebSocketStats>,
     /// There is none until the broker has recovered.
-    broker: RwLock<Option<Source>>,
+    broker: RwLock<Option<(Source, QueueSource)>>,
     delivered: Mutex<Rising>,
     acknowledged: Mutex<Rising>,
 }
@@ -165,14 +170,21 @@ impl Metrics {
     }
 
     /// Measures the broker too, from now on.
-    pub(crate) fn set_broker(&self, source: Source) {
-        *self.0.broker.write() = Some(source);
+    pub(crate) fn set_broker(&self, source: Source, queues: QueueSource) {
+        *self.0.broker.write() = Some((source, queues));
     }
 
-    /// Everything in the text form of OpenMetrics.
-    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+    fn queue_counts(&self) -> Vec<QueueCount> {
+        self.0.broker.read().as_ref().map(|(_, queues)| queues()).unwrap_or_default()
+    }
+
+    /// Everything in the text form of OpenMetrics; `per_queue`: with the gauges of each queue.
+    pub(crate) fn text(&self, per_queue: bool) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.clone()));
+        if per_queue {
+            registry.register_collector(Box::new(queues::Queues(self.clone())));
+        }
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
         Ok(text)
@@ -192,7 +204,7 @@ impl Collector for Metrics {
         encode.process(*started)?;
         encode.connections(connections)?;
         encode.websocket(websocket)?;
-        let snapshot = broker.read().as_ref().map(|source| source());
+        let snapshot = broker.read().as_ref().map(|(source, _)| source());
         match snapshot {
             None => Ok(()),
             Some(mut snapshot) => {
@@ -306,14 +318,16 @@ impl Encode<'_> {
     }
 }
 
-/// What the metrics listener answers.
+/// What the metrics listener answers. As in RabbitMQ, what there is of each queue stands apart: there may be very many.
 pub(crate) fn router(metrics: Metrics) -> Router {
-    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+    let total = get(|State(metrics): State<Metrics>| async move { scrape(&metrics, false) });
+    let per_object = get(|State(metrics): State<Metrics>| async move { scrape(&metrics, true) });
+    Router::new().route("/metrics", total).route("/metrics/per-object", per_object).with_state(metrics)
 }
 
-async fn scrape(State(metrics): State<Metrics>) -> Response {
+fn scrape(metrics: &Metrics, per_queue: bool) -> Response {
     const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.text() {
+    match metrics.text(per_queue) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -322,6 +336,32 @@ async fn scrape(State(metrics): State<Metrics>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_queue_is_told_where_it_is_asked_for_and_no_name_breaks_a_line() {
+        let metrics = Metrics::new(Started::now(), Connections::new(1), Arc::default());
+        let count = |queue: &str, visible| QueueCount {
+            vhost: "/".into(),
+            queue: queue.into(),
+            visible,
+            in_flight: 2,
+            delayed: 3,
+        };
+        metrics
+            .set_broker(Box::new(Snapshot::default), Box::new(move || vec![count("orders", 7), count("a\"b\n\\", 1)]));
+        assert!(!metrics.text(false).unwrap().contains("gantry_queue_messages"));
+        let text = metrics.text(true).unwrap();
+        for line in [
+            "# TYPE gantry_queue_messages_visible gauge",
+            r#"gantry_queue_messages_visible{vhost="/",queue="orders"} 7"#,
+            r#"gantry_queue_messages_in_flight{vhost="/",queue="orders"} 2"#,
+            r#"gantry_queue_messages_delayed{vhost="/",queue="orders"} 3"#,
+            r#"gantry_queue_messages_visible{vhost="/",queue="a\"b\n\\"} 1"#,
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} in {text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
 
     #[test]
     fn what_rises_does_not_fall_with_a_queue() {

@@ -55,6 +55,7 @@ pub(crate) struct Opened {
     pub(crate) parts: Parts,
     /// Its numbers.
     pub(crate) source: metrics::Source,
+    pub(crate) queues: metrics::QueueSource,
     /// Tells it that connections go because the program stops.
     pub(crate) start_closing: Box<dyn FnOnce() + Send>,
     /// Flushes and closes it. Blocks.
@@ -104,7 +105,7 @@ fn open(config: &Config) -> Result<Opened, String> {
     let aws = Aws::new(Arc::clone(&broker), aws_settings(config), Arc::clone(&aws_stats))
         .map_err(|error| error.to_string())?;
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
-    let counted = Arc::clone(&broker);
+    let (counted, counted_queues) = (Arc::clone(&broker), Arc::clone(&broker));
     let counting = Counting {
         amqp091: Arc::clone(&amqp091_stats),
         mqtt: mqtt_stats,
@@ -123,6 +124,7 @@ fn open(config: &Config) -> Result<Opened, String> {
             aws: Arc::new(aws),
         },
         source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
+        queues: Box::new(move || counted_queues.queue_counts()),
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
             stopping.stop();
@@ -193,9 +195,9 @@ pub(crate) async fn start_with(
     let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
     let (websocket, limits) = (config.websocket.clone(), config.limits);
     let opened = tokio::task::spawn_blocking(move || open(&config)).await;
-    let Opened { parts, source, start_closing, close } =
+    let Opened { parts, source, queues, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
-    metrics.set_broker(source);
+    metrics.set_broker(source, queues);
     api.set_broker(Arc::clone(&parts.broker));
 
     let mut protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();

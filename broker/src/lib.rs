@@ -28,6 +28,7 @@
 
 mod access_keys;
 pub mod broker;
+mod counts;
 mod delays;
 pub mod error;
 pub mod events;
@@ -63,6 +64,7 @@ mod window;
 pub use gantry_storage::{LogFilter, Ticket};
 
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
+pub use self::counts::QueueCount;
 pub use self::error::{Error, Kind, Resource};
 pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};

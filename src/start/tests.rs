@@ -24,6 +24,7 @@ fn opened(config: &Config) -> Opened {
     Opened {
         parts: parts(config.limits),
         source: Box::new(source),
+        queues: Box::new(Vec::new),
         start_closing: Box::new(|| ()),
         close: Box::new(|| Ok(())),
     }

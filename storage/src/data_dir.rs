@@ -40,7 +40,7 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the folder where it is missing, locks it, and checks its format version.
+    /// Makes the folder where it is missing, for the user of this process only, since there are secrets in it; locks it, and checks its format version.
     ///
     /// # Errors
     /// All name the folder; see [`DataDirError`].
@@ -49,7 +49,7 @@ impl DataDir {
             let path = path.to_owned();
             move |source| DataDirError::Io { path, source }
         };
-        fs::create_dir_all(dir).map_err(failed(dir))?;
+        create(dir).map_err(failed(dir))?;
         let lock_path = dir.join("lock");
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(failed(&lock_path))?;
@@ -103,6 +103,24 @@ impl Drop for DataDir {
     }
 }
 
+/// Folders above it are made as any others; one that is there stays as it is.
+fn create(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        // Somebody else was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
 fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
@@ -126,6 +144,21 @@ mod tests {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         drop(first);
         DataDir::lock(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_made_is_nobody_elses_and_one_that_is_there_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (above, made) = (dir.path().join("above"), dir.path().join("above/made"));
+        drop(DataDir::lock(&made).unwrap());
+        assert_eq!(mode(&made), 0o700);
+        assert_ne!(mode(&above), 0o700, "folders above it are as the umask has them");
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o750)).unwrap();
+        drop(DataDir::lock(&made).unwrap());
+        assert_eq!(mode(&made), 0o750);
     }
 
     #[test]

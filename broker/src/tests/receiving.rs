@@ -416,3 +416,30 @@ async fn nobody_sleeps_while_there_is_something_for_him() {
 async fn to_stand_in_line_takes_some_bytes_and_no_allocation() {
     assert!(size_of::<crate::Turn<'_>>() <= 96, "{}", size_of::<crate::Turn<'_>>());
 }
+
+#[tokio::test]
+async fn a_group_that_somebody_had_before_the_restart_is_still_his() {
+    let rig = Rig::new(PLENTY);
+    let ordered = Some(crate::Ordered { deduplication_ms: 300_000, per_group: false });
+    let settings = crate::QueueSettings { ordered, ..crate::QueueSettings::default() };
+    let (queue, is_new, pending) = rig.vhost.declare_with("q", durable(), settings, CLIENT).unwrap();
+    pending.wait().await.unwrap();
+    assert!(is_new);
+    let publish = |rig: &Rig, group: &str, body: &str| {
+        let group = Some(crate::Group::new(group.as_bytes(), false));
+        rig.publish_with("", "q", body, Essentials { durable: true, group, ..Essentials::default() }).unwrap();
+    };
+    for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
+        publish(&rig, group, body);
+    }
+    let received = receive_for(&queue, 2, HOUR_MS);
+    assert_eq!(received.iter().map(|delivery| delivery.seq).collect::<Vec<_>>(), [0, 1]);
+    let rig = rig.crash();
+    let queue = again(&rig);
+    assert_eq!(bodies_of(&rig, receive(&queue)).await, ["b1"]);
+    assert_eq!(remove(&queue, &receipts(&received[..1])), [Receipted::Done]);
+    assert_eq!(extend(&queue, receipt(&received[1]), 0), Receipted::Done);
+    publish(&rig, "a", "a4");
+    assert_eq!(bodies_of(&rig, receive(&queue)).await, ["a2", "a3", "a4"]);
+    assert_eq!(extend(&queue, receipt(&received[1]), 1000), Receipted::Stale);
+}

@@ -2,6 +2,8 @@
 //! the first byte of a request it is lent to hyper, which serves requests until there is a pause, or one of them waits: then
 //! it is taken back.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use gantry_broker::protocol::{Connection, Shutdown, Stream, poll_read};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Edge;
@@ -29,25 +32,48 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a client may take to read a reply.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Serves a client until it has gone, or the program stops.
-pub(crate) async fn serve(edge: Arc<Edge>, connection: Connection) {
-    let client = Arc::new(Client::new(edge, &connection));
-    let Connection { mut stream, mut shutdown, .. } = connection;
-    let mut early = Bytes::new();
-    loop {
-        if early.is_empty() {
-            match quiet(&client, &mut stream, &mut shutdown).await {
-                Some(bytes) => early = bytes,
-                None => return,
+/// So much of what a client still sends is thrown away before it is left.
+const LEAVE_BYTES_MAX: usize = 4 << 20;
+
+/// A client that is served. Only what is needed while nothing is asked: ten thousand of them are to cost little.
+pub(crate) struct Served {
+    client: Arc<Client>,
+    stream: Box<dyn Stream>,
+    /// Read and not looked at.
+    early: Bytes,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    /// Of a connection; the rest of it is dropped at once.
+    pub(crate) fn new(edge: Arc<Edge>, connection: Connection) -> Self {
+        let client = Arc::new(Client::new(edge, &connection));
+        let Connection { stream, shutdown, .. } = connection;
+        Self { client, stream, early: Bytes::new(), shutdown }
+    }
+
+    /// Serves it until it has gone, or the program stops.
+    pub(crate) async fn run(mut self) {
+        loop {
+            if self.early.is_empty() {
+                match quiet(&self.client, &mut self.stream, &mut self.shutdown).await {
+                    Some(bytes) => self.early = bytes,
+                    None => return,
+                }
             }
-        }
-        // In an allocation of its own, which is gone while the connection is quiet.
-        let Some(taken) = Box::pin(lend(&client, stream, early, &mut shutdown)).await else { return };
-        (stream, early) = (taken.stream, taken.early);
-        if let Some(parked) = taken.parked {
-            match parked::wait(parked, &mut stream, early, &mut shutdown).await {
-                Waited::Next(bytes) => early = bytes,
-                Waited::Close => return,
+            let early = std::mem::take(&mut self.early);
+            // In an allocation of its own, which is gone while the connection is quiet.
+            let taken = Box::pin(lend(&self.client, self.stream, early, &mut self.shutdown)).await;
+            let Some(Taken { stream, early, parked }) = taken else { return };
+            (self.stream, self.early) = (stream, early);
+            // Its next request may be a while away.
+            self.client.forget();
+            if let Some(parked) = parked {
+                let early = std::mem::take(&mut self.early);
+                match parked::wait(parked, &mut self.stream, early, &mut self.shutdown).await {
+                    Waited::Next(bytes) => self.early = bytes,
+                    Waited::Close => return,
+                }
             }
         }
     }
@@ -59,7 +85,7 @@ async fn quiet(client: &Client, stream: &mut Box<dyn Stream>, shutdown: &mut Shu
     // A client that has not asked anything yet is held to the time for a login.
     let limit = if client.has_asked() { settings.idle_timeout } else { settings.handshake_timeout };
     let mut input = BytesMut::new();
-    let read = std::future::poll_fn(|cx| poll_read(std::pin::Pin::new(&mut **stream), &mut input, FIRST_BYTES_MAX, cx));
+    let read = poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut input, FIRST_BYTES_MAX, cx));
     tokio::select! {
         biased;
         () = shutdown.requested() => None,
@@ -88,10 +114,10 @@ async fn lend(client: &Arc<Client>, stream: Box<dyn Stream>, early: Bytes, shutd
     let stop = shutdown.requested();
     tokio::pin!(tick, stop);
     let mut is_stopping = false;
-    let goes_on = std::future::poll_fn(|cx| {
+    let goes_on = poll_fn(|cx| {
         if !is_stopping && stop.as_mut().poll(cx).is_ready() {
             is_stopping = true;
-            std::pin::Pin::new(&mut served).graceful_shutdown();
+            Pin::new(&mut served).graceful_shutdown();
         }
         match served.poll_without_shutdown(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(false),
@@ -115,8 +141,7 @@ async fn lend(client: &Arc<Client>, stream: Box<dyn Stream>, early: Bytes, shutd
     });
     if !goes_on.await {
         let (mut stream, _) = served.into_parts().io.into_inner().into_inner();
-        // The client may have gone already.
-        let _ = timeout(PAUSE, tokio::io::AsyncWriteExt::shutdown(&mut stream)).await;
+        take_leave(&mut stream).await;
         return None;
     }
     let parts = served.into_parts();
@@ -134,6 +159,27 @@ async fn lend(client: &Arc<Client>, stream: Box<dyn Stream>, early: Bytes, shutd
     Some(Taken { stream, early, parked })
 }
 
+/// Says that nothing more comes, and waits a moment for the client to see it. One that is still sending a body that was too
+/// large would otherwise hear of the end of the connection before it reads why.
+pub(crate) async fn take_leave(stream: &mut Box<dyn Stream>) {
+    let mut ignored = BytesMut::new();
+    let mut left = LEAVE_BYTES_MAX;
+    let leave = async {
+        stream.shutdown().await?;
+        while left > 0 {
+            ignored.clear();
+            let read = poll_fn(|cx| poll_read(Pin::new(&mut **stream), &mut ignored, FIRST_BYTES_MAX, cx)).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        std::io::Result::Ok(())
+    };
+    // The client may have gone already, and it does not matter.
+    let _ = timeout(PAUSE, leave).await;
+}
+
 enum State {
     Takable,
     TooSlow,
@@ -147,6 +193,7 @@ fn state(client: &Client, progress: &SharedProgress) -> State {
     match progress.phase {
         // What hyper has not written is not given back: the stream has to take it first.
         Phase::Serving if progress.parked.is_some() && !progress.is_behind => State::Takable,
+        Phase::Serving if progress.parked.is_some() && lasts(WRITE_TIMEOUT) => State::TooSlow,
         Phase::Idle if !progress.is_behind && lasts(PAUSE) => State::Takable,
         Phase::Head if lasts(client.edge.settings.handshake_timeout) => State::TooSlow,
         Phase::Writing if lasts(WRITE_TIMEOUT) => State::TooSlow,

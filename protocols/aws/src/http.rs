@@ -75,6 +75,11 @@ impl Client {
         }
     }
 
+    /// Forgets who it was last: that is found out again.
+    pub(crate) fn forget(&self) {
+        *self.caller.lock() = None;
+    }
+
     /// Whether it has asked anything yet.
     pub(crate) fn has_asked(&self) -> bool {
         self.has_asked.load(Ordering::Relaxed)

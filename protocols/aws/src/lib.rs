@@ -38,7 +38,6 @@ pub mod wire;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
 
@@ -79,13 +78,17 @@ impl Aws {
     }
 }
 
-#[async_trait]
 impl Protocol for Aws {
     fn name(&self) -> &'static str {
         "aws"
     }
 
-    async fn serve(&self, connection: Connection) {
-        connection::serve(Arc::clone(&self.edge), connection).await;
+    // As `async_trait` writes it, but for what the future holds on to: the connection itself is not in it.
+    fn serve<'life0, 'async_trait>(&'life0 self, connection: Connection) -> action::Boxed<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(connection::Served::new(Arc::clone(&self.edge), connection).run())
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::action::Boxed;
-use crate::connection::WRITE_TIMEOUT;
+use crate::connection::{WRITE_TIMEOUT, take_leave};
 use crate::date;
 use crate::error::{Error, faults};
 use crate::http::Answer;
@@ -95,8 +95,7 @@ pub(crate) async fn wait(
     match timeout(WRITE_TIMEOUT, write).await {
         Ok(Ok(())) if keep_alive => Waited::Next(early.freeze()),
         Ok(Ok(())) => {
-            // The client may have gone already.
-            let _ = timeout(WRITE_TIMEOUT, stream.shutdown()).await;
+            take_leave(stream).await;
             Waited::Close
         }
         _ => Waited::Close,

@@ -28,6 +28,8 @@ pub(crate) const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const MESSAGE_ATTRIBUTES_MAX: usize = 10;
 /// Most bytes of the name of an attribute of a message.
 pub(crate) const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
+/// Most bytes of an attribute of the system: it does not count in the size of its message.
+pub(crate) const SYSTEM_ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
 /// Most bytes of the type of an attribute of a message.
 pub(crate) const ATTRIBUTE_TYPE_BYTES_MAX: usize = 256;
 /// Most characters of a group's, a deduplication or a receive attempt's id.

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::fault;
-use super::limits::{ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX};
+use super::limits::{
+    ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX, SYSTEM_ATTRIBUTE_BYTES_MAX,
+};
 use super::names::is_text;
 use super::pairs::Pairs;
 use crate::error::Error;
@@ -163,6 +165,11 @@ pub(crate) fn check_system<'a>(attributes: &'a Pairs<'_, AttributeValue<'_>>) ->
             );
             return Err(fault::invalid_parameter(message));
         }
+        if matches!(attribute.2, Owned::Text(text) if text.len() > SYSTEM_ATTRIBUTE_BYTES_MAX) {
+            let message =
+                format!("Message system attribute '{name}' must be shorter than {SYSTEM_ATTRIBUTE_BYTES_MAX} bytes.");
+            return Err(fault::invalid_parameter(message));
+        }
         checked.push(attribute);
     }
     Ok(Checked(checked))
@@ -263,19 +270,30 @@ fn check_value<'a>(
     Ok((name, data_type, Owned::Text(text)))
 }
 
-/// Whether a text is a number in decimal digits, perhaps with a point, an exponent, a sign and spaces around it.
+/// Most digits of a number, those not counted that say nothing but how large it is.
+const NUMBER_DIGITS_MAX: usize = 38;
+/// How large the first digit of a number may be, as a power of ten.
+const NUMBER_EXPONENTS: std::ops::RangeInclusive<i64> = -128..=126;
+
+/// Whether a text is a number in decimal digits, perhaps with a point, an exponent, a sign and spaces around it, of no more
+/// digits and no other size than AWS has.
 fn is_number(text: &str) -> bool {
     let text = text.trim_matches(' ');
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(whole)
-        && digits(fraction)
-        && whole.len() + fraction.len() > 0
-        && digits(exponent)
-        && (1..=4).contains(&exponent.len())
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    if !are_digits(whole) || !are_digits(fraction) || !are_digits(unsigned) || whole.len() + fraction.len() == 0 {
+        return false;
+    }
+    let Ok(exponent) = exponent.parse::<i64>() else { return false };
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let Some(first) = digits().position(|digit| digit != b'0') else { return true };
+    let last = digits().enumerate().filter(|(_, digit)| *digit != b'0').last().map_or(first, |(at, _)| at);
+    // The place of the first digit before the point, or behind it below 0.
+    let size = (whole.len() as i64 - 1 - first as i64).saturating_add(exponent);
+    last - first < NUMBER_DIGITS_MAX && NUMBER_EXPONENTS.contains(&size)
 }
 
 /// The value of an attribute in an answer.

@@ -84,7 +84,7 @@ pub(crate) fn with(
             format!("{} AWSAccountIds were found, maximum allowed is {PERMISSION_ACCOUNTS_MAX}.", accounts.len());
         return Err(fault::over_limit(message));
     }
-    for action in actions.iter().filter(|action| !ACTIONS.contains(action)) {
+    if let Some(action) = actions.iter().find(|action| !ACTIONS.contains(action)) {
         let reason = if ACTIONS_OF_OWNERS.contains(action) {
             "Only the queue owner is allowed to invoke this action."
         } else {

@@ -131,3 +131,15 @@ async fn a_poll_of_an_old_client_ends_its_connection_unless_it_says_otherwise() 
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_and_does_not_read_what_came_before_is_left() {
+    let server = Server::new();
+    let mut client = server.client();
+    let _said = wait_for("behind");
+    client.write(json("Echo", &[], &json!({"text": "x".repeat(PIPE_BYTES)}))).await;
+    client.write(json("Wait", &[], &json!({"key": "behind"}))).await;
+    let begun = tokio::time::Instant::now();
+    (&mut client.serving).await.unwrap();
+    assert!((60..=66).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}

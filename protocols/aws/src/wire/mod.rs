@@ -12,6 +12,8 @@ pub(crate) mod form;
 pub(crate) mod json;
 pub(crate) mod query;
 pub mod shapes;
+#[cfg(test)]
+mod tests;
 pub(crate) mod xml;
 
 use bytes::Bytes;

@@ -227,6 +227,8 @@ pub const OPERATIONS: &[Operation] = &[
             QUEUE_URL,
             ATTRIBUTE_NAMES,
             named("MessageSystemAttributeNames", "MessageSystemAttributeName", STRINGS),
+            // The model of Query is older than this member, and clients have given it two names.
+            named("MessageSystemAttributeNames", "MessageSystemAttributeNames", STRINGS),
             named("MessageAttributeNames", "MessageAttributeName", STRINGS),
             integer("MaxNumberOfMessages"),
             integer("VisibilityTimeout"),

@@ -71,9 +71,13 @@ impl<'a> Reader<'a> {
 
 /// Writes a text. What is longer than 65,535 bytes is cut: nothing that comes here is.
 fn put_text(text: &str, out: &mut BytesMut) {
-    let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-    out.put_u16(text.len() as u16);
-    out.put_slice(text.as_bytes());
+    let bytes_max = usize::from(u16::MAX);
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    out.put_u16(end as u16);
+    out.put_slice(&text.as_bytes()[..end]);
 }
 
 impl<'a> Head<'a> {

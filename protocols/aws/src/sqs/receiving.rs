@@ -64,8 +64,8 @@ impl Ask {
     /// Takes what is there, without waiting for more.
     ///
     /// # Errors
-    /// The queue is gone, or has as many messages in flight as it may have.
-    pub(crate) async fn take(&self) -> Result<Vec<Message>, Error> {
+    /// The queue is gone; or it has as many messages in flight as it may have, and this is `last`: who waits on is told nothing.
+    pub(crate) async fn take(&self, last: bool) -> Result<Vec<Message>, Error> {
         if let Some(messages) = self.again() {
             return Ok(messages);
         }
@@ -82,7 +82,7 @@ impl Ask {
         if received.closed {
             return Err(fault::queue_does_not_exist());
         }
-        if received.limit_reached && received.deliveries.is_empty() {
+        if last && received.limit_reached && received.deliveries.is_empty() {
             return Err(fault::over_limit(format!("Too many messages in flight for queue {}.", queue.name())));
         }
         let deliveries = self.load(received.deliveries).await;
@@ -118,7 +118,7 @@ impl Ask {
             // In line before it looks: what comes in between is not missed.
             let mut turn = pin!(self.place.queue.arrival());
             turn.as_mut().enable();
-            let messages = self.take().await?;
+            let messages = self.take(false).await?;
             if !messages.is_empty() || tokio::time::timeout_at(deadline, turn).await.is_err() {
                 return Ok(messages);
             }

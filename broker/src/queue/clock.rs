@@ -33,6 +33,10 @@ impl Queue {
         if state.is_closed() {
             return false;
         }
+        if self.line.is_waiting() || state.is_lent() {
+            // Whoever waits for messages, or has received some, uses it as a consumer does.
+            self.used_ms.store(now_ms, Ordering::Relaxed);
+        }
         let due_ms = self.used_ms.load(Ordering::Relaxed).saturating_add(expires_ms);
         if due_ms <= now_ms {
             // With consumers it goes on when the last of them goes.

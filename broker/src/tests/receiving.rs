@@ -459,3 +459,25 @@ async fn a_lease_of_no_time_is_over_at_once_and_nobody_waits_for_the_clock() {
         assert_eq!((queue.status().ready, queue.status().unacked), (2, 0));
     }
 }
+
+#[tokio::test]
+async fn who_waits_for_messages_or_has_received_some_uses_a_queue() {
+    let rig = Rig::new(PLENTY);
+    let options = QueueOptions { arguments: with(&[("x-expires", 30)]), ..QueueOptions::default() };
+    let (waited_for, lent) = (rig.queue("waited for", options.clone()).await, rig.queue("lent", options.clone()).await);
+    rig.publish("", "lent", "a").unwrap();
+    let received = receive(&lent);
+    let turn = waited_for.arrival();
+    let is_there = |name| rig.vhost.queue(name, CLIENT).is_ok();
+    // Another one that is unused tells that the time is over.
+    rig.queue("witness", options).await;
+    while is_there("witness") {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_there("waited for") && is_there("lent"));
+    drop(turn);
+    assert_eq!(remove(&lent, &receipts(&received)), [Receipted::Done]);
+    while is_there("waited for") || is_there("lent") {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,9 +1,13 @@
 //! Values as text, for protocols that know no other kind of value.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Value;
 
 impl Value {
-    /// The value as text: numbers in decimal, what has parts as JSON. What is not UTF-8 in it is U+FFFD.
+    /// The value as text: numbers in decimal, bytes in base64, what has parts as JSON. A text that is not UTF-8 has U+FFFD for what
+    /// is not.
     pub fn to_text(&self) -> String {
         match self {
             Value::Null => String::new(),
@@ -12,6 +16,7 @@ impl Value {
             Value::F32(value) => value.to_string(),
             Value::F64(value) => value.to_string(),
             Value::Timestamp(seconds) => seconds.to_string(),
+            Value::Binary(bytes) => STANDARD.encode(bytes),
             value => match value.as_integer() {
                 Some(number) => number.to_string(),
                 None => json_of(value).to_string(),
@@ -33,7 +38,7 @@ fn json_of(value: &Value) -> serde_json::Value {
         }
         Value::Timestamp(seconds) => (*seconds).into(),
         Value::Text(text) => text.to_str_lossy().into(),
-        Value::Binary(bytes) => String::from_utf8_lossy(bytes).into(),
+        Value::Binary(bytes) => STANDARD.encode(bytes).into(),
         Value::Array(values) => values.iter().map(json_of).collect(),
         Value::Table(table) => {
             let entries = table.iter().map(|(name, value)| (name.to_str_lossy().into_owned(), json_of(value)));
@@ -46,5 +51,17 @@ fn json_of(value: &Value) -> serde_json::Value {
                 .or_else(|_| u64::try_from(number).map(serde_json::Value::from))
                 .unwrap_or_default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_can_be_had_back_from_their_text() {
+        let bytes = || Value::Binary([0, 0xff].into());
+        assert_eq!(bytes().to_text(), "AP8=");
+        assert_eq!(Value::Array(vec![bytes()]).to_text(), r#"["AP8="]"#);
     }
 }

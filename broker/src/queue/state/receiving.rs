@@ -28,6 +28,11 @@ enum Found {
 }
 
 impl<O> State<O> {
+    /// Whether somebody has a message who received it.
+    pub(in crate::queue) fn is_lent(&self) -> bool {
+        self.receipts.as_ref().is_some_and(|receipts| receipts.leases().next().is_some())
+    }
+
     /// Takes messages that wait, for somebody who is not a consumer, and leases them for a time. [`State::grant`] is due
     /// afterwards; where this took no message and that leaves work unfinished, asking again is.
     pub(in crate::queue) fn receive(

@@ -60,6 +60,8 @@ pub(crate) struct Outbox {
     /// How many there are that are not anywhere else yet: those, what is being carried, and what could not be.
     len: AtomicUsize,
     arrived: Notify,
+    /// What could not be carried. Not taken together with `waiting`.
+    left: Mutex<Left>,
     /// Whoever carries has it: one at a time, or letters would overtake.
     carrier: Mutex<Carrier>,
 }
@@ -93,6 +95,22 @@ impl Outbox {
         left
     }
 
+    /// Takes away the letters that a queue gave up since they had been received too often; those that are just being carried go
+    /// where they go. For whoever empties the queue: they are in no other one yet.
+    pub(crate) fn take_redriven(&self, queue: &Queue) -> Vec<Entry> {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let is_its = |letter: &mut Letter| letter.to.is_redrive && letter.queue.lane() == queue.lane();
+        let mut taken: Vec<Letter> = self.waiting.lock().extract_if(.., is_its).collect();
+        let mut left = self.left.lock();
+        let Left { stalled, unroutable } = &mut *left;
+        taken.extend(stalled.extract_if(.., is_its).chain(unroutable.extract_if(.., is_its)));
+        drop(left);
+        self.len.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken.into_iter().map(|letter| letter.entry).collect()
+    }
+
     /// Bytes of memory that all letters take, beside their messages. Queues may give messages up faster than they are carried
     /// on, or nobody takes what must not be dropped; then publishers have to wait.
     pub(crate) fn bytes(&self) -> usize {
@@ -109,24 +127,33 @@ struct Left {
     unroutable: Vec<Letter>,
 }
 
+impl Left {
+    fn is_empty(&self) -> bool {
+        self.stalled.is_empty() && self.unroutable.is_empty()
+    }
+}
+
 /// Carries letters, for as long as the broker runs.
 pub(crate) async fn run(broker: Arc<Broker>) {
     let outbox = &broker.shared().outbox;
-    let mut left = Left::default();
     let mut epoch = 0;
     loop {
-        let is_idle = left.stalled.is_empty() && left.unroutable.is_empty();
+        let is_idle = outbox.left.lock().is_empty();
         tokio::select! {
             () = outbox.arrived.notified() => {}
             () = tokio::time::sleep(RETRY_PERIOD), if !is_idle => {}
         }
-        let mut letters = mem::take(&mut left.stalled);
-        // What no queue took is tried again when something was declared, bound or deleted.
         let epoch_now = broker.topology_epoch();
-        if epoch_now != epoch {
-            epoch = epoch_now;
-            letters.append(&mut left.unroutable);
-        }
+        let mut letters = {
+            let mut left = outbox.left.lock();
+            let mut letters = mem::take(&mut left.stalled);
+            // What no queue took is tried again when something was declared, bound or deleted.
+            if epoch_now != epoch {
+                epoch = epoch_now;
+                letters.append(&mut left.unroutable);
+            }
+            letters
+        };
         letters.append(&mut outbox.take());
         if letters.is_empty() {
             continue;
@@ -144,6 +171,7 @@ pub(crate) async fn run(broker: Arc<Broker>) {
             // The runtime is going down: what was not carried is still where it was.
             Err(_) => return,
         };
+        let mut left = outbox.left.lock();
         left.stalled = new.stalled;
         left.unroutable.extend(new.unroutable);
     }
@@ -155,6 +183,8 @@ pub(crate) fn drain(broker: &Broker) {
     loop {
         let letters = outbox.take();
         if letters.is_empty() {
+            // Queues and letters hold one another.
+            *outbox.left.lock() = Left::default();
             return;
         }
         outbox.carry(broker, letters);
@@ -213,12 +243,22 @@ impl Carrier {
             return true;
         };
         load(broker.shared(), &mut batch);
-        for letter in batch.iter_mut().filter(|letter| letter.to.is_redrive) {
-            // It may have waited for its queue until somebody named another one.
-            if let Some(to) = letter.queue.redrive() {
-                letter.to = to;
+        batch.retain_mut(|letter| {
+            if !letter.to.is_redrive {
+                return true;
             }
-        }
+            // It may have waited for its queue until somebody named another one, or none.
+            match letter.queue.redrive() {
+                Some(to) => {
+                    letter.to = to;
+                    true
+                }
+                None => {
+                    letter.queue.put_back(letter.entry.clone());
+                    false
+                }
+            }
+        });
         let routes = self.routes.entry(Arc::clone(vhost.name())).or_default();
         let now_ms = now_ms();
         let mut parcels = Vec::with_capacity(batch.len());

@@ -67,7 +67,7 @@ pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 use self::direct::Direct;
 pub(crate) use self::direct::Offered;
 use self::duplicates::Duplicates;
-pub(crate) use self::duplicates::{Claimed, Kept};
+pub(crate) use self::duplicates::{Claimed, Claiming, Kept};
 pub use self::entry::Stored;
 pub(crate) use self::entry::{End, Entry, Place};
 pub(crate) use self::incoming::{Admission, Arrival};
@@ -329,11 +329,13 @@ impl Queue {
         let _ = self.shared.journal.note(Note { lane: self.lane, value });
     }
 
-    /// Discards what waits; how many messages there were.
+    /// Discards what waits, also for the queue that it goes to since it was received too often; how many messages there were.
     pub fn purge(self: &Arc<Self>) -> usize {
         let (waiting, discarded) = self.with_grant(&mut Wakes::new(), |state, _| state.purge());
-        self.discard(discarded);
-        waiting
+        let letters = self.shared.outbox.take_redriven(self);
+        let count = waiting + letters.len();
+        self.discard(Box::new(discarded.chain(letters)));
+        count
     }
 
     /// Tells the journal that messages are done, a bounded number at a time. What to wait for until that is certain.

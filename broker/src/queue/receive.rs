@@ -125,13 +125,14 @@ impl Queue {
         said
     }
 
-    /// Discards what waits, for whatever, and what was received. Messages that consumers have stay theirs. How many there were,
+    /// Discards what waits, for whatever (also for the queue that it goes to), and what was received. Messages that consumers have stay theirs. How many there were,
     /// and what to wait for until that is certain.
     pub fn discard_all(self: &Arc<Self>, wakes: &mut Wakes) -> (usize, Option<Ticket>) {
         if self.is_stream() || self.is_direct() {
             return (0, None);
         }
         let ((count, discarded), _) = self.step(wakes, |state, _| state.discard_all());
-        (count, self.discard(discarded))
+        let letters = self.shared.outbox.take_redriven(self);
+        (count + letters.len(), self.discard(Box::new(discarded.chain(letters))))
     }
 }

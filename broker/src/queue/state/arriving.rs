@@ -51,6 +51,17 @@ impl<O> State<O> {
         Ok(())
     }
 
+    /// Takes back a message that had left for another queue and does not go there after all; gives it back where the queue was
+    /// deleted. What its delay was is over. [`State::grant`] is due afterwards.
+    pub(crate) fn put_back(&mut self, entry: Entry, now_ms: u64) -> Result<(), Entry> {
+        if self.closed {
+            return Err(entry);
+        }
+        let group = entry.message.as_ref().and_then(|message| message.essentials().group);
+        self.take_in(entry, group, Some(0), 0, now_ms);
+        Ok(())
+    }
+
     /// Takes a message that is new here and has a group or a delay, or may have.
     pub(super) fn take_in(
         &mut self,

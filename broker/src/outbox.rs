@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::inbox::Wakes;
 use crate::load::{PREFIX_BYTES_USUAL, restored};
 use crate::message::now_ms;
-use crate::queue::{DeadLetter, Departure, Entry, Queue};
+use crate::queue::{DeadLetter, Departure, Entry, Queue, Redriving};
 use crate::shared::Shared;
 use crate::vhost::{Parcel, RouteCache};
 
@@ -51,6 +51,9 @@ pub(crate) struct Letter {
     pub(crate) why: Departure,
     /// Where it goes.
     pub(crate) to: Arc<DeadLetter>,
+    /// Its queue still counts it, where it goes where the settings say.
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    pub(crate) redriving: Option<Redriving>,
 }
 
 /// The letters that wait to be carried on, in the order in which their queues gave them up.
@@ -95,13 +98,11 @@ impl Outbox {
         left
     }
 
-    /// Takes away the letters that a queue gave up since they had been received too often; those that are just being carried go
-    /// where they go. For whoever empties the queue: they are in no other one yet.
-    pub(crate) fn take_redriven(&self, queue: &Queue) -> Vec<Entry> {
-        if self.len.load(Ordering::Relaxed) == 0 {
-            return Vec::new();
-        }
-        let is_its = |letter: &mut Letter| letter.to.is_redrive && letter.queue.lane() == queue.lane();
+    /// Takes away messages that a queue gave up since they had been received too often, and that are in no other one yet: what
+    /// is said of them there still counts. Those that are being carried at the moment go where they go.
+    pub(crate) fn take_redriven(&self, queue: &Queue, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let is_its =
+            |letter: &mut Letter| letter.to.is_redrive && letter.queue.lane() == queue.lane() && which(&letter.entry);
         let mut taken: Vec<Letter> = self.waiting.lock().extract_if(.., is_its).collect();
         let mut left = self.left.lock();
         let Left { stalled, unroutable } = &mut *left;
@@ -199,6 +200,8 @@ struct Carrier {
     /// Lanes of queues of which a letter found no room in this round: what comes behind it waits with it, and is not routed
     /// again and again while it does.
     held_up: HashSet<u64>,
+    /// Lanes of queues of which it has been logged that nobody takes their letters.
+    told: HashSet<u64>,
 }
 
 impl Carrier {
@@ -254,6 +257,7 @@ impl Carrier {
                     true
                 }
                 None => {
+                    self.told.remove(&letter.queue.lane());
                     letter.queue.put_back(letter.entry.clone());
                     false
                 }
@@ -267,8 +271,16 @@ impl Carrier {
             let Some(message) = &letter.entry.message else { continue };
             let (message, reached) = burial::bury(&vhost, routes, &letter, message, now_ms);
             if reached.is_nowhere() && letter.to.at_least_once {
+                if self.told.insert(letter.queue.lane()) {
+                    let (queue, to) = (letter.queue.name(), letter.to.key.as_deref().unwrap_or_default());
+                    let to = String::from_utf8_lossy(to);
+                    tracing::warn!(%queue, %to, "messages wait for a queue to go to as dead letters, and none takes them");
+                }
                 left.unroutable.push(letter);
                 continue;
+            }
+            if !self.told.is_empty() {
+                self.told.remove(&letter.queue.lane());
             }
             parcels.push(Parcel {
                 taken_from: letter.entry.position.get(),

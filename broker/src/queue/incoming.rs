@@ -80,6 +80,7 @@ impl Queue {
             entry,
             why: Departure::Overflowed,
             to: Arc::clone(to),
+            redriving: None,
         }))
     }
 

@@ -99,7 +99,9 @@ impl<O> State<O> {
         if tally.first_ms > 0 {
             self.receipts.get_or_insert_default().restore(entry.seq, tally.first_ms, tally.first_ms, None);
         }
-        self.take_in(entry, essentials.group, essentials.delay_ms, published_ms, now_ms);
+        // What somebody has had does not wait once more, whatever the rules say by now.
+        let delay_ms = if entry.attempts > 0 || tally.first_ms > 0 { Some(0) } else { essentials.delay_ms };
+        self.take_in(entry, essentials.group, delay_ms, published_ms, now_ms);
     }
 
     /// A message has come that may have a group.
@@ -124,6 +126,7 @@ impl<O> State<O> {
 
     /// The entry that has just been enqueued under this number, if it still waits. `priority` is that of the message.
     pub(crate) fn newcomer(&mut self, seq: u64, priority: u8) -> Option<&mut Entry> {
-        self.ready.newcomer(seq, priority.min(self.rules.priority_max))
+        let priority = if self.ordered.is_some() { 0 } else { priority.min(self.rules.priority_max) };
+        self.ready.newcomer(seq, priority)
     }
 }

@@ -12,7 +12,7 @@ use super::convert::{self, Received};
 use super::limits::VISIBILITY_S_MAX;
 use super::message_attributes::AttributeAnswer;
 use super::pairs::Pairs;
-use super::place::Place;
+use super::place::{Place, durable};
 use super::receipt::Handle;
 use super::{fault, md5, message_id};
 use crate::Edge;
@@ -67,6 +67,7 @@ impl Ask {
     /// The queue is gone; or it has as many messages in flight as it may have, and this is `last`: who waits on is told nothing.
     pub(crate) async fn take(&self, last: bool) -> Result<Vec<Message>, Error> {
         if let Some(messages) = self.again() {
+            self.certain().await?;
             return Ok(messages);
         }
         let (queue, limits) = (&self.place.queue, &self.edge.sqs.limits);
@@ -85,6 +86,9 @@ impl Ask {
         if last && received.limit_reached && received.deliveries.is_empty() {
             return Err(fault::over_limit(format!("Too many messages in flight for queue {}.", queue.name())));
         }
+        if !received.deliveries.is_empty() {
+            self.certain().await?;
+        }
         let deliveries = self.load(received.deliveries).await;
         let now_ms = now_ms();
         let messages: Vec<_> = deliveries.iter().filter_map(|delivery| self.message(delivery, now_ms)).collect();
@@ -95,6 +99,13 @@ impl Ask {
             self.edge.sqs.attempts.keep(queue.id(), attempt, receipts, messages.clone(), now_ms);
         }
         Ok(messages)
+    }
+
+    /// Waits until a crash would not undo what was just received from a queue with order: nobody else may get a message of a
+    /// group while somebody has one. From other queues a message may come twice, and nobody waits.
+    async fn certain(&self) -> Result<(), Error> {
+        let broker = &self.edge.broker;
+        durable(broker, self.place.profile.is_fifo.then(|| broker.appended())).await
     }
 
     /// Reads what has left memory.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
-use gantry_broker::{Kind, Session, VirtualHost};
+use gantry_broker::{Session, VirtualHost};
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 

@@ -89,6 +89,7 @@ fn open(config: &Config) -> Result<Opened, String> {
         default_user: config.users.default_user.clone(),
         default_password: config.users.default_password.0.clone(),
         default_vhost: config.users.default_vhost.clone(),
+        vhosts: config.aws.accounts.iter().map(|(_, vhost)| vhost.clone()).collect(),
         tokens: tokens::load(&config.jwt)?,
         login: Login { loopback_users: config.users.loopback_users.iter().cloned().collect() },
         sources: sources(),

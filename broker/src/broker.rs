@@ -63,6 +63,9 @@ pub struct BrokerOptions {
     pub default_password: String,
     /// The virtual host that a new data folder gets.
     pub default_vhost: String,
+    /// Virtual hosts that have to be there: those that are not are made, and [`BrokerOptions::default_user`] may do everything in
+    /// them, if there is that user.
+    pub vhosts: Vec<String>,
     /// Who may only come from this machine.
     pub login: Login,
     /// Which tokens let in like passwords, if any do.
@@ -84,6 +87,7 @@ impl Default for BrokerOptions {
             default_user: "guest".to_owned(),
             default_password: "guest".to_owned(),
             default_vhost: "/".to_owned(),
+            vhosts: Vec::new(),
             login: Login::default(),
             tokens: None,
             sources: Sources::default(),
@@ -235,6 +239,7 @@ impl Broker {
             closed: AtomicBool::new(false),
         });
         broker.restore(found)?;
+        broker.make_vhosts()?;
         let tasks = [
             tokio::spawn(Self::run_timer(Arc::clone(&broker))),
             tokio::spawn(Self::watch_alarms(Arc::clone(&broker))),
@@ -368,6 +373,26 @@ impl Broker {
         changes.extend(self.rights.put_user(user)?.rows);
         changes.extend(self.rights.put_permission(&options.default_user, &options.default_vhost, everything)?.rows);
         commit_blocking(&*self.shared.table, changes)
+    }
+
+    /// Makes those that have to be there and are not.
+    fn make_vhosts(&self) -> Result<(), Error> {
+        let user = &self.options.default_user;
+        for name in &self.options.vhosts {
+            if self.vhost(name).is_some() {
+                continue;
+            }
+            self.add_vhost(name)?;
+            let mut rows = vec![Change::Put { space: VHOSTS, key: name.clone().into_bytes(), value: b"{}".to_vec() }];
+            if self.rights.user(user).is_some() {
+                let everything =
+                    Permission::new(".*", ".*", ".*").map_err(|error| Error::Storage(error.to_string()))?;
+                rows.extend(self.rights.put_permission(user, name, everything)?.rows);
+            }
+            commit_blocking(&*self.shared.table, rows)?;
+            tracing::info!(vhost = name, "made a virtual host");
+        }
+        Ok(())
     }
 
     fn add_vhost(&self, name: &str) -> Result<(), Error> {

@@ -11,7 +11,8 @@ pub struct QueueCount {
     pub vhost: Arc<str>,
     /// Its name.
     pub queue: Arc<str>,
-    /// Messages that somebody could have at once.
+    /// Messages that somebody could have at once, and those that wait for the queue that they go to since they were received too
+    /// often.
     pub visible: usize,
     /// Messages that somebody has.
     pub in_flight: usize,
@@ -30,7 +31,7 @@ impl Broker {
                 counts.push(QueueCount {
                     vhost: Arc::clone(vhost.name()),
                     queue: Arc::clone(queue.name()),
-                    visible: status.ready.saturating_sub(status.delayed),
+                    visible: status.ready.saturating_sub(status.delayed) + status.redriving,
                     in_flight: status.unacked,
                     delayed: status.delayed,
                 });

@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::inbox::Wakes;
 use crate::load::{PREFIX_BYTES_USUAL, restored};
 use crate::message::now_ms;
-use crate::queue::{DeadLetter, Departure, Entry, Queue};
+use crate::queue::{DeadLetter, Departure, Entry, Queue, Redriving};
 use crate::shared::Shared;
 use crate::vhost::{Parcel, RouteCache};
 
@@ -51,6 +51,9 @@ pub(crate) struct Letter {
     pub(crate) why: Departure,
     /// Where it goes.
     pub(crate) to: Arc<DeadLetter>,
+    /// Its queue still counts it, where it goes where the settings say.
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    pub(crate) redriving: Option<Redriving>,
 }
 
 /// The letters that wait to be carried on, in the order in which their queues gave them up.
@@ -60,6 +63,8 @@ pub(crate) struct Outbox {
     /// How many there are that are not anywhere else yet: those, what is being carried, and what could not be.
     len: AtomicUsize,
     arrived: Notify,
+    /// What could not be carried. Not taken together with `waiting`.
+    left: Mutex<Left>,
     /// Whoever carries has it: one at a time, or letters would overtake.
     carrier: Mutex<Carrier>,
 }
@@ -93,6 +98,20 @@ impl Outbox {
         left
     }
 
+    /// Takes away messages that a queue gave up since they had been received too often, and that are in no other one yet: what
+    /// is said of them there still counts. Those that are being carried at the moment go where they go.
+    pub(crate) fn take_redriven(&self, queue: &Queue, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let is_its =
+            |letter: &mut Letter| letter.to.is_redrive && letter.queue.lane() == queue.lane() && which(&letter.entry);
+        let mut taken: Vec<Letter> = self.waiting.lock().extract_if(.., is_its).collect();
+        let mut left = self.left.lock();
+        let Left { stalled, unroutable } = &mut *left;
+        taken.extend(stalled.extract_if(.., is_its).chain(unroutable.extract_if(.., is_its)));
+        drop(left);
+        self.len.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken.into_iter().map(|letter| letter.entry).collect()
+    }
+
     /// Bytes of memory that all letters take, beside their messages. Queues may give messages up faster than they are carried
     /// on, or nobody takes what must not be dropped; then publishers have to wait.
     pub(crate) fn bytes(&self) -> usize {
@@ -109,24 +128,33 @@ struct Left {
     unroutable: Vec<Letter>,
 }
 
+impl Left {
+    fn is_empty(&self) -> bool {
+        self.stalled.is_empty() && self.unroutable.is_empty()
+    }
+}
+
 /// Carries letters, for as long as the broker runs.
 pub(crate) async fn run(broker: Arc<Broker>) {
     let outbox = &broker.shared().outbox;
-    let mut left = Left::default();
     let mut epoch = 0;
     loop {
-        let is_idle = left.stalled.is_empty() && left.unroutable.is_empty();
+        let is_idle = outbox.left.lock().is_empty();
         tokio::select! {
             () = outbox.arrived.notified() => {}
             () = tokio::time::sleep(RETRY_PERIOD), if !is_idle => {}
         }
-        let mut letters = mem::take(&mut left.stalled);
-        // What no queue took is tried again when something was declared, bound or deleted.
         let epoch_now = broker.topology_epoch();
-        if epoch_now != epoch {
-            epoch = epoch_now;
-            letters.append(&mut left.unroutable);
-        }
+        let mut letters = {
+            let mut left = outbox.left.lock();
+            let mut letters = mem::take(&mut left.stalled);
+            // What no queue took is tried again when something was declared, bound or deleted.
+            if epoch_now != epoch {
+                epoch = epoch_now;
+                letters.append(&mut left.unroutable);
+            }
+            letters
+        };
         letters.append(&mut outbox.take());
         if letters.is_empty() {
             continue;
@@ -144,6 +172,7 @@ pub(crate) async fn run(broker: Arc<Broker>) {
             // The runtime is going down: what was not carried is still where it was.
             Err(_) => return,
         };
+        let mut left = outbox.left.lock();
         left.stalled = new.stalled;
         left.unroutable.extend(new.unroutable);
     }
@@ -155,6 +184,8 @@ pub(crate) fn drain(broker: &Broker) {
     loop {
         let letters = outbox.take();
         if letters.is_empty() {
+            // Queues and letters hold one another.
+            *outbox.left.lock() = Left::default();
             return;
         }
         outbox.carry(broker, letters);
@@ -169,6 +200,8 @@ struct Carrier {
     /// Lanes of queues of which a letter found no room in this round: what comes behind it waits with it, and is not routed
     /// again and again while it does.
     held_up: HashSet<u64>,
+    /// Lanes of queues of which it has been logged that nobody takes their letters.
+    told: HashSet<u64>,
 }
 
 impl Carrier {
@@ -213,12 +246,23 @@ impl Carrier {
             return true;
         };
         load(broker.shared(), &mut batch);
-        for letter in batch.iter_mut().filter(|letter| letter.to.is_redrive) {
-            // It may have waited for its queue until somebody named another one.
-            if let Some(to) = letter.queue.redrive() {
-                letter.to = to;
+        batch.retain_mut(|letter| {
+            if !letter.to.is_redrive {
+                return true;
             }
-        }
+            // It may have waited for its queue until somebody named another one, or none.
+            match letter.queue.redrive() {
+                Some(to) => {
+                    letter.to = to;
+                    true
+                }
+                None => {
+                    self.told.remove(&letter.queue.lane());
+                    letter.queue.put_back(letter.entry.clone());
+                    false
+                }
+            }
+        });
         let routes = self.routes.entry(Arc::clone(vhost.name())).or_default();
         let now_ms = now_ms();
         let mut parcels = Vec::with_capacity(batch.len());
@@ -227,8 +271,16 @@ impl Carrier {
             let Some(message) = &letter.entry.message else { continue };
             let (message, reached) = burial::bury(&vhost, routes, &letter, message, now_ms);
             if reached.is_nowhere() && letter.to.at_least_once {
+                if self.told.insert(letter.queue.lane()) {
+                    let (queue, to) = (letter.queue.name(), letter.to.key.as_deref().unwrap_or_default());
+                    let to = String::from_utf8_lossy(to);
+                    tracing::warn!(%queue, %to, "messages wait for a queue to go to as dead letters, and none takes them");
+                }
                 left.unroutable.push(letter);
                 continue;
+            }
+            if !self.told.is_empty() {
+                self.told.remove(&letter.queue.lane());
             }
             parcels.push(Parcel {
                 taken_from: letter.entry.position.get(),

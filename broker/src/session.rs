@@ -98,12 +98,25 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`], which is logged.
     pub fn check(&mut self, access: Access, kind: Kind, name: &str) -> Result<(), Error> {
-        let rights = self.broker.rights();
-        let load = || rights.permission(&self.user.name, self.vhost.name());
-        if self.access.may(rights.version(), load, access, name) {
+        if self.may(access, name) {
             return Ok(());
         }
         Err(self.refused(access.name(), kind, name))
+    }
+
+    /// As [`Session::check`], for whoever asks without doing anything: nothing is logged.
+    pub fn may(&mut self, access: Access, name: &str) -> bool {
+        let rights = self.broker.rights();
+        let load = || rights.permission(&self.user.name, self.vhost.name());
+        self.access.may(rights.version(), load, access, name)
+    }
+
+    /// As [`Session::check_any`], for whoever asks without doing anything, and of many names: nothing is logged, and what is
+    /// known of other names stays.
+    pub fn may_any(&mut self, name: &str) -> bool {
+        let rights = self.broker.rights();
+        let load = || rights.permission(&self.user.name, self.vhost.name());
+        self.access.may_any(rights.version(), load, name)
     }
 
     /// Whether anything may be done to a queue or an exchange: enough to be told that it exists and how full it is, and the
@@ -112,10 +125,7 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`], which is logged.
     pub fn check_any(&mut self, kind: Kind, name: &str) -> Result<(), Error> {
-        let rights = self.broker.rights();
-        let load = || rights.permission(&self.user.name, self.vhost.name());
-        let mut may = |access| self.access.may(rights.version(), load, access, name);
-        if may(Access::Read) || may(Access::Write) || may(Access::Configure) {
+        if self.may_any(name) {
             return Ok(());
         }
         Err(self.refused("any", kind, name))

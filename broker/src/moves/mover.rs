@@ -175,7 +175,9 @@ impl Mover {
             };
             if delivery.seq >= self.job.until_seq {
                 release(queue, delivery.lease.as_slice());
-                return (items, false);
+                // It may have come up only because the groups of what was taken are locked.
+                let more = !items.is_empty();
+                return (items, more);
             }
             bytes += match &delivery.content {
                 Content::Loaded(message) => u64::from(message.bytes()),
@@ -196,7 +198,7 @@ impl Mover {
             let to = match (to, &failure) {
                 (_, Some(_)) => None,
                 (Some(to), None) => Some(Arc::clone(to)),
-                (None, None) => self.origin(&message).map_err(|error| failure = Some(error)).ok(),
+                (None, None) => self.origin(queue, &message).map_err(|error| failure = Some(error)).ok(),
             };
             let Some(to) = to else {
                 release(queue, &[lease]);
@@ -246,11 +248,16 @@ impl Mover {
         failure.map_or(Ok(has_room), Err)
     }
 
-    /// The queue that a dead letter came from.
-    fn origin(&self, message: &Message) -> Result<Arc<Queue>, MoveFailure> {
+    /// The queue that a dead letter came from. Publishers write headers as they like: only a queue whose messages go to the source
+    /// of this task is believed.
+    fn origin(&self, source: &Queue, message: &Message) -> Result<Arc<Queue>, MoveFailure> {
         let headers = message.properties().headers.as_ref();
         let name = headers.and_then(|headers| headers.get("x-last-death-queue")).and_then(Value::as_str);
-        self.queue(&Arc::from(name.ok_or(MoveFailure::UnknownOrigin)?))
+        let queue = self.queue(&Arc::from(name.ok_or(MoveFailure::UnknownOrigin)?))?;
+        match &queue.settings().redrive {
+            Some(redrive) if redrive.queue == *source.name() => Ok(queue),
+            Some(_) | None => Err(MoveFailure::UnknownOrigin),
+        }
     }
 }
 

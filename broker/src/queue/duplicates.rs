@@ -48,8 +48,27 @@ pub(crate) enum Claimed {
     New(Kept),
     /// It is there already. What that waits for, where it is known.
     Duplicate(Option<Ticket>),
+    /// One with its key is about to come to this place, or not to come after all.
+    Pending(u64),
     /// It cannot be taken now: no more can be remembered.
     Full,
+}
+
+/// A message with a deduplication key that is about to come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claiming {
+    /// Stands for its deduplication header.
+    pub(crate) key: u64,
+    pub(crate) group: Option<Group>,
+    /// The place that it is to have.
+    pub(crate) seq: u64,
+    pub(crate) now_ms: u64,
+    /// It is going to be in the journal.
+    pub(crate) stored: bool,
+    /// It was sent to another queue and only goes on here.
+    pub(crate) goes_on: bool,
+    /// It may wait for another one with its key that is about to come.
+    pub(crate) may_wait: bool,
 }
 
 /// What is to be said when a message that was claimed has come, or does not.
@@ -75,18 +94,10 @@ impl Queue {
         }
     }
 
-    /// Notes that a message with this deduplication key is about to come in, of a group and to a place. `stored`: it is going to
-    /// be in the journal. None where the queue does not care: it has not been asked to, or the message was sent to another queue
-    /// and only goes on here.
-    pub(crate) fn claim(
-        &self,
-        key: u64,
-        group: Option<Group>,
-        seq: u64,
-        now_ms: u64,
-        stored: bool,
-        goes_on: bool,
-    ) -> Option<Claimed> {
+    /// Notes that a message is about to come in. None where the queue does not care: it has not been asked to, or the message
+    /// only goes on here.
+    pub(crate) fn claim(&self, claiming: Claiming) -> Option<Claimed> {
+        let Claiming { key, group, seq, now_ms, stored, goes_on, may_wait } = claiming;
         match self.duplicates.as_ref()? {
             Duplicates::Present(present) => Some(match present.claim(key, seq) {
                 true => Claimed::New(Kept::Present),
@@ -96,9 +107,10 @@ impl Queue {
             Duplicates::Window(window) => {
                 let sent = Deduplication { key };
                 let sent = if window.is_per_group() { sent.within(group) } else { sent };
-                match window.claim(sent.key, seq, now_ms, stored) {
+                match window.claim(sent.key, seq, now_ms, stored, may_wait) {
                     window::Claimed::New(claim) => Some(Claimed::New(Kept::Window(claim))),
                     window::Claimed::Duplicate(ticket) => Some(Claimed::Duplicate(ticket)),
+                    window::Claimed::Pending(first) => Some(Claimed::Pending(first)),
                     window::Claimed::Full => Some(Claimed::Full),
                     window::Claimed::Gone => None,
                 }

@@ -1,6 +1,7 @@
 //! One message in one queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gantry_storage::Position;
 
@@ -49,6 +50,24 @@ impl Entry {
     /// Bytes of the body: what limits are about.
     pub(crate) fn body_bytes(&self) -> u32 {
         self.bytes.saturating_sub(u32::from(self.head_bytes))
+    }
+}
+
+/// Stands for a message that has left its queue for the one that its settings name, and is not there yet: the queue counts it for
+/// so long.
+#[derive(Debug)]
+pub(crate) struct Redriving(Arc<Queue>);
+
+impl Redriving {
+    pub(super) fn new(queue: &Arc<Queue>) -> Self {
+        queue.redriving.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(queue))
+    }
+}
+
+impl Drop for Redriving {
+    fn drop(&mut self) {
+        self.0.redriving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

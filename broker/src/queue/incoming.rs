@@ -80,6 +80,7 @@ impl Queue {
             entry,
             why: Departure::Overflowed,
             to: Arc::clone(to),
+            redriving: None,
         }))
     }
 
@@ -90,6 +91,18 @@ impl Queue {
         }
         let body_bytes = Entry::new(0, Arc::clone(message), u64::MAX).body_bytes();
         self.state.lock().keep_promise(body_bytes);
+    }
+
+    /// Takes a message back, at its place, that it had given up for another queue that it goes to no more.
+    pub(crate) fn put_back(self: &Arc<Self>, entry: Entry) {
+        let mut wakes = Wakes::new();
+        let (result, _) = self.step(&mut wakes, |state, effects| {
+            if let Err(entry) = state.put_back(entry, effects.now_ms) {
+                effects.departed(entry, Departure::Discarded);
+            }
+        });
+        wakes.wake();
+        result
     }
 
     /// Takes a message. `promised`: it was promised room. False where the queue was deleted meanwhile; then nothing has

@@ -54,7 +54,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use gantry_storage::{Note, Position, Ticket};
@@ -67,9 +67,9 @@ pub use self::consumer::{ConsumerId, ConsumerOptions, Credit};
 use self::direct::Direct;
 pub(crate) use self::direct::Offered;
 use self::duplicates::Duplicates;
-pub(crate) use self::duplicates::{Claimed, Kept};
+pub(crate) use self::duplicates::{Claimed, Claiming, Kept};
 pub use self::entry::Stored;
-pub(crate) use self::entry::{End, Entry, Place};
+pub(crate) use self::entry::{End, Entry, Place, Redriving};
 pub(crate) use self::incoming::{Admission, Arrival};
 use self::lanes::window_lane;
 pub(crate) use self::lanes::{Lane, lane_of};
@@ -134,6 +134,8 @@ pub struct Queue {
     visible: AtomicBool,
     /// Entries before this one were there when the process was killed.
     unsure_before: AtomicU64,
+    /// Messages that have left for the queue that the settings name, and are not there yet.
+    redriving: AtomicUsize,
     /// When the queue was last declared, fetched from, or lost its last consumer.
     used_ms: AtomicU64,
     shared: Arc<Shared>,
@@ -148,6 +150,8 @@ pub struct QueueStatus {
     pub delayed: usize,
     /// Messages delivered whose outcome is not yet known.
     pub unacked: usize,
+    /// Messages that were received too often and wait for the queue that they go to; not among those that wait here.
+    pub redriving: usize,
     /// Bytes of the bodies that wait.
     pub ready_bytes: u64,
     /// Bytes of the bodies of unacknowledged messages.
@@ -164,6 +168,7 @@ impl QueueStatus {
         self.ready += other.ready;
         self.delayed += other.delayed;
         self.unacked += other.unacked;
+        self.redriving += other.redriving;
         self.ready_bytes += other.ready_bytes;
         self.unacked_bytes += other.unacked_bytes;
         self.consumers += other.consumers;
@@ -233,6 +238,7 @@ impl Queue {
             is_scouted: AtomicBool::new(false),
             visible: AtomicBool::new(false),
             unsure_before: AtomicU64::new(0),
+            redriving: AtomicUsize::new(0),
             used_ms: AtomicU64::new(now_ms()),
             shared,
         }
@@ -306,6 +312,7 @@ impl Queue {
             ready: state.ready_len(),
             delayed: state.delayed_len(),
             unacked: state.leased_len(),
+            redriving: self.redriving.load(Ordering::Relaxed),
             ready_bytes,
             unacked_bytes,
             consumers: state.consumers_len(),
@@ -329,11 +336,21 @@ impl Queue {
         let _ = self.shared.journal.note(Note { lane: self.lane, value });
     }
 
-    /// Discards what waits; how many messages there were.
+    /// Discards what waits, also for the queue that it goes to since it was received too often; how many messages there were.
     pub fn purge(self: &Arc<Self>) -> usize {
         let (waiting, discarded) = self.with_grant(&mut Wakes::new(), |state, _| state.purge());
-        self.discard(discarded);
-        waiting
+        let letters = self.take_redriven(|_| true);
+        let count = waiting + letters.len();
+        self.discard(Box::new(discarded.chain(letters)));
+        count
+    }
+
+    /// Takes away messages that have left for the queue that the settings name, and are not there yet.
+    fn take_redriven(&self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        match self.redriving.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            _ => self.shared.outbox.take_redriven(self, which),
+        }
     }
 
     /// Tells the journal that messages are done, a bounded number at a time. What to wait for until that is certain.

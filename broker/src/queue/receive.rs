@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_storage::Ticket;
 
-use super::Queue;
+use super::{Entry, Queue};
 use crate::inbox::{Delivery, Wakes};
 
 /// What somebody who comes for messages asks for.
@@ -99,17 +99,40 @@ impl Queue {
     /// Messages are done. For each receipt what became of it, and what to wait for until that is certain.
     ///
     /// A message that waits again because its time was over goes, too, if nobody received it since; in an ordered queue it
-    /// stays, and [`Receipted::NotLeased`] is told.
+    /// stays, and [`Receipted::NotLeased`] is told. The same holds for one that has left for the queue that the settings name and
+    /// is not there yet.
     pub fn remove(self: &Arc<Self>, receipts: &[Receipt], wakes: &mut Wakes) -> (Vec<Receipted>, Option<Ticket>) {
         if self.is_stream() || self.is_direct() {
             return (vec![Receipted::NotThere; receipts.len()], None);
         }
-        let (said, ticket) = self.step(wakes, |state, effects| {
+        let (mut said, ticket) = self.step(wakes, |state, effects| {
             receipts.iter().map(|receipt| state.remove(*receipt, effects.now_ms, effects)).collect::<Vec<_>>()
         });
-        // What is gone may just have been removed by somebody else, and not be certain yet.
+        if !said.contains(&Receipted::NotThere) {
+            return (said, ticket);
+        }
+        let redriven = self.remove_redriven(receipts, &mut said);
+        // What is gone may just have been removed by somebody else, and not be certain yet. (Whoever does so at the very moment
+        // may be between the queue and the journal: for those microseconds this is told too early.)
         let gone = said.contains(&Receipted::NotThere).then(|| self.shared.journal.appended());
-        (said, ticket.max(gone))
+        (said, ticket.max(redriven).max(gone))
+    }
+
+    /// Removes those that are on their way to another queue of what was not found here, and says so.
+    fn remove_redriven(&self, receipts: &[Receipt], said: &mut [Receipted]) -> Option<Ticket> {
+        if self.settings().ordered.is_some() {
+            return None;
+        }
+        let is_said = |entry: &Entry| {
+            receipts.iter().any(|receipt| receipt.seq == entry.seq && entry.attempts <= receipt.receives)
+        };
+        let taken = self.take_redriven(is_said);
+        for (receipt, said) in receipts.iter().zip(said) {
+            if *said == Receipted::NotThere && taken.iter().any(|entry| entry.seq == receipt.seq) {
+                *said = Receipted::Done;
+            }
+        }
+        self.discard(Box::new(taken.into_iter()))
     }
 
     /// Has leases end so many milliseconds from now; where that is 0, at once, and the message counts as failed once more.
@@ -131,13 +154,14 @@ impl Queue {
         said
     }
 
-    /// Discards what waits, for whatever, and what was received. Messages that consumers have stay theirs. How many there were,
+    /// Discards what waits, for whatever (also for the queue that it goes to), and what was received. Messages that consumers have stay theirs. How many there were,
     /// and what to wait for until that is certain.
     pub fn discard_all(self: &Arc<Self>, wakes: &mut Wakes) -> (usize, Option<Ticket>) {
         if self.is_stream() || self.is_direct() {
             return (0, None);
         }
         let ((count, discarded), _) = self.step(wakes, |state, _| state.discard_all());
-        (count, self.discard(discarded))
+        let letters = self.take_redriven(|_| true);
+        (count + letters.len(), self.discard(Box::new(discarded.chain(letters))))
     }
 }

@@ -132,6 +132,7 @@ impl Queue {
                 entry: restored.entry(0),
                 why: Departure::Overflowed,
                 to: Arc::clone(&to),
+                redriving: None,
             };
             self.shared.outbox.push(refused.iter().map(letter).collect());
         }

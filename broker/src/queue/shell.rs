@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::state::{Effects, Grant, State};
 use super::tally::Tally;
-use super::{DeadLetter, Departure, Entry, Place, Queue};
+use super::{DeadLetter, Departure, Entry, Place, Queue, Redriving};
 use crate::inbox::{Item, Outlet, Wakes};
 use crate::message::now_ms;
 use crate::outbox::Letter;
@@ -138,7 +138,8 @@ impl Effects<Outlet> for Shell<'_> {
 
     fn dead_lettered(&mut self, entry: Entry, why: Departure, to: &Arc<DeadLetter>) {
         self.queue.release_claim(entry.seq);
-        self.letters.push(Letter { queue: Arc::clone(self.queue), entry, why, to: Arc::clone(to) });
+        let redriving = to.is_redrive.then(|| Redriving::new(self.queue));
+        self.letters.push(Letter { queue: Arc::clone(self.queue), entry, why, to: Arc::clone(to), redriving });
     }
 
     fn tallied(&mut self, position: Place, tally: Tally) {

@@ -287,7 +287,9 @@ impl Pair {
                 let since_ms = if tally.attempts == 0 { tally.first_ms } else { START_MS };
                 model.hold_received(item, tally.until_ms, since_ms, START_MS);
             } else {
-                model.enter(item, publish.delay_ms, START_MS, START_MS);
+                // What somebody has had is not delayed once more.
+                let delay_ms = if item.attempts > 0 || item.received { Some(0) } else { publish.delay_ms };
+                model.enter(item, delay_ms, START_MS, START_MS);
             }
         }
         let leases = state.received_leases().collect();

@@ -55,13 +55,7 @@ impl AccessCache {
         access: Access,
         name: impl AsRef<[u8]>,
     ) -> bool {
-        // Read before the permission is: a change in between makes the next question load again.
-        let version = version.load(Ordering::Acquire);
-        if self.version != Some(version) {
-            self.decided.clear();
-            self.permission = load();
-            self.version = Some(version);
-        }
+        self.refresh(version, load);
         let name = name.as_ref();
         if let Some(decisions) = self.decided.get(name)
             && let Some(may) = decisions.get(access)
@@ -69,6 +63,30 @@ impl AccessCache {
             return may;
         }
         self.decide(access, name)
+    }
+
+    /// Whether anything may be done to the queue or exchange of that name; otherwise as [`AccessCache::may`]. The decision is not
+    /// kept: whoever lists asks of every name that there is.
+    pub fn may_any(
+        &mut self,
+        version: &AtomicU64,
+        load: impl FnOnce() -> Option<Arc<Permission>>,
+        name: impl AsRef<[u8]>,
+    ) -> bool {
+        self.refresh(version, load);
+        let name = name.as_ref();
+        let any = [Access::Read, Access::Write, Access::Configure];
+        self.permission.as_ref().is_some_and(|permission| any.iter().any(|access| permission.may(*access, name)))
+    }
+
+    fn refresh(&mut self, version: &AtomicU64, load: impl FnOnce() -> Option<Arc<Permission>>) {
+        // Read before the permission is: a change in between makes the next question load again.
+        let version = version.load(Ordering::Acquire);
+        if self.version != Some(version) {
+            self.decided.clear();
+            self.permission = load();
+            self.version = Some(version);
+        }
     }
 
     #[cold]

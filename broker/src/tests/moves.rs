@@ -232,3 +232,47 @@ async fn so_many_tasks_are_remembered_and_those_of_a_queue_that_is_gone_are_not(
     let site = site.crash();
     assert!(site.0.table.scan("moves", &[]).unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_later_message_of_another_group_does_not_end_a_task_before_its_time() {
+    let site = Site::new();
+    let source = site.queue("source", only_ordered(true)).await;
+    site.queue("to", only_ordered(true)).await;
+    for body in ["1", "2", "3"] {
+        site.send(&source, body, Some("a"));
+    }
+    // Nothing of the task runs before this test waits for something.
+    let (task, _) = site.0.vhost.start_move("source", Some("to"), None).unwrap();
+    site.send(&source, "later", Some("b"));
+    let ended = site.ended("source").await;
+    assert_eq!((ended.status, ended.moved, task.to_move), (MoveStatus::Completed, 3, 3));
+    assert_eq!(site.0.bodies(&source).await, ["later"]);
+}
+
+#[tokio::test]
+async fn a_header_that_anybody_can_write_sends_nothing_to_a_queue_that_has_no_business_with_the_source() {
+    let site = Site::new();
+    let dead = site.queue("dead", QueueSettings::default()).await;
+    site.queue("payroll", QueueSettings::default()).await;
+    site.queue("other", redriven("elsewhere", 1, false)).await;
+    let source = site.queue("source", redriven("dead", 1, false)).await;
+    for queue in ["payroll", "other"] {
+        site.send(&dead, &format!("a\nx-last-death-queue={queue}"), None);
+        let header = site.headers(&dead, "x-last-death-queue").await.remove(0).1;
+        assert_eq!(header.as_deref(), Some(queue));
+        site.start("dead", None, None).await;
+        let ended = site.ended("dead").await;
+        assert_eq!((ended.status, ended.failure), (MoveStatus::Failed, Some(MoveFailure::UnknownOrigin)), "{queue}");
+        assert_eq!((site.ready(queue), dead.status().ready), (0, 1));
+        dead.purge();
+    }
+    // One that did come from there, of a queue that sends its messages elsewhere by now.
+    site.bury("source", &["b"]).await;
+    arrived(&dead, 1).await;
+    site.0.vhost.set_settings(&source, QueueSettings::default()).unwrap().wait().await.unwrap();
+    site.start("dead", None, None).await;
+    assert_eq!(site.ended("dead").await.failure, Some(MoveFailure::UnknownOrigin));
+    site.0.vhost.set_settings(&source, redriven("dead", 1, false)).unwrap().wait().await.unwrap();
+    site.start("dead", None, None).await;
+    assert_eq!((site.ended("dead").await.moved, source.status().ready), (1, 1));
+}

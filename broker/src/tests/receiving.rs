@@ -481,3 +481,38 @@ async fn who_waits_for_messages_or_has_received_some_uses_a_queue() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn what_somebody_has_had_is_not_delayed_by_a_restart() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    for body in ["had", "failed", "new"] {
+        rig.publish("", "q", body).unwrap();
+    }
+    let ask = Receive { messages_max: 2, lease_ms: 60_000, leased_max: usize::MAX };
+    let received = queue.receive(&ask, &mut Wakes::new()).deliveries;
+    let receipts: Vec<_> = received.iter().map(|one| (Receipt { seq: one.seq, receives: 1 }, 0)).collect();
+    queue.extend(&receipts, u64::MAX, &mut Wakes::new());
+    let settings = crate::QueueSettings { delay_ms: Some(600_000), ..crate::QueueSettings::default() };
+    rig.vhost.set_settings(&queue, settings).unwrap().wait().await.unwrap();
+    let rig = rig.crash();
+    let queue = rig.vhost.queue("q", CLIENT).unwrap();
+    let status = queue.status();
+    assert_eq!((status.ready, status.delayed), (3, 1));
+    assert_eq!(rig.bodies(&queue).await, ["had", "failed"]);
+}
+
+#[tokio::test]
+async fn an_ordered_queue_that_was_declared_with_priorities_keeps_no_bodies_where_memory_is_scarce() {
+    let rig = Rig::new(SCARCE);
+    let options = QueueOptions { arguments: with(&[("x-max-priority", 5)]), ..durable() };
+    let ordered = Some(crate::Ordered { deduplication_ms: 1_000, per_group: false });
+    let settings = crate::QueueSettings { ordered, ..crate::QueueSettings::default() };
+    let (queue, _, pending) = rig.vhost.declare_with("q", options, settings, CLIENT).unwrap();
+    pending.wait().await.unwrap();
+    let essentials = Essentials { durable: true, priority: 3, ..Essentials::default() };
+    let route = rig.vhost.route(&mut RouteCache::default(), "", b"q").unwrap();
+    rig.vhost.publish(&route, &plain("", "q", essentials, b"a"), now_ms(), &mut Wakes::new()).unwrap();
+    let (delivery, _) = queue.fetch(0, true).unwrap();
+    assert!(matches!(delivery.content, Content::Stored(_)));
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::message::{Edit, Properties};
-use crate::{Group, Ordered, QueueSettings, Receipt, Receive, Redrive, Source};
+use crate::{Group, Ordered, QueueSettings, Receipt, Receipted, Receive, Redrive, Source};
 
 /// A source that keeps headers, as text: each `name=value` with a line end behind it.
 pub(super) struct Lines;
@@ -260,4 +260,79 @@ async fn two_queues_that_send_to_one_another_go_on_for_as_long_as_somebody_recei
     assert_eq!(site.headers(&one, "x-first-death-queue").await[0].1.as_deref(), Some("one"));
     assert_eq!(site.headers(&one, "x-receive-count").await[0].1.as_deref(), Some("6"), "in all queues");
     assert_eq!(site.headers(&one, "x-last-death-queue").await[0].1.as_deref(), Some("other"));
+}
+
+#[tokio::test]
+async fn a_message_that_goes_nowhere_any_more_is_back_where_it_was_with_what_it_has_been_through() {
+    for ordered in [false, true] {
+        let site = Site::new();
+        let source = site.queue("source", redriven("gone", 2, ordered)).await;
+        ["a", "b"].iter().for_each(|body| site.send(&source, body, Some("g")));
+        site.fail(&source, 3).await;
+        let status = source.status();
+        assert_eq!((status.ready, status.redriving, site.0.stored()), (0, 2, 2), "they are counted where they were");
+        site.send(&source, "c", Some("g"));
+        site.0.vhost.set_settings(&source, only_ordered(ordered)).unwrap().wait().await.unwrap();
+        arrived(&source, 3).await;
+        eventually("they are no dead letters any more", || source.status().redriving == 0).await;
+        let (bodies, receipts) = site.receive(&source).await;
+        assert_eq!(bodies, ["a", "b", "c"]);
+        assert_eq!(receipts.iter().map(|receipt| receipt.receives).collect::<Vec<_>>(), [3, 3, 1]);
+        source.remove(&receipts, &mut Wakes::new());
+        assert_eq!((source.status().ready, site.0.stored()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn whoever_empties_a_queue_empties_it_of_what_waits_for_where_it_is_to_go() {
+    for receipts_too in [false, true] {
+        let site = Site::new();
+        let source = site.queue("source", redriven("dead", 1, false)).await;
+        let kept = site.queue("kept", redriven("dead", 1, false)).await;
+        ["a", "b"].iter().for_each(|body| site.send(&source, body, None));
+        site.send(&kept, "c", None);
+        site.fail(&source, 2).await;
+        site.fail(&kept, 2).await;
+        assert_eq!(site.0.stored(), 3);
+        let mut count = 0;
+        // What is being carried at the very moment is not found.
+        eventually("it is empty", || {
+            count += if receipts_too { source.discard_all(&mut Wakes::new()).0 } else { source.purge() };
+            count == 2
+        })
+        .await;
+        assert_eq!(site.0.stored(), 1);
+        let dead = site.queue("dead", QueueSettings::default()).await;
+        arrived(&dead, 1).await;
+        assert_eq!(site.0.bodies(&dead).await, ["c"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_removed_by_its_receipt_while_it_waits_to_go_never_gets_there() {
+    for ordered in [false, true] {
+        let site = Site::new();
+        let source = site.queue("source", redriven("dead", 1, ordered)).await;
+        ["a", "b"].iter().for_each(|body| site.send(&source, body, Some("g")));
+        let (_, receipts) = site.receive(&source).await;
+        let given_back: Vec<_> = receipts.iter().map(|receipt| (*receipt, 0)).collect();
+        source.extend(&given_back, u64::MAX, &mut Wakes::new());
+        assert!(site.receive(&source).await.0.is_empty());
+        let older = Receipt { receives: 0, ..receipts[0] };
+        assert_eq!(source.remove(&[older], &mut Wakes::new()).0, [Receipted::NotThere]);
+        let first = &receipts[..1];
+        let mut said = Vec::new();
+        eventually("it is not being carried", || {
+            said = source.remove(first, &mut Wakes::new()).0;
+            ordered || said == [Receipted::Done]
+        })
+        .await;
+        assert_eq!(said, [if ordered { Receipted::NotThere } else { Receipted::Done }]);
+        assert_eq!(source.remove(first, &mut Wakes::new()).0, [Receipted::NotThere]);
+        let dead = site.queue("dead", QueueSettings::default()).await;
+        let left: &[&str] = if ordered { &["a", "b"] } else { &["b"] };
+        let left: Vec<String> = left.iter().map(|&body| body.to_owned()).collect();
+        arrived(&dead, left.len()).await;
+        assert_eq!((site.0.bodies(&dead).await.as_slice(), site.0.stored()), (&left[..], left.len() as u64));
+    }
 }

@@ -167,3 +167,86 @@ async fn a_permission_needs_a_user_and_a_virtual_host() {
     rig.broker.delete_user("ann").await.unwrap();
     assert!(rig.broker.open_session(user, "/").is_err());
 }
+
+/// Counts what is logged.
+#[derive(Clone, Default)]
+struct Counting(Arc<std::sync::atomic::AtomicUsize>);
+
+impl tracing::Subscriber for Counting {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn whoever_asks_about_many_names_does_not_fill_the_log_and_who_is_refused_is_in_it() {
+    let rig = Rig::new(PLENTY);
+    let mut ann = rig.user("ann").await;
+    let mine = Permission::new("^mine-c$", "^mine-w$", "^mine-r$").unwrap();
+    rig.broker.set_permission("ann", "/", mine).await.unwrap();
+    let logged = Counting::default();
+    let guard = tracing::subscriber::set_default(logged.clone());
+    let count = || logged.0.load(Ordering::Relaxed);
+    for n in 0..1_000 {
+        assert!(!ann.may_any(&format!("theirs-{n}")) && !ann.may(Access::Read, "theirs"));
+    }
+    for (access, name) in [(Access::Configure, "mine-c"), (Access::Write, "mine-w"), (Access::Read, "mine-r")] {
+        assert!(ann.may_any(name) && ann.may(access, name));
+    }
+    assert!(!ann.may(Access::Write, "mine-r"));
+    assert_eq!(count(), 0);
+    assert!(ann.check(Access::Read, Kind::Queue, "theirs").is_err());
+    assert!(ann.check_any(Kind::Queue, "theirs").is_err());
+    assert_eq!(count(), 2);
+    drop(guard);
+    // It counts from the next question on.
+    rig.broker.set_permission("ann", "/", Permission::new("", "", "^theirs").unwrap()).await.unwrap();
+    assert!(ann.may_any("theirs-1") && ann.may(Access::Read, "theirs"));
+}
+
+#[tokio::test]
+async fn virtual_hosts_that_have_to_be_there_are_made_once_and_are_the_default_users() {
+    let mut rig = Rig::new(PLENTY);
+    assert!(rig.broker.vhost("sales").is_none());
+    let open = |rig: Rig, vhosts: &[&str]| {
+        let mut found = Found::default();
+        let journal = Arc::new(rig.journal.reopen(&mut found));
+        let table = Arc::new(HeldTable { rows: rig.table.rows.reopen(), ..HeldTable::default() });
+        let vhosts = vhosts.iter().map(|name| (*name).to_owned()).collect();
+        let options = BrokerOptions { vhosts, ..options(PLENTY) };
+        let broker = Broker::open(options, journal.clone(), table.clone(), found).unwrap();
+        let vhost = vhost(&broker);
+        Rig { broker, vhost, journal, table, faults: rig.faults }
+    };
+    rig = open(rig, &["/", "sales"]);
+    assert_eq!(rig.broker.vhosts().len(), 2);
+    let guest = rig.broker.authenticate("guest", b"guest", true).unwrap();
+    let session = rig.broker.open_session(guest, "sales").unwrap();
+    let (_, _, pending) =
+        session.vhost().declare_with("q", durable(), crate::QueueSettings::default(), session.connection()).unwrap();
+    pending.wait().await.unwrap();
+    drop(session);
+    // It stays without being asked for, with what is in it; and what somebody took away stays away.
+    rig = open(rig, &[]);
+    assert!(rig.broker.vhost("sales").unwrap().queue("q", CLIENT).is_ok());
+    assert!(rig.broker.may_enter("guest", "sales"));
+    rig.broker.clear_permission("guest", "sales").await.unwrap();
+    rig = open(rig, &["sales", "other"]);
+    assert!(!rig.broker.may_enter("guest", "sales") && rig.broker.may_enter("guest", "other"));
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::message::{Address, Properties, Source};
+use crate::vhost::{Parcel, Reached};
 use crate::{Deduplication, DeleteQueue, Group, Ordered, Original, QueueSettings, Route, Sent, Transaction};
 
 /// Longer than any test.
@@ -445,4 +446,67 @@ fn the_embedded_journal_keeps_keys_over_compaction_and_restarts() {
             }
         });
     }
+}
+
+/// Somebody is about to send what has this id, and has not yet.
+fn about_to_come(queue: &Queue, id: &str) -> crate::window::Claim {
+    let Deduplication { key } = Deduplication::new(id.as_bytes());
+    match queue.window().unwrap().claim(key, queue.next_seq(), now_ms(), true, true) {
+        crate::window::Claimed::New(claim) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_is_told_of_a_duplicate_when_its_original_has_come_and_not_before() {
+    let rig = Arc::new(Rig::new(PLENTY));
+    let queue = rig.ordered("q", LONG_MS).await;
+    let claim = about_to_come(&queue, "a");
+    let (told, hears) = std::sync::mpsc::channel();
+    let publisher = {
+        let rig = Arc::clone(&rig);
+        std::thread::spawn(move || told.send(rig.publish_known("q", "a")).unwrap())
+    };
+    assert!(hears.recv_timeout(Duration::from_millis(200)).is_err(), "nobody knows yet whether it comes");
+    // It does not.
+    drop(claim);
+    let published = hears.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
+    publisher.join().unwrap();
+    assert!(published.durable.is_some());
+    assert_eq!((published.routed, published.refused, queue.status().ready, rig.stored()), (1, 0, 1, 2));
+}
+
+#[tokio::test]
+async fn whoever_has_claims_does_not_wait_for_those_of_others_and_is_not_taken() {
+    let rig = Rig::new(PLENTY);
+    let (one, other) = (rig.ordered("one", LONG_MS).await, rig.ordered("other", LONG_MS).await);
+    let claim = about_to_come(&other, "a");
+    let route = |key: &str| -> Arc<Route> { rig.vhost.route(&mut RouteCache::default(), "", key.as_bytes()).unwrap() };
+    // In a transaction what comes with it may be its original, but this is not.
+    let publishes = vec![(route("one"), known("one", "b")), (route("other"), known("other", "a"))];
+    let transaction = Transaction { publishes, ..Transaction::default() };
+    let commit = || rig.vhost.commit_transaction(&transaction, now_ms(), &mut Wakes::new());
+    assert_eq!(commit(), Err(Error::TransactionRefused));
+    assert_eq!((one.status().ready, other.status().ready, rig.stored()), (0, 0, 0));
+    drop(claim);
+    assert_eq!(commit().unwrap().0, [1, 1]);
+    // Of what the broker itself carries on, nothing goes: it comes again later, as where the disk is full.
+    let claim = about_to_come(&other, "c");
+    let parcel = |queues: &[&Arc<Queue>], id: &str| Parcel {
+        taken_from: None,
+        message: known("", id),
+        reached: Reached { queues: queues.iter().map(|queue| Arc::clone(queue)).collect(), aside: None },
+        stays_in: Some(1),
+        redelivered: false,
+        is_first: true,
+        again: smallvec::SmallVec::new(),
+    };
+    let relay = |parcels: &mut [Parcel]| rig.vhost.relay(parcels, now_ms(), &mut Wakes::new());
+    assert_eq!(relay(&mut [parcel(&[&one], "d"), parcel(&[&other], "c")]), Err(Error::Full));
+    // One message to both: the second of them is as good as full.
+    assert_eq!(relay(&mut [parcel(&[&one, &other], "c")]), Ok(vec![0]));
+    assert_eq!((one.status().ready, other.status().ready, rig.stored()), (1, 1, 4));
+    drop(claim);
+    assert_eq!(relay(&mut [parcel(&[&one], "d"), parcel(&[&one, &other], "c")]), Ok(Vec::new()));
+    assert_eq!((one.status().ready, other.status().ready), (3, 2));
 }

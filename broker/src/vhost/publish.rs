@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gantry_storage::{Append, Appended, JournalError, Position, Ref, Ticket};
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::VirtualHost;
@@ -16,7 +17,7 @@ use crate::inbox::Wakes;
 use crate::marks::{MarkPut, Marks};
 use crate::message::{Message, Meta};
 use crate::outbox::Letter;
-use crate::queue::{Admission, Arrival, Claimed, Kept, Lease, Offered, Place, Queue, resource};
+use crate::queue::{Admission, Arrival, Claimed, Claiming, Kept, Lease, Offered, Place, Queue, resource};
 use crate::schedule::Schedule;
 use crate::shared::Shared;
 use crate::window::Claim;
@@ -73,11 +74,13 @@ pub(super) struct Coming {
     pub(super) refusal: Refusal,
     /// It was published before, to other queues, and only goes on: what queues were sent lately says nothing of it.
     pub(super) goes_on: bool,
+    /// It comes with others that have claims already. What has its deduplication id and is about to come may be one of them.
+    pub(super) is_behind_claims: bool,
 }
 
 impl Coming {
     const fn published(now_ms: u64, refusal: Refusal) -> Self {
-        Self { now_ms, refusal, goes_on: false }
+        Self { now_ms, refusal, goes_on: false, is_behind_claims: false }
     }
 }
 
@@ -91,6 +94,8 @@ struct Targets<'a> {
     duplicates: usize,
     /// What those wait for that have it.
     duplicates_durable: Option<Ticket>,
+    /// Lanes and places of those duplicates' originals that are about to come, and may be among what it comes with.
+    pending: SmallVec<[(u64, u64); 1]>,
     /// Its place in what queues were sent lately.
     claims: Vec<Claim>,
     /// Stands for that header, where a queue asked for it.
@@ -418,12 +423,15 @@ impl VirtualHost {
     ) -> Result<(Vec<usize>, Option<Ticket>), Error> {
         let mut reached: Vec<Reached> = transaction.publishes.iter().map(|_| Reached::default()).collect();
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
+        let mut claimed = ClaimedPlaces::default();
         for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
             let (queues, aside) = self.queues_of(route, message, now_ms, reached);
-            let one = Prepared::new(queues, aside, message, Coming::published(now_ms, Refusal::Ends));
-            if one.refused() > 0 {
+            let coming = Coming { is_behind_claims: !claimed.is_empty(), ..Coming::published(now_ms, Refusal::Ends) };
+            let one = Prepared::new(queues, aside, message, coming);
+            if one.refused() > 0 || !claimed.has_pending_of(&one) {
                 return Err(Error::TransactionRefused);
             }
+            claimed.add(&one);
             prepared.push(one);
         }
         let payloads: Vec<[&[u8]; 2]> = prepared
@@ -556,6 +564,27 @@ impl<'a> Prepared<'a> {
     }
 }
 
+/// What messages that are published together have claimed: lanes of queues, and places there.
+#[derive(Debug, Default)]
+pub(super) struct ClaimedPlaces(HashSet<(u64, u64)>);
+
+impl ClaimedPlaces {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether all that a message is a duplicate of and that is about to come is among these.
+    pub(super) fn has_pending_of(&self, one: &Prepared<'_>) -> bool {
+        one.targets.pending.iter().all(|place| self.0.contains(place))
+    }
+
+    pub(super) fn add(&mut self, one: &Prepared<'_>) {
+        if !one.targets.claims.is_empty() {
+            self.0.extend(one.targets.taking.iter().map(|target| (target.queue.lane(), target.seq)));
+        }
+    }
+}
+
 /// The position so many references behind the first one of a record.
 fn behind(first: Option<Position>, refs: u32) -> Option<Position> {
     first.map(|first| Position { slot: first.slot + refs, ..first })
@@ -593,10 +622,17 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, coming: C
         let mut claim = None;
         if queue.deduplicates() {
             targets.key = targets.key.or_else(|| deduplication_key(message.properties()));
-            let group = message.essentials().group;
-            let claimed = targets
-                .key
-                .and_then(|key| queue.claim(key, group, seq, coming.now_ms, queue.keeps(message), coming.goes_on));
+            let claimed = targets.key.and_then(|key| {
+                queue.claim(Claiming {
+                    key,
+                    group: message.essentials().group,
+                    seq,
+                    now_ms: coming.now_ms,
+                    stored: queue.keeps(message),
+                    goes_on: coming.goes_on,
+                    may_wait: targets.claims.is_empty() && !coming.is_behind_claims,
+                })
+            });
             match claimed {
                 None => {}
                 Some(Claimed::New(new)) => claim = Some(new),
@@ -605,7 +641,13 @@ fn targets_of<'a>(queues: &'a [Arc<Queue>], message: &'a Arc<Message>, coming: C
                     targets.duplicates_durable = targets.duplicates_durable.max(durable);
                     continue;
                 }
-                Some(Claimed::Full) => {
+                Some(Claimed::Pending(first)) if coming.is_behind_claims => {
+                    targets.duplicates += 1;
+                    targets.pending.push((queue.lane(), first));
+                    continue;
+                }
+                // Somebody else's is about to come, and may not: it must not be taken for this one.
+                Some(Claimed::Pending(_) | Claimed::Full) => {
                     targets.refused += 1;
                     continue;
                 }

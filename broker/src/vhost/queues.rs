@@ -324,6 +324,10 @@ impl VirtualHost {
 
     /// Deletes what belongs to a connection that is gone.
     pub fn connection_closed(&self, connection: u64) {
+        // Most have none, and some come and go with every request.
+        if !self.topology.read().exclusive.contains_key(&connection) {
+            return;
+        }
         let queues = self.topology.write().exclusive.remove(&connection);
         for queue in queues.unwrap_or_default() {
             self.drop_queue(&queue);

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::VirtualHost;
 use super::later::Again;
-use super::publish::{Coming, Prepared, Refusal};
+use super::publish::{ClaimedPlaces, Coming, Prepared, Refusal};
 use super::route::Reached;
 use crate::error::Error;
 use crate::inbox::Wakes;
@@ -47,6 +47,7 @@ impl VirtualHost {
         let mut messages = Vec::with_capacity(parcels.len());
         let mut held_up: SmallVec<[u64; 4]> = SmallVec::new();
         let mut later: Vec<&Again> = Vec::new();
+        let mut claimed = ClaimedPlaces::default();
         let mut record = gantry_storage::Transaction::default();
         for (index, parcel) in parcels.iter_mut().enumerate() {
             let Parcel { taken_from, message, reached, stays_in, redelivered, is_first, again } = parcel;
@@ -64,7 +65,13 @@ impl VirtualHost {
                 // It is no safer where it comes from.
                 Refusal::GoesOn
             };
-            let one = Prepared::new(queues, aside, message, Coming { now_ms, refusal, goes_on: !*is_first });
+            let coming = Coming { now_ms, refusal, goes_on: !*is_first, is_behind_claims: !claimed.is_empty() };
+            let one = Prepared::new(queues, aside, message, coming);
+            if !claimed.has_pending_of(&one) {
+                // Its original is somebody else's and not there yet. Whoever brings it comes again, as where the disk is full.
+                return Err(Error::Full);
+            }
+            claimed.add(&one);
             let stays = stays_in.filter(|_| one.refused() > 0);
             held_up.extend(stays);
             if is_behind || stays.is_some() {

@@ -159,12 +159,18 @@ impl Window {
         Open { window: self, seen: self.seen.lock() }
     }
 
-    /// Notes that a message with this key is about to come. `stored`: it is going to be in the journal.
-    pub(crate) fn claim(self: &Arc<Self>, key: u64, seq: u64, now_ms: u64, stored: bool) -> Claimed {
+    /// Notes that a message with this key is about to come. `stored`: it is going to be in the journal. Where another one with
+    /// the key is about to come, this waits until it has, if it may: whoever has a claim already must not, or two could wait
+    /// for one another.
+    pub(crate) fn claim(self: &Arc<Self>, key: u64, seq: u64, now_ms: u64, stored: bool, may_wait: bool) -> Claimed {
         let mut seen = self.seen.lock();
-        match seen.find(key, now_ms, self.ms()) {
-            Known::No => {}
-            Known::Pending(first) | Known::Kept(first) => return Claimed::Duplicate(first.ticket),
+        loop {
+            match seen.find(key, now_ms, self.ms()) {
+                Known::No => break,
+                Known::Kept(first) => return Claimed::Duplicate(first.ticket),
+                Known::Pending(_) if may_wait => self.claims_changed.wait(&mut seen),
+                Known::Pending(first) => return Claimed::Pending(first.seq),
+            }
         }
         if seen.is_closed() {
             return Claimed::Gone;
@@ -335,10 +341,12 @@ impl Record {
 /// What becomes of a message that is about to come.
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// It may come. Until the claim is kept or dropped, others with its key wait, or take it for theirs.
+    /// It may come. Until the claim is kept or dropped, others with its key wait, or are not taken.
     New(Claim),
     /// One with its key has come. What that waits for, where it is known.
     Duplicate(Option<Ticket>),
+    /// One with its key is about to come to this place, or not to come after all.
+    Pending(u64),
     /// No more keys can be remembered.
     Full,
     /// The queue is gone.

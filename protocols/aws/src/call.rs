@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
-use gantry_broker::{Kind, Session, VirtualHost};
+use gantry_broker::{Session, VirtualHost};
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 
@@ -70,12 +70,12 @@ impl Caller {
 
     /// Whether the user's permissions in the virtual host allow this to be done to a queue.
     pub fn may(&self, access: Access, queue: &str) -> bool {
-        self.session.as_ref().is_some_and(|session| session.lock().check(access, Kind::Queue, queue).is_ok())
+        self.session.as_ref().is_some_and(|session| session.lock().may(access, queue))
     }
 
     /// Whether the user's permissions in the virtual host allow anything at all to be done to a queue.
     pub fn may_look(&self, queue: &str) -> bool {
-        self.session.as_ref().is_some_and(|session| session.lock().check_any(Kind::Queue, queue).is_ok())
+        self.session.as_ref().is_some_and(|session| session.lock().may_any(queue))
     }
 
     /// The number by which the broker knows who declares and deletes. 0 for nobody.
@@ -162,6 +162,7 @@ impl Call {
     pub(crate) fn denied(&self, action: &str, queue: &QueueAt<'_>, decision: Decision) -> Error {
         let resource = self.queue_arn(queue.account, queue.name);
         let caller = &*self.caller;
+        tracing::info!(user = caller.user.as_deref().unwrap_or_default(), peer = %caller.peer, action, %resource, ?decision, "refused");
         let message = match (&caller.user, decision) {
             (None, _) => {
                 format!("Access to the resource {} is denied.", self.queue_url(queue.account, queue.name))

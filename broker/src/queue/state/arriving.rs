@@ -51,6 +51,17 @@ impl<O> State<O> {
         Ok(())
     }
 
+    /// Takes back a message that had left for another queue and does not go there after all; gives it back where the queue was
+    /// deleted. What its delay was is over. [`State::grant`] is due afterwards.
+    pub(crate) fn put_back(&mut self, entry: Entry, now_ms: u64) -> Result<(), Entry> {
+        if self.closed {
+            return Err(entry);
+        }
+        let group = entry.message.as_ref().and_then(|message| message.essentials().group);
+        self.take_in(entry, group, Some(0), 0, now_ms);
+        Ok(())
+    }
+
     /// Takes a message that is new here and has a group or a delay, or may have.
     pub(super) fn take_in(
         &mut self,
@@ -88,7 +99,9 @@ impl<O> State<O> {
         if tally.first_ms > 0 {
             self.receipts.get_or_insert_default().restore(entry.seq, tally.first_ms, tally.first_ms, None);
         }
-        self.take_in(entry, essentials.group, essentials.delay_ms, published_ms, now_ms);
+        // What somebody has had does not wait once more, whatever the rules say by now.
+        let delay_ms = if entry.attempts > 0 || tally.first_ms > 0 { Some(0) } else { essentials.delay_ms };
+        self.take_in(entry, essentials.group, delay_ms, published_ms, now_ms);
     }
 
     /// A message has come that may have a group.
@@ -113,6 +126,7 @@ impl<O> State<O> {
 
     /// The entry that has just been enqueued under this number, if it still waits. `priority` is that of the message.
     pub(crate) fn newcomer(&mut self, seq: u64, priority: u8) -> Option<&mut Entry> {
-        self.ready.newcomer(seq, priority.min(self.rules.priority_max))
+        let priority = if self.ordered.is_some() { 0 } else { priority.min(self.rules.priority_max) };
+        self.ready.newcomer(seq, priority)
     }
 }

@@ -1,11 +1,11 @@
 //! Batches: entries with ids, each of which may fail on its own.
 
-use hashbrown::HashSet;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::limits::BATCH_ENTRIES_MAX;
 use super::{fault, names};
-use crate::error::Error;
+use crate::error::{Error, faults};
 
 /// An entry that failed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +21,8 @@ impl Failed {
     pub(crate) fn new(id: &str, error: Error) -> Self {
         Self {
             id: id.to_owned(),
-            sender_fault: error.fault.is_sender,
+            // A client is asked to try again, and those that sort by this would drop the entry instead.
+            sender_fault: error.fault.is_sender && *error.fault != faults::REQUEST_THROTTLED,
             code: error.query_code(),
             message: error.message.into_owned(),
         }
@@ -36,13 +37,15 @@ pub(crate) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>>,
     if ids.len() > BATCH_ENTRIES_MAX {
         return Err(fault::too_many_entries(BATCH_ENTRIES_MAX, ids.len()));
     }
-    let mut seen = HashSet::with_capacity(BATCH_ENTRIES_MAX);
+    // So few that looking at all of them is quicker than any table.
+    let mut seen: SmallVec<[&str; BATCH_ENTRIES_MAX]> = SmallVec::new();
     for (index, id) in ids.enumerate() {
         let id = id.ok_or_else(|| fault::missing_parameter(format_args!("{entry}.{}.Id", index + 1)))?;
         names::check_entry_id(id)?;
-        if !seen.insert(id) {
+        if seen.contains(&id) {
             return Err(fault::entry_ids_not_distinct(id));
         }
+        seen.push(id);
     }
     Ok(())
 }
@@ -54,6 +57,12 @@ mod tests {
     fn check(ids: &[Option<&str>]) -> Result<(), (&'static str, String)> {
         check_ids(ids.iter().copied(), "SendMessageBatchRequestEntry")
             .map_err(|error| (error.query_code(), error.message.into_owned()))
+    }
+
+    #[test]
+    fn who_is_to_try_again_is_not_at_fault() {
+        assert!(!Failed::new("a", fault::throttled()).sender_fault);
+        assert!(Failed::new("a", fault::invalid_message_contents()).sender_fault);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The database, closed and opened again when it asks for it: after a failed write it refuses everything until then.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,6 +11,10 @@ use redb::Database;
 use super::file::{Health, TableFile};
 use crate::journal::{Faults, free_bytes, is_full};
 use crate::table::TableError;
+
+/// Nobody but the owner reads and writes it.
+#[cfg(unix)]
+const OWNERS_MODE: u32 = 0o600;
 
 /// How often work is begun again on a database that was opened again.
 const ATTEMPTS_MAX: usize = 3;
@@ -146,8 +150,30 @@ impl Store {
         Ok(())
     }
 
+    /// Secrets of users are in the file, and an older program made it as any other.
+    #[cfg(unix)]
+    fn keep_private(&self, file: &File) {
+        use std::os::unix::fs::PermissionsExt;
+        let others = |mode: u32| mode & 0o777 & !OWNERS_MODE != 0;
+        let kept = file.metadata().and_then(|found| match others(found.permissions().mode()) {
+            true => file.set_permissions(std::fs::Permissions::from_mode(OWNERS_MODE)),
+            false => Ok(()),
+        });
+        if let Err(error) = kept {
+            tracing::warn!(path = %self.path.display(), %error, "others may read the secrets in this file");
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn keep_private(&self, _: &File) {}
+
     fn open_database(&self, in_memory: bool) -> Result<Database, redb::Error> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNERS_MODE);
+        let file = options.open(&self.path)?;
+        self.keep_private(&file);
         let file = TableFile::new(file, in_memory, Arc::clone(&self.health), self.faults.clone())?;
         Ok(Database::builder().create_with_backend(file)?)
     }

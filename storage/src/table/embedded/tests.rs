@@ -232,3 +232,24 @@ fn after_a_failed_sync_nothing_is_taken_until_the_next_start() {
     assert_eq!(table.get("queues", &key(1)).unwrap(), Some(b"kept".to_vec()));
     put(&table, 3, b"taken").unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_its_owners_alone_also_where_an_older_program_made_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tables");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    EmbeddedTable::open(&path).unwrap().close().unwrap();
+    assert_eq!(mode(), 0o600);
+    for older in [0o644, 0o666, 0o640] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(older)).unwrap();
+        let table = EmbeddedTable::open(&path).unwrap();
+        assert_eq!(mode(), 0o600, "{older:o}");
+        put(&table, 1, b"one").unwrap();
+        table.close().unwrap();
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let found = EmbeddedTable::open(&path).map(drop);
+    assert_eq!(mode(), 0o400, "who has less keeps it: {found:?}");
+}

@@ -35,7 +35,8 @@ impl<'a> Action<'a> for GetQueueAttributes<'a> {
         let wanted = self.attribute_names.iter().flatten().map(|name| &**name);
         let counts = || {
             let status = place.queue.status();
-            let visible = status.ready.saturating_sub(status.delayed);
+            // What no queue for dead letters takes is the source's, as long as that lasts.
+            let visible = status.ready.saturating_sub(status.delayed) + status.redriving;
             Counts { visible, in_flight: status.unacked, delayed: status.delayed }
         };
         let told = told(wanted, &place.profile.settings, &place.arn(call), counts)?;

@@ -53,7 +53,7 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) is_local: bool,
     pub(crate) is_secure: bool,
-    /// It has had a reply.
+    /// It has asked for an action, and waits for the reply or has had it.
     has_asked: AtomicBool,
     /// Who it was last.
     pub(crate) caller: Mutex<Option<Arc<Caller>>>,
@@ -191,6 +191,7 @@ pub(crate) fn serve<'a>(
             Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
             _ => return Ok(other_method(progress, request_id, &head)),
         };
+        client.has_asked.store(true, Ordering::Relaxed);
         let stats = &client.edge.stats;
         Stats::add(&stats.requests, 1);
         Stats::add(&stats.errors, u64::from(answer.is_err()));
@@ -203,7 +204,6 @@ pub(crate) fn serve<'a>(
                 std::future::pending().await
             }
         };
-        client.has_asked.store(true, Ordering::Relaxed);
         progress.lock().enter(Phase::Writing);
         Ok(answer.whole(is_page).map(Whole::new))
     })
@@ -263,9 +263,8 @@ async fn answer(
     incoming: Incoming,
     asked: &Asked,
 ) -> Result<Done, Error> {
-    let settings = &client.edge.settings;
     let identity = auth::identify(client, head)?;
-    let body = body::collect(head, incoming, identity.body_bytes_max(client), settings.handshake_timeout).await?;
+    let body = body::collect(head, incoming, identity.limits(client)).await?;
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);

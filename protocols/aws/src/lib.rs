@@ -45,6 +45,9 @@ pub use self::settings::{Auth, Settings};
 pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
 pub use self::stats::Stats;
 
+/// Bytes of bodies, beyond the first 64 KiB of each, that may be there at once while it is not known yet whose they are.
+const UNVERIFIED_BYTES_MAX: usize = 64 << 20;
+
 /// The protocol, serving the clients of one broker.
 pub struct Aws {
     edge: Arc<Edge>,
@@ -63,6 +66,8 @@ pub struct Edge {
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
     keys: sigv4::SigningKeys,
+    /// Bytes of bodies that may be there before it is known whose they are.
+    unverified: tokio::sync::Semaphore,
 }
 
 impl Aws {
@@ -74,7 +79,8 @@ impl Aws {
         let region = Arc::from(&*settings.region);
         let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
         let keys = sigv4::SigningKeys::default();
-        Ok(Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys }) })
+        let unverified = tokio::sync::Semaphore::new(UNVERIFIED_BYTES_MAX);
+        Ok(Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys, unverified }) })
     }
 }
 

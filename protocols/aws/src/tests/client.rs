@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger, Stream};
 use gantry_broker::{Broker, BrokerOptions, Found, Sources};
 use gantry_storage::{Faults, MemoryJournal, MemoryTable};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -48,6 +49,11 @@ impl Server {
         Self { broker, stop, protocol, shutdown }
     }
 
+    /// What counts bytes of clients that nobody knows yet.
+    pub(super) fn unverified(&self) -> &Semaphore {
+        &self.protocol.edge.unverified
+    }
+
     /// A client on this machine.
     pub(super) fn client(&self) -> Client {
         self.client_from(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)))
@@ -55,10 +61,18 @@ impl Server {
 
     pub(super) fn client_from(&self, peer: SocketAddr) -> Client {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        self.client_of(peer, near, Box::new(far))
+    }
+
+    /// A client on this machine whose bytes the server sees through another stream.
+    pub(super) fn client_over(&self, near: DuplexStream, far: Box<dyn Stream>) -> Client {
+        self.client_of(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)), near, far)
+    }
+
+    fn client_of(&self, peer: SocketAddr, near: DuplexStream, stream: Box<dyn Stream>) -> Client {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
         let shutdown = self.shutdown.clone();
-        let connection =
-            Connection { stream: Box::new(far), peer, local, tls: None, credentials: None, relayed: false, shutdown };
+        let connection = Connection { stream, peer, local, tls: None, credentials: None, relayed: false, shutdown };
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         Client { stream: near, input: Vec::new(), serving }

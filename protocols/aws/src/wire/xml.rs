@@ -11,7 +11,7 @@ use crate::request_id::RequestId;
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
 
 /// Writes the output of an action.
-pub(super) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
+pub(crate) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
     let value = serde_json::to_value(output).map_err(|error| Error::internal(&error))?;
     let mut xml = String::with_capacity(512);
     xml.push_str("<?xml version=\"1.0\"?><");

@@ -63,6 +63,10 @@ impl<'a> Action<'a> for ReceiveMessage<'a> {
     const NAME: &'static str = "ReceiveMessage";
     type Output = Output;
 
+    fn written_bytes(output: &Output) -> usize {
+        32 + output.messages.iter().map(Message::bytes).sum::<usize>()
+    }
+
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ReceiveMessage"))?;
         place.check_not_stream()?;

@@ -51,6 +51,10 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
     const NAME: &'static str = "SendMessageBatch";
     type Output = Output;
 
+    fn written_bytes(output: &Output) -> usize {
+        256 * (1 + output.successful.len())
+    }
+
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;

@@ -110,8 +110,8 @@ impl Place {
         Ok(Self { account, vhost, queue, profile })
     }
 
-    /// Whether the caller may: by the user's permissions in the virtual host, unless the queue's policy denies it; in the queues of
-    /// another account, and where nobody has said who it is, only as the queue's policy allows.
+    /// Whether the caller may: by the user's permissions in the virtual host or the queue's policy, unless that denies it; in the
+    /// queues of another account, and where nobody has said who it is, only as the queue's policy allows.
     ///
     /// # Errors
     /// It may not.

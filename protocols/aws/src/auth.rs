@@ -214,7 +214,8 @@ fn nobody(client: &Client) -> Arc<Caller> {
     Arc::new(Caller { user: None, arn: Box::default(), ..caller })
 }
 
-fn unknown_key() -> Error {
+/// What is said of a key that there is not.
+pub(crate) fn unknown_key() -> Error {
     Error::new(&faults::UNRECOGNIZED_CLIENT, "The security token included in the request is invalid.")
 }
 

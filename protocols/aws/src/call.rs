@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
-use gantry_broker::{Kind, Session, VirtualHost};
+use gantry_broker::{Kind, Session, UserDeletion, VirtualHost};
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 
@@ -61,7 +61,12 @@ pub struct Caller {
 impl Caller {
     /// Whether the user is still there.
     pub(crate) fn is_current(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| !session.lock().user_deletion().has_happened())
+        self.deletion().is_none_or(|deletion| !deletion.has_happened())
+    }
+
+    /// Tells when the user is deleted.
+    pub(crate) fn deletion(&self) -> Option<UserDeletion> {
+        self.session.as_ref().map(|session| session.lock().user_deletion())
     }
 
     /// The virtual host of the caller's account. None where there is no account.

@@ -196,10 +196,12 @@ pub(crate) fn serve<'a>(
         Stats::add(&stats.requests, 1);
         Stats::add(&stats.errors, u64::from(answer.is_err()));
         let answer = match answer {
-            Ok(Done::Now(body)) => Answer::success(format, request_id, body),
+            Ok((Done::Now(body), _)) => Answer::success(format, request_id, body),
             Err(error) => Answer::failure(format, request_id, &error),
-            Ok(Done::Later(reply)) => {
-                progress.lock().parked = Some(Parked { reply, format, request_id, keep_alive, is_old, is_page });
+            Ok((Done::Later(reply), caller)) => {
+                let deletion = caller.deletion();
+                let parked = Parked { reply, deletion, format, request_id, keep_alive, is_old, is_page };
+                progress.lock().parked = Some(parked);
                 // The connection is taken out of hyper's hands, and this future is dropped.
                 std::future::pending().await
             }
@@ -256,13 +258,14 @@ fn keeps_alive(head: &Parts) -> bool {
     if head.version == Version::HTTP_10 { says("keep-alive") } else { !says("close") }
 }
 
+/// What an action answers, and to whom.
 async fn answer(
     client: &Client,
     request_id: RequestId,
     head: &Parts,
     incoming: Incoming,
     asked: &Asked,
-) -> Result<Done, Error> {
+) -> Result<(Done, Arc<Caller>), Error> {
     let identity = auth::identify(client, head)?;
     let body = body::collect(head, incoming, identity.limits(client)).await?;
     let caller = identity.verify(client, &body)?;
@@ -270,7 +273,7 @@ async fn answer(
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
     let user_agent = head.headers.get(USER_AGENT).cloned();
     let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent };
-    match asked.format {
+    let done = match asked.format {
         Format::Json => {
             let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
             (entry.run)(Input::Json(&body), &call).await
@@ -298,7 +301,8 @@ async fn answer(
             let value = wire::form_input(&form, operation)?;
             (entry.run)(Input::Query(&value), &call).await
         }
-    }
+    };
+    Ok((done?, call.caller))
 }
 
 fn malformed(error: FormError) -> Error {

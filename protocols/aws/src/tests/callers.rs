@@ -8,6 +8,7 @@ use gantry_broker::rights::{Permission, User};
 use serde_json::{Value, json};
 
 use super::client::{Received, Server, json};
+use super::wait_for;
 use crate::{Auth, Settings};
 
 const ELSEWHERE: ([u8; 4], u16) = ([10, 1, 2, 3], 40_000);
@@ -139,6 +140,19 @@ async fn a_key_counts_as_long_as_it_is_there_also_on_an_open_connection() {
     }
     server.broker.delete_user("alice").await.unwrap();
     client.write(ask("changed")).await;
+    assert_eq!(client.next().await.failure().2, "InvalidClientTokenId;Sender");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_deleted_while_it_waits_is_given_nothing() {
+    let server = server_with_key(Auth::Required).await;
+    let mut client = server.client_from(ELSEWHERE.into());
+    let said = wait_for("deleted");
+    client.write(signed("Wait", &json!({"key": "deleted"}), ("AKALICE", "secret"), SystemTime::now())).await;
+    // It goes on when the request has come to rest.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    server.broker.delete_user("alice").await.unwrap();
+    said.send("not for Alice").unwrap();
     assert_eq!(client.next().await.failure().2, "InvalidClientTokenId;Sender");
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::connection::Served;
 use crate::{Aws, SQS_SOURCE, Settings};
 
 /// Longer than anything here takes: what has not come by then does not come.
@@ -49,6 +50,19 @@ impl Server {
         Self { broker, stop, protocol, shutdown }
     }
 
+    /// Bytes that a connection's future takes.
+    pub(super) fn served_bytes(&self) -> usize {
+        let (_, far) = tokio::io::duplex(PIPE_BYTES);
+        let connection = self.connection(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)), Box::new(far));
+        size_of_val(&Served::new(Arc::clone(&self.protocol.edge), connection).run())
+    }
+
+    fn connection(&self, peer: SocketAddr, stream: Box<dyn Stream>) -> Connection {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
+        let shutdown = self.shutdown.clone();
+        Connection { stream, peer, local, tls: None, credentials: None, relayed: false, shutdown }
+    }
+
     /// What counts bytes of clients that nobody knows yet.
     pub(super) fn unverified(&self) -> &Semaphore {
         &self.protocol.edge.unverified
@@ -70,9 +84,7 @@ impl Server {
     }
 
     fn client_of(&self, peer: SocketAddr, near: DuplexStream, stream: Box<dyn Stream>) -> Client {
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
-        let shutdown = self.shutdown.clone();
-        let connection = Connection { stream, peer, local, tls: None, credentials: None, relayed: false, shutdown };
+        let connection = self.connection(peer, stream);
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         Client { stream: near, input: Vec::new(), serving }

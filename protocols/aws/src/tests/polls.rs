@@ -143,3 +143,10 @@ async fn who_waits_and_does_not_read_what_came_before_is_left() {
     (&mut client.serving).await.unwrap();
     assert!((60..=66).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn ten_thousand_of_them_cost_little() {
+    // What the program keeps of each beside its stream and the reply that it waits for.
+    let bytes = Server::new().served_bytes();
+    assert!(bytes <= 1024, "{bytes}");
+}

@@ -1,13 +1,14 @@
 # What one does with the project, one word each. `make` alone lists them.
 
 CLIENTS := target/clients
+PEERS := target/peers
 # The tests wait more than they compute: more of them at a time than there are cores.
 TEST_THREADS ?= 4
 CRASH_ROUNDS ?= 200
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test clients bench crash fuzz
+.PHONY: help run build test clients peers bench crash fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,3 +71,19 @@ $(CLIENTS)/perftest.done: tests/clients/perftest/pom.xml
 $(CLIENTS)/go/clients: tests/clients/go/build.sh tests/clients/go/go.mod $(wildcard tests/clients/go/*.go)
 	mkdir -p $(CLIENTS)/go
 	tests/clients/go/build.sh $(CURDIR)/$@
+
+# --- what the table of ratios compares with, where no package of the distribution has it ---
+
+peers: $(PEERS)/elasticmq.done $(PEERS)/moto.done ## fetch ElasticMQ and moto, to be measured beside
+
+$(PEERS)/elasticmq.done: benches/peers/elasticmq/pom.xml
+	rm -rf $(PEERS)/elasticmq
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(PEERS)/elasticmq
+	touch $@
+
+$(PEERS)/moto.done: benches/peers/moto.txt
+	rm -rf $(PEERS)/moto
+	python3 -m venv $(PEERS)/moto
+	$(PEERS)/moto/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@

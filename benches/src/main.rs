@@ -1,8 +1,9 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp`, `mqtt`, `stomp`, `web` and `web_stomp` are the load generator's clients, `load` has the workloads, `peer` knows how
-//! brokers are started, `process` what the kernel tells of them, and `table` prints.
+//! `amqp`, `mqtt`, `stomp`, `web`, `web_stomp` and `sqs` are the load generator's clients (`sockets` is what those of many
+//! connections share), `load` has the workloads, `peer` knows how brokers are started, `process` what the kernel tells of them,
+//! and `table` prints.
 
 mod amqp;
 mod error;
@@ -10,6 +11,8 @@ mod load;
 mod mqtt;
 mod peer;
 mod process;
+mod sockets;
+mod sqs;
 mod stomp;
 mod table;
 mod web;
@@ -26,7 +29,7 @@ use serde_json::json;
 
 use error::{Fallible, fail};
 use load::{Bench, WORKLOADS, Workload};
-use peer::{Broker, Gantry, Mosquitto, RabbitMq, Rumqttd};
+use peer::{Broker, ElasticMq, Gantry, Mosquitto, Moto, RabbitMq, Rumqttd};
 use table::Results;
 
 /// Where cargo leaves the program.
@@ -169,10 +172,12 @@ fn chosen(only: &[String]) -> Fallible<Vec<&'static Workload>> {
 type Find = fn() -> Option<Box<dyn Broker>>;
 
 /// Whom gantry can be compared with, if they are installed.
-const PEERS: [(&str, Find); 3] = [
+const PEERS: [(&str, Find); 5] = [
     ("rabbitmq", || RabbitMq::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
     ("mosquitto", || Mosquitto::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
     ("rumqttd", || Rumqttd::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
+    ("elasticmq", || ElasticMq::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
+    ("moto", || Moto::find().map(|peer| Box::new(peer) as Box<dyn Broker>)),
 ];
 
 /// Gantry first, unless it is left out.

@@ -6,15 +6,12 @@
 //! Nothing here is shared with the broker's own codec: a mistake in that one must not be hidden by the same mistake here.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-use rustix::event::epoll;
 
 use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
+use crate::sockets::{Sockets, connect_from, next_network};
 use crate::web::{self, Kind, Opener};
 
 /// How long a broker may take to answer a request or to take bytes before the run counts as failed.
@@ -279,19 +276,8 @@ impl Acks {
     }
 }
 
-/// A client among many.
-pub(crate) struct Member {
-    stream: TcpStream,
-    /// The beginning of a packet whose rest has not come.
-    kept: Vec<u8>,
-}
-
 /// Many clients that one thread looks after.
-pub(crate) struct Crowd {
-    epoll: std::os::fd::OwnedFd,
-    members: Vec<Member>,
-    scratch: Vec<u8>,
-}
+pub(crate) struct Crowd(Sockets);
 
 /// The filter of a member, by its number.
 pub(crate) type FilterOf = fn(usize) -> String;
@@ -306,24 +292,12 @@ pub(crate) struct Joining<'a> {
     pub(crate) subscribes: Option<(FilterOf, u8)>,
 }
 
-/// Connections from one address of the loopback: it has some 28,000 ports, of which those that were just closed are not free.
-const MEMBERS_AN_ADDRESS: usize = 4_000;
-
-/// Crowds that have connected so far: each has addresses of its own.
-static CROWDS: AtomicU8 = AtomicU8::new(0);
-
-/// A part of the loopback for the addresses of a crowd.
-pub(crate) fn next_network() -> u8 {
-    CROWDS.fetch_add(1, Ordering::SeqCst) % 250 + 1
-}
-
 impl Crowd {
     /// Connects the members with these numbers, so many at a time that the broker is busy: each step is asked of all before the
     /// first answer is waited for, `AT_A_TIME` by `AT_A_TIME`.
     pub(crate) fn join(address: SocketAddr, numbers: std::ops::Range<usize>, joining: &Joining<'_>) -> Fallible<Self> {
         const AT_A_TIME: usize = 64;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut crowd = Self { epoll, members: Vec::with_capacity(numbers.len()), scratch: vec![0; 64 * 1024] };
+        let mut sockets = Sockets::with_capacity(numbers.len())?;
         let network = next_network();
         let mut next = numbers.start;
         while next < numbers.end {
@@ -348,23 +322,20 @@ impl Crowd {
                 }
             }
             for stream in streams {
-                stream.set_nonblocking(true)?;
-                let data = epoll::EventData::new_u64(crowd.members.len() as u64);
-                epoll::add(&crowd.epoll, stream.as_fd(), data, epoll::EventFlags::IN)?;
-                crowd.members.push(Member { stream, kept: Vec::new() });
+                sockets.add(stream)?;
             }
         }
-        Ok(crowd)
+        Ok(Self(sockets))
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        self.0.len()
     }
 
     /// Sends bytes as one of them: few, so that the socket takes them at once.
     pub(crate) fn send(&mut self, member: usize, bytes: &[u8]) -> Fallible<()> {
-        self.members[member].stream.write_all(bytes).map_err(|error| format!("writing to the broker: {error}").into())
+        self.0.send(member, bytes)
     }
 
     /// Reads what has come to any of them, waiting at most [`LOOK_UP`]; `each` gets the member and a packet, and says what to
@@ -373,48 +344,22 @@ impl Crowd {
         &mut self,
         mut each: impl FnMut(usize, &Arrived<'_>, &mut Vec<u8>) -> Fallible<()>,
     ) -> Fallible<()> {
-        let mut events = Vec::with_capacity(256);
-        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: LOOK_UP.as_nanos() as i64 };
-        epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
-        let mut answers = Vec::new();
-        for event in &events {
-            let number = event.data.u64() as usize;
-            let Member { stream, kept } = &mut self.members[number];
-            let count = match stream.read(&mut self.scratch) {
-                Ok(0) => return fail("the broker closed the connection"),
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(format!("reading from the broker: {error}").into()),
-            };
-            // Almost always everything is whole, and nothing is kept.
-            let mut joined = Vec::new();
-            let bytes: &[u8] = if kept.is_empty() {
-                &self.scratch[..count]
-            } else {
-                joined.append(kept);
-                joined.extend_from_slice(&self.scratch[..count]);
-                &joined
-            };
+        self.0.read(LOOK_UP, |member, bytes, answers| {
             let mut at = 0;
             while let Some((arrived, length)) = cut(&bytes[at..])? {
-                each(number, &arrived, &mut answers)?;
+                each(member, &arrived, answers)?;
                 at += length;
             }
-            *kept = bytes[at..].to_vec();
-            if !answers.is_empty() {
-                stream.write_all(&answers)?;
-                answers.clear();
-            }
-        }
-        Ok(())
+            Ok(at)
+        })
     }
 
     /// Whether each is still connected: pings all of them and waits for the answers.
     pub(crate) fn ping_all(&mut self) -> Fallible<()> {
-        for member in &mut self.members {
-            member.stream.write_all(&[0xC0, 0])?;
+        for member in 0..self.len() {
+            self.send(member, &[0xC0, 0])?;
         }
-        let mut missing = self.members.len();
+        let mut missing = self.len();
         let deadline = Instant::now() + PATIENCE;
         while missing > 0 {
             self.read(|_, arrived, _| {
@@ -452,19 +397,6 @@ fn connect(address: SocketAddr) -> Fallible<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LOOK_UP))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Connects from an address of the loopback that has ports left.
-pub(crate) fn connect_from(network: u8, number: usize, to: SocketAddr) -> Fallible<TcpStream> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
-    let last = 1 + number / MEMBERS_AN_ADDRESS;
-    let from = SocketAddr::from((Ipv4Addr::new(127, 0, network, u8::try_from(last)?), 0));
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    bind(&socket, &from)?;
-    connect(&socket, &to)?;
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
     Ok(stream)
 }
 

@@ -103,6 +103,11 @@ impl Results {
         (!values.is_empty()).then(|| median(&values))
     }
 
+    /// Whether a broker was measured with this workload.
+    fn was_measured(&self, workload: &str, broker: &str) -> bool {
+        self.samples.iter().any(|sample| sample.workload == workload && sample.broker == broker)
+    }
+
     /// Rows in the order in which they first came.
     fn rows(&self) -> Vec<(&'static str, Figure)> {
         let mut rows: Vec<(&'static str, Figure)> = Vec::new();
@@ -138,7 +143,9 @@ impl Results {
                 ratio.map_or("-".into(), |ratio| format!("{} x", number(ratio)))
             }));
             if judged {
-                line.push(self.verdict(workload, &figure, ours, peers.first().copied()));
+                // A peer that does not speak the workload's protocol is none to be compared with.
+                let peer = peers.iter().copied().find(|peer| self.was_measured(workload, peer));
+                line.push(self.verdict(workload, &figure, ours, peer));
             }
             lines.push(line);
         }

@@ -11,7 +11,7 @@ use rustix::event::epoll;
 
 use crate::amqp::LOOK_UP;
 use crate::error::{Fallible, fail};
-use crate::mqtt::{connect_from, next_network};
+use crate::sockets::{connect_from, next_network};
 use crate::web::{self, Kind, Opener};
 
 /// How long a broker may take to answer.

@@ -18,6 +18,7 @@ mod persistent;
 mod persistent_many;
 mod priority;
 mod publish;
+mod sqs;
 mod start;
 mod stomp;
 mod stream;
@@ -85,7 +86,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 25] = [
+pub(crate) const WORKLOADS: [Workload; 30] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -111,6 +112,11 @@ pub(crate) const WORKLOADS: [Workload; 25] = [
     web("mqtt-web-64", web_beside_tcp::ABOUT_MQTT, Protocol::WebMqtt, web_beside_tcp::mqtt),
     web("stomp-web-64", web_beside_tcp::ABOUT_STOMP, Protocol::WebStomp, web_beside_tcp::stomp),
     web("web-stomp-10k", web_fanout::ABOUT, Protocol::WebStomp, web_fanout::run),
+    sqs_workload("sqs-send", sqs::send::ABOUT, sqs::send::run),
+    sqs_workload("sqs-send-batch", sqs::send::ABOUT_BATCH, sqs::send::run_batch),
+    sqs_workload("sqs-receive-delete", sqs::receive_delete::ABOUT, sqs::receive_delete::run),
+    sqs_workload("sqs-fifo", sqs::fifo::ABOUT, sqs::fifo::run),
+    sqs_workload("sqs-long-polls", sqs::long_polls::ABOUT, sqs::long_polls::run),
 ];
 
 type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
@@ -129,6 +135,10 @@ const fn web(name: &'static str, about: &'static str, protocol: Protocol, run: R
 
 const fn stomp_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
     Workload { name, about, protocol: Protocol::Stomp, run }
+}
+
+const fn sqs_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Sqs, run }
 }
 
 /// Bytes as KiB.

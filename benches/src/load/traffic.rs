@@ -183,6 +183,9 @@ pub(super) fn watch(
     wait(switches, || before.at.elapsed() >= measured || sum(lanes, |lane| &lane.taken) - before.taken >= messages_max);
     let after = Moment::now(running, lanes)?;
     let resident_bytes = running.process.resident_bytes()?;
+    if after.taken == before.taken {
+        return fail("no message came in the measured time");
+    }
     Ok(before.until(&after, resident_bytes))
 }
 
@@ -232,7 +235,7 @@ impl Moment {
     }
 
     fn until(&self, after: &Self, resident_bytes: u64) -> Seen {
-        let messages = (after.taken - self.taken).max(1) as f64;
+        let messages = (after.taken - self.taken) as f64;
         let micros = |before: Duration, after: Duration| (after - before).as_secs_f64() * 1e6 / messages;
         Seen {
             rate: messages / (after.at - self.at).as_secs_f64(),

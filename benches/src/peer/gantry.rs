@@ -15,6 +15,7 @@ const LISTENING_MQTT: &str = "listening mqtt ";
 const LISTENING_WEB_MQTT: &str = "listening web_mqtt ";
 const LISTENING_STOMP: &str = "listening stomp ";
 const LISTENING_WEB_STOMP: &str = "listening web_stomp ";
+const LISTENING_AWS: &str = "listening aws ";
 /// All listeners. A workload uses one of them.
 const LISTENERS: [&str; 10] =
     ["amqp", "mqtt", "stomp", "openwire", "web_stomp", "web_mqtt", "ws", "aws", "management", "metrics"];
@@ -77,6 +78,7 @@ impl Broker for Gantry {
             Protocol::WebMqtt => Clients::Told(|log| find_address(log, LISTENING_WEB_MQTT)),
             Protocol::Stomp => Clients::Told(|log| find_address(log, LISTENING_STOMP)),
             Protocol::WebStomp => Clients::Told(|log| find_address(log, LISTENING_WEB_STOMP)),
+            Protocol::Sqs => Clients::Told(|log| find_address(log, LISTENING_AWS)),
         };
         Ok(Launched { process, helpers: Vec::new(), clients })
     }
@@ -90,6 +92,7 @@ fn configuration(data: &Path, settings: Settings) -> String {
         Protocol::WebMqtt => "web_mqtt",
         Protocol::Stomp => "stomp",
         Protocol::WebStomp => "web_stomp",
+        Protocol::Sqs => "aws",
     };
     for listener in LISTENERS {
         let address = if listener == open { "127.0.0.1:0" } else { "off" };

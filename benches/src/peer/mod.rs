@@ -1,7 +1,9 @@
 //! The brokers that are compared: how each is started, and when it is ready.
 
+mod elasticmq;
 mod gantry;
 mod mosquitto;
+mod moto;
 mod rabbitmq;
 mod rumqttd;
 
@@ -9,8 +11,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub(crate) use elasticmq::ElasticMq;
 pub(crate) use gantry::Gantry;
 pub(crate) use mosquitto::Mosquitto;
+pub(crate) use moto::Moto;
 pub(crate) use rabbitmq::RabbitMq;
 pub(crate) use rumqttd::Rumqttd;
 
@@ -18,6 +22,7 @@ use crate::amqp::Connection;
 use crate::error::{Fallible, fail};
 use crate::mqtt;
 use crate::process::Process;
+use crate::sqs;
 use crate::stomp;
 use crate::web_stomp::{Over, Publisher};
 
@@ -38,6 +43,8 @@ pub(crate) enum Protocol {
     Stomp,
     /// The same over WebSocket.
     WebStomp,
+    /// Amazon SQS: AWS JSON 1.0 over HTTP.
+    Sqs,
 }
 
 /// What a workload asks of a broker beyond its defaults.
@@ -62,6 +69,14 @@ pub(crate) trait Broker {
     /// It keeps messages with the storage engine of this workspace, which can be measured alone.
     fn has_our_journal(&self) -> bool {
         false
+    }
+    /// How many requests may wait in it at once, where each costs it a thread.
+    fn waiting_requests_max(&self) -> usize {
+        usize::MAX
+    }
+    /// How many may receive from a queue at once, where more would be given the same messages.
+    fn receivers_max(&self) -> usize {
+        usize::MAX
     }
     /// Starts it on a data folder, which is empty or was left by an earlier start. Returns before it is ready.
     fn launch(&self, folder: &Path, settings: Settings) -> Fallible<Launched>;
@@ -132,6 +147,7 @@ impl Running {
                     Protocol::WebMqtt => mqtt::Client::open_web(address, "bench-ready").map(|_| true),
                     Protocol::Stomp => Publisher::open(address, Over::Tcp).map(|_| true),
                     Protocol::WebStomp => Publisher::open(address, Over::Web).map(|_| true),
+                    Protocol::Sqs => sqs::call(address, "ListQueues", &serde_json::json!({})).map(|_| true),
                 };
                 match ready {
                     Ok(true) => {

@@ -1,4 +1,4 @@
-//! Workloads of MQTT, and what they share with each other and with those of STOMP.
+//! Workloads of MQTT, and what they share with each other and with those of STOMP and SQS.
 
 pub(super) mod fanin;
 pub(super) mod fanout;
@@ -33,12 +33,28 @@ pub(super) fn connections_of(wanted: usize) -> usize {
 pub(in crate::load) struct Times {
     warm_up: Duration,
     measured: Duration,
+    messages_max: u64,
 }
 
 impl Times {
     pub(in crate::load) fn of(bench: &super::Bench<'_>) -> Self {
         let seconds = |measured, quick| Duration::from_secs(bench.pick(measured, quick));
-        Self { warm_up: seconds(2, 1), measured: seconds(10, 2) }
+        Self { warm_up: seconds(2, 1), measured: seconds(10, 2), messages_max: u64::MAX }
+    }
+
+    /// With a warm-up in which a virtual machine can compile what it runs.
+    pub(in crate::load) fn of_compilers(bench: &super::Bench<'_>) -> Self {
+        Self { warm_up: Duration::from_secs(bench.pick(8, 1)), ..Self::of(bench) }
+    }
+
+    /// With hardly a warm-up, and at most so many messages that are counted.
+    pub(in crate::load) fn of_messages(bench: &super::Bench<'_>, messages_max: u64) -> Self {
+        Self { warm_up: Duration::from_millis(200), messages_max, ..Self::of(bench) }
+    }
+
+    /// What is not measured.
+    pub(in crate::load) fn warm_up(&self) -> Duration {
+        self.warm_up
     }
 }
 
@@ -54,7 +70,7 @@ pub(in crate::load) fn run(
     thread::scope(|scope| {
         let consumer = scope.spawn(move || switches.guard(consume(lane, switches)));
         let producer = scope.spawn(move || switches.guard(produce(lane, switches)));
-        let seen = traffic::watch(running, &lanes, switches, times.warm_up, times.measured, u64::MAX);
+        let seen = traffic::watch(running, &lanes, switches, times.warm_up, times.measured, times.messages_max);
         let seen = switches.guard(seen);
         switches.stop.store(true, Ordering::SeqCst);
         let produced = joined(producer);

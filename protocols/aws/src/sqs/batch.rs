@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::limits::BATCH_ENTRIES_MAX;
 use super::{fault, names};
-use crate::error::Error;
+use crate::error::{Error, faults};
 
 /// An entry that failed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +21,8 @@ impl Failed {
     pub(crate) fn new(id: &str, error: Error) -> Self {
         Self {
             id: id.to_owned(),
-            sender_fault: error.fault.is_sender,
+            // A client is asked to try again, and those that sort by this would drop the entry instead.
+            sender_fault: error.fault.is_sender && *error.fault != faults::REQUEST_THROTTLED,
             code: error.query_code(),
             message: error.message.into_owned(),
         }
@@ -54,6 +55,12 @@ mod tests {
     fn check(ids: &[Option<&str>]) -> Result<(), (&'static str, String)> {
         check_ids(ids.iter().copied(), "SendMessageBatchRequestEntry")
             .map_err(|error| (error.query_code(), error.message.into_owned()))
+    }
+
+    #[test]
+    fn who_is_to_try_again_is_not_at_fault() {
+        assert!(!Failed::new("a", fault::throttled()).sender_fault);
+        assert!(Failed::new("a", fault::invalid_message_contents()).sender_fault);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::convert::{self, Received};
 use super::limits::VISIBILITY_S_MAX;
 use super::message_attributes::AttributeAnswer;
 use super::pairs::Pairs;
-use super::place::Place;
+use super::place::{Place, durable};
 use super::receipt::Handle;
 use super::{fault, md5, message_id};
 use crate::Edge;
@@ -64,9 +64,10 @@ impl Ask {
     /// Takes what is there, without waiting for more.
     ///
     /// # Errors
-    /// The queue is gone, or has as many messages in flight as it may have.
-    pub(crate) async fn take(&self) -> Result<Vec<Message>, Error> {
+    /// The queue is gone; or it has as many messages in flight as it may have, and this is `last`: who waits on is told nothing.
+    pub(crate) async fn take(&self, last: bool) -> Result<Vec<Message>, Error> {
         if let Some(messages) = self.again() {
+            self.certain().await?;
             return Ok(messages);
         }
         let (queue, limits) = (&self.place.queue, &self.edge.sqs.limits);
@@ -82,8 +83,11 @@ impl Ask {
         if received.closed {
             return Err(fault::queue_does_not_exist());
         }
-        if received.limit_reached && received.deliveries.is_empty() {
+        if last && received.limit_reached && received.deliveries.is_empty() {
             return Err(fault::over_limit(format!("Too many messages in flight for queue {}.", queue.name())));
+        }
+        if !received.deliveries.is_empty() {
+            self.certain().await?;
         }
         let deliveries = self.load(received.deliveries).await;
         let now_ms = now_ms();
@@ -95,6 +99,13 @@ impl Ask {
             self.edge.sqs.attempts.keep(queue.id(), attempt, receipts, messages.clone(), now_ms);
         }
         Ok(messages)
+    }
+
+    /// Waits until a crash would not undo what was just received from a queue with order: nobody else may get a message of a
+    /// group while somebody has one. From other queues a message may come twice, and nobody waits.
+    async fn certain(&self) -> Result<(), Error> {
+        let broker = &self.edge.broker;
+        durable(broker, self.place.profile.is_fifo.then(|| broker.appended())).await
     }
 
     /// Reads what has left memory.
@@ -118,7 +129,7 @@ impl Ask {
             // In line before it looks: what comes in between is not missed.
             let mut turn = pin!(self.place.queue.arrival());
             turn.as_mut().enable();
-            let messages = self.take().await?;
+            let messages = self.take(false).await?;
             if !messages.is_empty() || tokio::time::timeout_at(deadline, turn).await.is_err() {
                 return Ok(messages);
             }

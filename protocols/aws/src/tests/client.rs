@@ -24,6 +24,7 @@ pub(super) const PIPE_BYTES: usize = 16 * 1024;
 
 pub(super) struct Server {
     pub(super) broker: Arc<Broker>,
+    pub(super) journal: Arc<MemoryJournal>,
     pub(super) stop: ShutdownTrigger,
     protocol: Arc<Aws>,
     shutdown: Shutdown,
@@ -39,7 +40,7 @@ impl Server {
         let table = Arc::new(MemoryTable::new());
         let broker = Broker::open(
             BrokerOptions { sources: Sources::new(vec![&SQS_SOURCE]), ..BrokerOptions::default() },
-            journal,
+            Arc::clone(&journal) as _,
             table,
             Found::default(),
         )
@@ -47,7 +48,7 @@ impl Server {
         let (stop, shutdown) = ShutdownTrigger::new();
         let protocol = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
         let protocol = Arc::new(protocol);
-        Self { broker, stop, protocol, shutdown }
+        Self { broker, journal, stop, protocol, shutdown }
     }
 
     /// Bytes that a connection's future takes.

@@ -1,4 +1,4 @@
-//! `ChangeMessageVisibility`: a message is somebody's for longer, or for no longer.
+//! `ChangeMessageVisibility`: a message is somebody's for longer, or for no longer. It is certain when this answers.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
-use crate::sqs::place::{Intent, Place};
+use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{changed, receipt, visibility_ms};
 
 #[derive(Deserialize)]
@@ -37,6 +37,7 @@ impl<'a> Action<'a> for ChangeMessageVisibility<'a> {
         let said = place.queue.extend(&asked, VISIBILITY_S_MAX * 1000, &mut Wakes::new());
         let said = said.first().copied().unwrap_or(Receipted::NotThere);
         changed(&place, handle.unwrap_or_default(), seconds, said)?;
+        durable(&call.edge.broker, Some(call.edge.broker.appended())).await?;
         Ok(Reply::Now(()))
     }
 }

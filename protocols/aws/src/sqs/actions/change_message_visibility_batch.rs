@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::sqs::batch::{Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
-use crate::sqs::place::{Intent, Place};
+use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{changed, receipt, visibility_ms};
 
 #[derive(Deserialize)]
@@ -73,6 +73,9 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
                 Ok(()) => output.successful.push(Successful { id: id.to_owned() }),
                 Err(error) => output.failed.push(Failed::new(id, error)),
             }
+        }
+        if !output.successful.is_empty() {
+            durable(&call.edge.broker, Some(call.edge.broker.appended())).await?;
         }
         Ok(Reply::Now(output))
     }

@@ -45,6 +45,9 @@ pub(super) struct Output {
     messages: Vec<Message>,
 }
 
+/// Most names of attributes in one request: a long poll keeps them for as long as it waits.
+const NAMES_MAX: usize = 100;
+
 /// Attributes of the system that there are. A queue's own names are taken, too, and say nothing: older clients send them.
 const SYSTEM_ATTRIBUTES: &[&str] = &[
     "All",
@@ -71,7 +74,7 @@ impl<'a> Action<'a> for ReceiveMessage<'a> {
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ReceiveMessage"))?;
         place.check_not_stream()?;
         let (ask, wait) = self.ask(call, place)?;
-        let messages = ask.take().await?;
+        let messages = ask.take(wait.is_zero()).await?;
         if wait.is_zero() || !messages.is_empty() {
             return Ok(Reply::Now(Output { messages }));
         }
@@ -111,6 +114,10 @@ impl ReceiveMessage<'_> {
                 return Err(fault::invalid_value(fault::shown(attempt), "ReceiveRequestAttemptId", reason));
             }
             names::check_fifo_id(attempt, "ReceiveRequestAttemptId")?;
+        }
+        let lists = [&self.attribute_names, &self.message_system_attribute_names, &self.message_attribute_names];
+        if lists.into_iter().flatten().any(|names| names.len() > NAMES_MAX) {
+            return Err(fault::invalid_parameter(format!("At most {NAMES_MAX} names of attributes can be asked for.")));
         }
         let owned = |names: Option<&Vec<Text<'_>>>| -> Box<[Box<str>]> {
             names.into_iter().flatten().map(|name| Box::from(&**name)).collect()

@@ -98,8 +98,10 @@ fn send_all(
     ready: Vec<(&str, Result<Ready<'_>, Error>)>,
 ) -> (Output, Option<gantry_broker::Ticket>) {
     let (mut output, mut ticket, mut wakes) = (Output::default(), None, Wakes::new());
+    // In a queue with order nothing comes in behind what did not: sent again, that would come after it.
+    let mut stopped: Option<Error> = None;
     for (id, ready) in ready {
-        let sent = ready.and_then(|ready| {
+        let sent = stopped.clone().map_or(ready, Err).and_then(|ready| {
             sending::check_size(call, place, &ready)?;
             sending::send(call, place, &ready, &mut wakes)
         });
@@ -115,7 +117,12 @@ fn send_all(
                     sequence_number: told.sequence_number,
                 });
             }
-            Err(error) => output.failed.push(Failed::new(id, error)),
+            Err(error) => {
+                if place.profile.is_fifo {
+                    stopped = Some(error.clone());
+                }
+                output.failed.push(Failed::new(id, error));
+            }
         }
     }
     (output, ticket)

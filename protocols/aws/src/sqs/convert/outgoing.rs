@@ -74,11 +74,16 @@ fn of_head(message: &Message, head: &Head<'_>, wanted: &[&str]) -> Received {
         group: head.group.map(str::to_owned),
         deduplication: head.deduplication.map(str::to_owned),
         trace: head.trace.map(str::to_owned),
-        dead_letter_source: set.get(names::LAST_DEATH_QUEUE).map(Header::to_text),
+        dead_letter_source: set.get(names::LAST_DEATH_QUEUE).and_then(text_of),
         receives_before: set.get(names::RECEIVE_COUNT).map_or(0, count),
         attributes,
         attributes_sum,
     }
+}
+
+/// What the system tells of a message as it is: nothing where it has characters that XML has not.
+fn text_of(value: &Header) -> Option<String> {
+    Some(value.to_text()).filter(|text| is_text(text))
 }
 
 /// A number of receives.
@@ -143,13 +148,35 @@ impl Foreign {
     }
 }
 
+/// Most attributes of a message of another protocol. SQS itself has ten; what is beyond this is not told.
+const FOREIGN_ATTRIBUTES_MAX: usize = 256;
+
+/// What a message of another protocol says, as attributes, as far as they were asked for. Of a name that comes twice the first
+/// value counts, and a name with characters that XML has not is passed over.
+struct Foreigners<'w> {
+    wanted: &'w [&'w str],
+    all: Vec<Foreign>,
+}
+
+impl Foreigners<'_> {
+    fn add(&mut self, name: &str, make: impl FnOnce(&str) -> Foreign) {
+        if self.wanted.is_empty() || self.all.len() >= FOREIGN_ATTRIBUTES_MAX {
+            return;
+        }
+        let is_known = || self.all.iter().any(|known| known.name == name);
+        if is_wanted(self.wanted.iter().copied(), name) && is_text(name) && !is_known() {
+            self.all.push(make(name));
+        }
+    }
+}
+
 fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
     let properties = message.properties();
     let (body, encoding) = match str::from_utf8(message.body()) {
         Ok(text) if is_text(text) => (text.to_owned(), None),
         _ => (STANDARD.encode(message.body()), Some("base64")),
     };
-    let mut all = Vec::new();
+    let mut all = Foreigners { wanted, all: Vec::new() };
     let texts = [
         (names::CONTENT_TYPE, &properties.content_type),
         (names::CONTENT_ENCODING, &properties.content_encoding),
@@ -160,45 +187,59 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
         (names::USER_ID, &properties.user_id),
         (names::APP_ID, &properties.app_id),
     ];
-    all.extend(texts.into_iter().filter_map(|(name, text)| Some(Foreign::bytes(name, text.as_ref()?))));
-    all.extend(properties.timestamp_s.map(|seconds| Foreign::number(names::TIMESTAMP, seconds.to_string())));
+    for (name, text) in texts {
+        if let Some(text) = text {
+            all.add(name, |name| Foreign::bytes(name, text));
+        }
+    }
+    if let Some(seconds) = properties.timestamp_s {
+        all.add(names::TIMESTAMP, |name| Foreign::number(name, seconds.to_string()));
+    }
     let priority = message.essentials().priority;
     if priority > 0 {
-        all.push(Foreign::number(names::PRIORITY, priority.to_string()));
+        all.add(names::PRIORITY, |name| Foreign::number(name, priority.to_string()));
+    }
+    // Before the headers: what the sender says of the body is not so any more.
+    if let Some(encoding) = encoding {
+        all.add(names::TRANSFER_ENCODING, |name| Foreign::text(name, encoding.to_owned()));
     }
     let (mut group, mut deduplication, mut trace, mut dead_letter_source) = (None, None, None, None);
     let (mut types, mut receives_before) = (String::new(), 0);
     for (name, value) in properties.headers.iter().flatten() {
         let name = name.to_str_lossy();
         match &*name {
-            names::GROUP => group = Some(value.to_text()),
-            names::DEDUPLICATION => deduplication = Some(value.to_text()),
-            names::TRACE => trace = Some(value.to_text()),
+            names::GROUP => group = text_of(value),
+            names::DEDUPLICATION => deduplication = text_of(value),
+            names::TRACE => trace = text_of(value),
             names::TYPES => types = value.to_text(),
             names::RECEIVE_COUNT => receives_before = count(value),
             names::LAST_DEATH_QUEUE => {
-                dead_letter_source = Some(value.to_text());
-                all.push(Foreign::of_header(&name, value));
+                dead_letter_source = text_of(value);
+                all.add(&name, |name| Foreign::of_header(name, value));
             }
-            _ if !all.iter().any(|known: &Foreign| known.name == *name) => all.push(Foreign::of_header(&name, value)),
-            _ => {}
+            name => all.add(name, |name| Foreign::of_header(name, value)),
         }
     }
+    let mut all = all.all;
     for (name, data_type) in types.split(',').filter_map(|entry| entry.split_once('=')) {
         if let Some(known) = all.iter_mut().find(|known| known.name == name)
+            && is_text(data_type)
             && data_type.split('.').next() == known.data_type.split('.').next()
         {
             data_type.clone_into(&mut known.data_type);
         }
     }
-    all.extend(encoding.map(|encoding| Foreign::text(names::TRANSFER_ENCODING, encoding.to_owned())));
-    all.retain(|attribute| is_wanted(wanted.iter().copied(), &attribute.name));
     Received {
         id: message_id::of_foreign(place.queue, place.seq),
         body_sum: md5::of_body(body.as_bytes()),
         body,
         sent_ms: properties.timestamp_s.map_or(place.first_received_ms, |seconds| seconds.saturating_mul(1000)),
-        sender: properties.user_id.as_ref().map(|user| String::from_utf8_lossy(user).into_owned()),
+        sender: properties
+            .user_id
+            .as_deref()
+            .and_then(|user| str::from_utf8(user).ok())
+            .filter(|user| is_text(user))
+            .map(str::to_owned),
         group,
         deduplication,
         trace,

@@ -245,3 +245,48 @@ fn a_body_that_is_no_text_is_base64_and_says_so() {
     assert!(!texts(&received).iter().any(|(name, ..)| *name == "content-transfer-encoding"));
     assert_eq!(received.sent_ms, 5);
 }
+
+#[test]
+fn what_xml_has_not_is_in_no_name_and_in_nothing_that_the_system_tells() {
+    let bad = || Value::from("b\u{1}");
+    let headers: Table = [
+        ("JMSXGroupID", bad()),
+        ("x-deduplication-header", bad()),
+        ("AWSTraceHeader", Value::from("\u{FFFE}")),
+        ("x-last-death-queue", bad()),
+        ("b\u{1}", Value::from("x")),
+        ("\u{FFFF}", Value::from("x")),
+        ("ok", Value::from("x")),
+        ("x-sqs-attribute-types", Value::from("ok=String.\u{1}")),
+    ]
+    .into_iter()
+    .collect();
+    let user_id = Some(Bytes::from_static(b"u\x01"));
+    let received = foreign(Properties { user_id, headers: Some(headers), ..Properties::default() }, b"body");
+    let Received { group, deduplication, trace, dead_letter_source, sender, .. } = &received;
+    assert_eq!([group, deduplication, trace, dead_letter_source, sender], [&None; 5]);
+    let mut told = texts(&received);
+    told.retain(|(name, ..)| !["priority", "user-id"].contains(name));
+    assert_eq!(told, [("x-last-death-queue", "Binary", "YgE="), ("ok", "String", "x")]);
+    let edited = sent().edited(address(), &Edit { set: &[("x-last-death-queue", bad())], ..Edit::default() });
+    assert_eq!(super::received(&edited, &[], &PLACE).dead_letter_source, None);
+}
+
+#[test]
+fn a_name_is_told_once_and_there_is_an_end_to_them() {
+    let mut headers = Table::new();
+    for _ in 0..2 {
+        headers.push("x-last-death-queue", "orders");
+        headers.push("content-transfer-encoding", "gzip");
+    }
+    let received = foreign(Properties { headers: Some(headers), ..Properties::default() }, b"\0");
+    let mut told = texts(&received);
+    told.retain(|(name, ..)| *name != "priority");
+    assert_eq!(told, [("content-transfer-encoding", "String", "base64"), ("x-last-death-queue", "String", "orders")]);
+    let mut headers = Table::new();
+    for number in 0..10_000 {
+        headers.push(number.to_string(), "x");
+    }
+    let received = foreign(Properties { headers: Some(headers), ..Properties::default() }, b"body");
+    assert_eq!(received.attributes.len(), 256);
+}

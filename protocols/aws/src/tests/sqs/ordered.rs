@@ -1,8 +1,15 @@
 //! FIFO queues.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::super::client::json as request;
 use super::{Talk, bodies, text};
+
+/// Time stands still but for this: when it is over, nobody has anything left to do.
+const LONG: Duration = Duration::from_secs(5);
 
 fn entry(url: &str, body: &str, group: &str, id: &str) -> Value {
     json!({"QueueUrl": url, "MessageBody": body, "MessageGroupId": group, "MessageDeduplicationId": id})
@@ -115,4 +122,28 @@ async fn what_a_fifo_queue_asks_for_is_asked_for_in_awss_words() {
     assert_eq!(words, format!("Value 2 for parameter DelaySeconds is invalid. Reason: {reason}"));
     let batch = json!({"QueueUrl": url, "Entries": [{"Id": "a", "MessageBody": "a"}]});
     assert_eq!(talk.refused("SendMessageBatch", batch).await, ("InvalidParameterValue".into(), missing.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_is_answered_when_a_crash_would_not_undo_it() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true"})).await;
+    let receive = |wait_s: u64| json!({"QueueUrl": url, "WaitTimeSeconds": wait_s, "ReceiveRequestAttemptId": "try"});
+    talk.ask("SendMessage", entry(&url, "a", "g", "a")).await;
+    // The first one finds it there; the second one is the same receive once more.
+    for _ in 0..2 {
+        talk.server.journal.hold();
+        talk.client.write(request("ReceiveMessage", &[], &receive(0))).await;
+        assert!(timeout(LONG, talk.client.next()).await.is_err(), "the disk has not got it");
+        talk.server.journal.release();
+        assert_eq!(talk.client.next().await.json()["Messages"][0]["Body"], "a");
+    }
+    let mut poller = talk.server.client();
+    poller.write(request("ReceiveMessage", &[], &json!({"QueueUrl": url, "WaitTimeSeconds": 20}))).await;
+    assert!(timeout(Duration::from_secs(1), poller.next()).await.is_err());
+    talk.server.journal.hold();
+    talk.client.write(request("SendMessage", &[], &entry(&url, "b", "h", "b"))).await;
+    assert!(timeout(LONG, poller.next()).await.is_err(), "what was polled for, too");
+    talk.server.journal.release();
+    assert_eq!(poller.next().await.json()["Messages"][0]["Body"], "b");
 }

@@ -1,9 +1,13 @@
 //! Messages of standard queues: sent, received, given back, deleted, one by one and in batches.
 
+use std::time::Duration;
+
 use gantry_broker::QueueOptions;
 use gantry_broker::vhost::QueueName;
 use serde_json::json;
+use tokio::time::timeout;
 
+use super::super::client::json as request;
 use super::{Talk, bodies, text};
 
 #[tokio::test]
@@ -189,4 +193,23 @@ async fn queues_of_other_protocols_are_like_any_other() {
     assert_eq!(talk.attribute(url, "VisibilityTimeout").await, "30");
     let (code, _) = talk.refused("GetQueueUrl", json!({"QueueName": "mine"})).await;
     assert_eq!(code, "AWS.SimpleQueueService.NonExistentQueue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_visibility_is_answered_when_it_is_certain_and_a_receive_at_once() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders", json!({})).await;
+    talk.send(&url, "a").await;
+    talk.server.journal.hold();
+    let message = talk.receive(&url).await.remove(0);
+    let entry = json!({"Id": "a", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 300});
+    let one = json!({"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 300});
+    let batch = json!({"QueueUrl": url, "Entries": [entry]});
+    for (action, input) in [("ChangeMessageVisibility", one), ("ChangeMessageVisibilityBatch", batch)] {
+        talk.server.journal.hold();
+        talk.client.write(request(action, &[], &input)).await;
+        assert!(timeout(Duration::from_secs(5), talk.client.next()).await.is_err(), "{action}");
+        talk.server.journal.release();
+        assert_eq!(talk.client.next().await.status, 200);
+    }
 }

@@ -174,7 +174,7 @@ async fn a_long_poll_ends_when_a_message_comes() {
     let before = std::time::Instant::now();
     let url = "http://localhost:4566/000000000000/waits";
     assert_eq!(talk.ask("ReceiveMessage", json!({"QueueUrl": url})).await, json!({}));
-    assert!(before.elapsed() >= std::time::Duration::from_secs(1), "the queue says how long");
+    assert!(before.elapsed() >= Duration::from_secs(1), "the queue says how long");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Batches: entries with ids, each of which may fail on its own.
 
-use hashbrown::HashSet;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::limits::BATCH_ENTRIES_MAX;
 use super::{fault, names};
@@ -37,13 +37,15 @@ pub(crate) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>>,
     if ids.len() > BATCH_ENTRIES_MAX {
         return Err(fault::too_many_entries(BATCH_ENTRIES_MAX, ids.len()));
     }
-    let mut seen = HashSet::with_capacity(BATCH_ENTRIES_MAX);
+    // So few that looking at all of them is quicker than any table.
+    let mut seen: SmallVec<[&str; BATCH_ENTRIES_MAX]> = SmallVec::new();
     for (index, id) in ids.enumerate() {
         let id = id.ok_or_else(|| fault::missing_parameter(format_args!("{entry}.{}.Id", index + 1)))?;
         names::check_entry_id(id)?;
-        if !seen.insert(id) {
+        if seen.contains(&id) {
             return Err(fault::entry_ids_not_distinct(id));
         }
+        seen.push(id);
     }
     Ok(())
 }

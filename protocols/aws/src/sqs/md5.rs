@@ -2,6 +2,7 @@
 
 use md5::{Digest, Md5};
 
+use super::ascii::{self, Ascii};
 use super::message_attributes::{Attribute, Value};
 
 /// An MD5 sum.
@@ -43,9 +44,8 @@ fn put(sum: &mut Md5, bytes: &[u8]) {
 }
 
 /// A sum in hexadecimal digits.
-pub(crate) fn hex(sum: &Sum) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    sum.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+pub(crate) fn hex(sum: &Sum) -> Ascii<32> {
+    ascii::hex(sum)
 }
 
 #[cfg(test)]
@@ -57,12 +57,12 @@ mod tests {
     }
 
     fn sum(attributes: &[Attribute<'_>]) -> String {
-        hex(&of_attributes(attributes.iter().copied()).unwrap())
+        hex(&of_attributes(attributes.iter().copied()).unwrap()).to_string()
     }
 
     #[test]
     fn sums_are_those_that_aws_gives() {
-        assert_eq!(hex(&of_body(b"msg")), "6e2baaf3b97dbeef01c0043275f9a0e7");
+        assert_eq!(&*hex(&of_body(b"msg")), "6e2baaf3b97dbeef01c0043275f9a0e7");
         let (general, hello) = (text("General", "String", "Kenobi"), text("Hello", "String", "There"));
         let help = text("Help.Me", "String", "Me");
         assert_eq!(sum(&[general, hello, help]), "4c360f3fdafd970e05fae2f149d997f5");

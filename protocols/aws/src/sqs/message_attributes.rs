@@ -11,7 +11,7 @@ use super::limits::{
     ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX, SYSTEM_ATTRIBUTE_BYTES_MAX,
 };
 use super::names::is_text;
-use super::pairs::Pairs;
+use super::pairs::{Pairs, Text};
 use crate::error::Error;
 
 /// An attribute, checked.
@@ -53,16 +53,25 @@ impl Attribute<'_> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AttributeValue<'a> {
     #[serde(borrow, default)]
-    string_value: Option<Cow<'a, str>>,
+    string_value: Option<Text<'a>>,
     /// In base64.
     #[serde(borrow, default)]
-    binary_value: Option<Cow<'a, str>>,
+    binary_value: Option<Text<'a>>,
     #[serde(default)]
     string_list_values: List,
     #[serde(default)]
     binary_list_values: List,
     #[serde(borrow, default)]
-    data_type: Option<Cow<'a, str>>,
+    data_type: Option<Text<'a>>,
+}
+
+#[cfg(test)]
+impl AttributeValue<'_> {
+    /// All of its texts are the request's own.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        let texts = [&self.string_value, &self.binary_value, &self.data_type];
+        texts.into_iter().flatten().all(|text| matches!(text.0, Cow::Borrowed(_)))
+    }
 }
 
 /// Whether a list is there that has something in it. What is in it does not matter: no action takes any.
@@ -305,7 +314,7 @@ pub(crate) struct AttributeAnswer {
     /// In base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) binary_value: Option<String>,
-    pub(crate) data_type: String,
+    pub(crate) data_type: Cow<'static, str>,
 }
 
 impl AttributeAnswer {
@@ -316,13 +325,22 @@ impl AttributeAnswer {
     }
 }
 
+fn type_of(data_type: &str) -> Cow<'static, str> {
+    match data_type {
+        "String" => Cow::Borrowed("String"),
+        "Number" => Cow::Borrowed("Number"),
+        "Binary" => Cow::Borrowed("Binary"),
+        other => Cow::Owned(other.to_owned()),
+    }
+}
+
 impl From<Attribute<'_>> for AttributeAnswer {
     fn from(attribute: Attribute<'_>) -> Self {
         let (string_value, binary_value) = match attribute.value {
             Value::Text(text) => (Some(text.to_owned()), None),
             Value::Binary(bytes) => (None, Some(STANDARD.encode(bytes))),
         };
-        Self { string_value, binary_value, data_type: attribute.data_type.to_owned() }
+        Self { string_value, binary_value, data_type: type_of(attribute.data_type) }
     }
 }
 

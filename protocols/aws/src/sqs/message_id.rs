@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use md5::{Digest, Md5};
 
+use super::ascii::{self, Ascii, Digits};
+
 /// The id of a message.
 pub(crate) type MessageId = [u8; 16];
 
@@ -67,15 +69,19 @@ fn versioned(mut id: MessageId, version: u8) -> MessageId {
 }
 
 /// An id as text: 36 characters.
-pub(crate) fn text(id: &MessageId) -> String {
-    let hex = super::md5::hex(id);
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+pub(crate) fn text(id: &MessageId) -> Ascii<36> {
+    let hex: Ascii<32> = ascii::hex(id);
+    let mut text = [b'-'; 36];
+    for (from, to, at) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+        text[at..at + to - from].copy_from_slice(&hex.as_bytes()[from..to]);
+    }
+    Ascii::new(text)
 }
 
 /// The number of a message in its queue, which only grows: 20 digits, as AWS has them.
-pub(crate) fn sequence_number(seq: u64) -> String {
+pub(crate) fn sequence_number(seq: u64) -> Digits {
     const FIRST: u64 = 18_000_000_000_000_000_000;
-    FIRST.saturating_add(seq).to_string()
+    Digits(FIRST.saturating_add(seq))
 }
 
 #[cfg(test)]
@@ -102,12 +108,13 @@ mod tests {
         assert_eq!(of_original(1, 2, 3), of_original(1, 2, 3));
         let others = [of_original(2, 2, 3), of_original(1, 3, 3), of_original(1, 2, 4), of_foreign(1, 2)];
         assert!(!others.contains(&of_original(1, 2, 3)));
-        assert_eq!(text(&[0xAB; 16]), "abababab-abab-abab-abab-abababababab");
+        assert_eq!(&*text(&[0xAB; 16]), "abababab-abab-abab-abab-abababababab");
     }
 
     #[test]
     fn sequence_numbers_have_20_digits_and_grow() {
-        assert_eq!(sequence_number(0), "18000000000000000000");
-        assert_eq!(sequence_number((77 << 40) + 1), (18_000_000_000_000_000_000 + (77 << 40) + 1_u64).to_string());
+        assert_eq!(sequence_number(0), Digits(18_000_000_000_000_000_000));
+        assert_eq!(sequence_number((77 << 40) + 1), Digits(18_000_000_000_000_000_000 + (77 << 40) + 1));
+        assert_eq!(sequence_number(u64::MAX), Digits(u64::MAX));
     }
 }

@@ -6,12 +6,13 @@
 //! | `place` | the queue that a request is about, and whether the caller may |
 //! | `sending`, `receiving` | what the single actions and the batches share |
 //! | `attributes`, `message_attributes`, `names`, `limits`, `batch`, `page`, `queue_url` | what may be said, and how; pure |
-//! | `receipt`, `message_id`, `md5`, `convert` | what a message is known by, its sums, its form in the broker; pure |
+//! | `receipt`, `message_id`, `md5`, `ascii`, `convert` | what a message is known by, its sums, its form in the broker; pure |
 //! | `attempts` | receives that may be asked for once more |
 //! | `policy`, `redrive`, `move_tasks`, `tags` | permissions by label; queues for dead letters, and back from there; tags |
 //! | `fault` | errors, with AWS's codes and words |
 
 mod actions;
+mod ascii;
 mod attempts;
 mod attributes;
 mod batch;

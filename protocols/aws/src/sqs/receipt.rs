@@ -9,9 +9,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::ascii::Ascii;
+
 /// What seals handles. Random; kept with the broker's definitions.
 #[derive(Clone)]
-pub(crate) struct Key([u8; KEY_BYTES]);
+pub(crate) struct Key(Option<Hmac<Sha256>>);
 
 /// Bytes of a key.
 pub(crate) const KEY_BYTES: usize = 32;
@@ -37,15 +39,19 @@ const HANDLE_BYTES: usize = PLAIN_BYTES + SEAL_BYTES;
 /// Characters of a handle.
 const HANDLE_CHARACTERS: usize = HANDLE_BYTES.div_ceil(3) * 4;
 
+/// A handle as text.
+pub(crate) type HandleText = Ascii<HANDLE_CHARACTERS>;
+
 impl Key {
     pub(crate) fn new(bytes: [u8; KEY_BYTES]) -> Self {
-        Self(bytes)
+        // A key may be as long as it likes, so this never fails.
+        Self(Hmac::new_from_slice(&bytes).ok())
     }
 
     fn seal(&self, plain: &[u8]) -> [u8; SEAL_BYTES] {
-        // A key may be as long as it likes, so this never fails; a seal of zeros would let nothing in that is not one itself.
         let mut seal = [0; SEAL_BYTES];
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+        if let Some(keyed) = &self.0 {
+            let mut mac = keyed.clone();
             mac.update(plain);
             seal.copy_from_slice(&mac.finalize().into_bytes()[..SEAL_BYTES]);
         }
@@ -53,7 +59,7 @@ impl Key {
     }
 
     /// The text of a handle.
-    pub(crate) fn write(&self, handle: &Handle) -> String {
+    pub(crate) fn write(&self, handle: &Handle) -> HandleText {
         let mut bytes = [0; HANDLE_BYTES];
         bytes[0] = VERSION;
         bytes[1..9].copy_from_slice(&handle.queue.to_be_bytes());
@@ -62,7 +68,12 @@ impl Key {
         bytes[21..29].copy_from_slice(&handle.received_ms.to_be_bytes());
         let seal = self.seal(&bytes[..PLAIN_BYTES]);
         bytes[PLAIN_BYTES..].copy_from_slice(&seal);
-        STANDARD.encode(bytes)
+        let mut text = [b'='; HANDLE_CHARACTERS];
+        // The room is as much as it takes, so this never fails; a handle that is all signs of equality is none.
+        if STANDARD.encode_slice(bytes, &mut text).is_err() {
+            text = [b'='; HANDLE_CHARACTERS];
+        }
+        HandleText::new(text)
     }
 
     /// Reads a handle; none where it is none that this key has sealed.
@@ -97,7 +108,7 @@ mod tests {
     fn a_handle_is_read_as_it_was_written_and_never_otherwise() {
         let key = Key::new([7; KEY_BYTES]);
         let handle = Handle { queue: 5 << 40, seq: (9 << 40) + 3, receives: 2, received_ms: 1_790_000_000_123 };
-        let text = key.write(&handle);
+        let text = key.write(&handle).to_string();
         assert_eq!(text.len(), HANDLE_CHARACTERS);
         assert_eq!(key.read(&text), Some(handle));
         assert_eq!(Key::new([8; KEY_BYTES]).read(&text), None, "of another broker");

@@ -1,5 +1,6 @@
 //! Taking messages out of a queue, and waiting until there are some.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,16 @@ use gantry_broker::message::now_ms;
 use gantry_broker::{Content, Delivery, Item, Receipt, Receipted, Receive, Wakes};
 use serde::Serialize;
 
-use super::convert::{self, Received};
+use super::ascii::{Ascii, Digits};
+use super::convert::{self, Body, Received};
 use super::limits::VISIBILITY_S_MAX;
 use super::message_attributes::AttributeAnswer;
 use super::pairs::Pairs;
 use super::place::{Place, durable};
-use super::receipt::Handle;
+use super::receipt::{Handle, HandleText};
 use super::{fault, md5, message_id};
 use crate::Edge;
+use crate::arn::Arn;
 use crate::error::Error;
 
 /// What a receiver asks for, checked.
@@ -25,27 +28,74 @@ pub(crate) struct Ask {
     pub(crate) region: Arc<str>,
     pub(crate) messages_max: usize,
     pub(crate) visibility_ms: u64,
-    /// Names of attributes of the system.
-    pub(crate) system: Box<[Box<str>]>,
+    pub(crate) system: System,
     /// Names of attributes.
     pub(crate) attributes: Box<[Box<str>]>,
     /// Names the receive, where its answer may be asked for again.
     pub(crate) attempt: Option<Box<str>>,
 }
 
+/// The value of an attribute of the system.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum SystemValue {
+    Number(Digits),
+    Text(String),
+}
+
+/// Attributes of the system that there are.
+const SYSTEM_NAMES: [&str; 9] = [
+    "SenderId",
+    "ApproximateFirstReceiveTimestamp",
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "SequenceNumber",
+    "MessageDeduplicationId",
+    "MessageGroupId",
+    "AWSTraceHeader",
+    "DeadLetterQueueSourceArn",
+];
+
+/// Which attributes of the system a receiver asks for: a bit for each of [`SYSTEM_NAMES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct System(u16);
+
+impl System {
+    /// By their names, or `All`. A queue's own names are taken, too, and say nothing: older clients send them.
+    ///
+    /// # Errors
+    /// One is none of these.
+    pub(crate) fn named<'n>(names: impl Iterator<Item = &'n str>) -> Result<Self, Error> {
+        let mut bits = 0;
+        for name in names {
+            match SYSTEM_NAMES.iter().position(|known| *known == name) {
+                Some(at) => bits |= 1 << at,
+                None if name == "All" => bits = (1 << SYSTEM_NAMES.len()) - 1,
+                None if super::attributes::is_name(name) => {}
+                None => return Err(fault::unknown_attribute(fault::shown(name))),
+            }
+        }
+        Ok(Self(bits))
+    }
+
+    fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// A message that is received.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Message {
-    message_id: String,
-    receipt_handle: String,
+    message_id: Ascii<36>,
+    receipt_handle: HandleText,
     #[serde(rename = "MD5OfBody")]
-    body_sum: String,
-    body: String,
+    body_sum: Ascii<32>,
+    body: Body,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<Pairs<'static, String>>,
+    attributes: Option<Pairs<'static, SystemValue>>,
     #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
-    attributes_sum: Option<String>,
+    attributes_sum: Option<Ascii<32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_attributes: Option<Pairs<'static, AttributeAnswer>>,
 }
@@ -56,7 +106,7 @@ impl Message {
         let pairs = |bytes: usize| bytes + size_of::<String>() * 4;
         let own = self.message_attributes.iter().flat_map(Pairs::iter);
         let own: usize = own.map(|(name, value)| pairs(name.len() + value.bytes())).sum();
-        size_of::<Self>() + self.body.len() + self.receipt_handle.len() + 36 + 64 + 512 + own
+        size_of::<Self>() + self.body.len() + 512 + own
     }
 }
 
@@ -160,8 +210,8 @@ impl Ask {
         let received = convert::received(message, &wanted, &place);
         let Receipt { seq, receives } = receipt_of(delivery);
         let handle = Handle { queue, seq, receives, received_ms: now_ms };
-        let attributes = (!self.system.is_empty()).then(|| self.system_attributes(&received, delivery));
-        let own = Pairs(received.attributes.into_iter().map(|(name, value)| (name.into(), value)).collect());
+        let attributes = (!self.system.is_none()).then(|| self.system_attributes(&received, delivery));
+        let own = Pairs(received.attributes);
         Some(Message {
             message_id: message_id::text(&received.id),
             receipt_handle: self.edge.sqs.key.write(&handle),
@@ -174,30 +224,33 @@ impl Ask {
     }
 
     /// What the system knows of a message, as far as it was asked for.
-    fn system_attributes(&self, received: &Received, delivery: &Delivery) -> Pairs<'static, String> {
-        let all = self.system.iter().any(|name| &**name == "All");
-        let is_wanted = |name: &str| all || self.system.iter().any(|wanted| &**wanted == name);
-        let mut told = Pairs::default();
-        let mut put = |name: &'static str, value: Option<String>| {
+    fn system_attributes(&self, received: &Received<'_>, delivery: &Delivery) -> Pairs<'static, SystemValue> {
+        let text = |text: &Option<Cow<'_, str>>| Some(SystemValue::Text(text.as_deref()?.to_owned()));
+        let number = |number: u64| Some(SystemValue::Number(Digits(number)));
+        let mut told = Pairs(Vec::with_capacity(self.system.0.count_ones() as usize));
+        let asked = SYSTEM_NAMES.into_iter().enumerate().filter(|(at, _)| self.system.0 & 1 << at != 0);
+        for (_, name) in asked {
+            let value = match name {
+                "SenderId" => text(&received.sender),
+                "ApproximateFirstReceiveTimestamp" => number(delivery.first_received_ms),
+                "ApproximateReceiveCount" => {
+                    number(received.receives_before.saturating_add(u64::from(delivery.attempts)).saturating_add(1))
+                }
+                "SentTimestamp" => number(received.sent_ms),
+                "SequenceNumber" if self.place.profile.is_fifo => {
+                    Some(SystemValue::Number(message_id::sequence_number(delivery.seq)))
+                }
+                "MessageDeduplicationId" => text(&received.deduplication),
+                "MessageGroupId" => text(&received.group),
+                "AWSTraceHeader" => text(&received.trace),
+                "DeadLetterQueueSourceArn" => received
+                    .dead_letter_source
+                    .as_ref()
+                    .map(|queue| SystemValue::Text(Arn::queue(&self.region, &self.place.account, queue).to_string())),
+                _ => None,
+            };
             if let Some(value) = value {
                 told.push(name, value);
-            }
-        };
-        let receives = received.receives_before.saturating_add(u64::from(delivery.attempts)).saturating_add(1);
-        let source_arn = |queue: &String| crate::arn::Arn::queue(&self.region, &self.place.account, queue).to_string();
-        for (name, value) in [
-            ("SenderId", received.sender.clone()),
-            ("ApproximateFirstReceiveTimestamp", Some(delivery.first_received_ms.to_string())),
-            ("ApproximateReceiveCount", Some(receives.to_string())),
-            ("SentTimestamp", Some(received.sent_ms.to_string())),
-            ("SequenceNumber", self.place.profile.is_fifo.then(|| message_id::sequence_number(delivery.seq))),
-            ("MessageDeduplicationId", received.deduplication.clone()),
-            ("MessageGroupId", received.group.clone()),
-            ("AWSTraceHeader", received.trace.clone()),
-            ("DeadLetterQueueSourceArn", received.dead_letter_source.as_ref().map(source_arn)),
-        ] {
-            if is_wanted(name) {
-                put(name, value);
             }
         }
         told
@@ -263,5 +316,19 @@ pub(crate) fn changed(place: &Place, handle: &str, seconds: i64, said: Receipted
             "VisibilityTimeout",
             "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_of_the_system_are_asked_for_by_name() {
+        let bits = |names: &[&str]| System::named(names.iter().copied()).map(|system| system.0);
+        assert_eq!(bits(&["SenderId", "SentTimestamp", "SenderId"]), Ok(0b1001));
+        assert_eq!((bits(&["All"]), bits(&["SenderId", "All"])), (Ok(0x1FF), Ok(0x1FF)));
+        assert_eq!((bits(&[]), bits(&["VisibilityTimeout"])), (Ok(0), Ok(0)));
+        assert_eq!(bits(&["None"]).unwrap_err().query_code(), "InvalidAttributeName");
     }
 }

@@ -1,17 +1,19 @@
 //! What SendMessage and SendMessageBatch share.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::time::Duration;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::{Deduplication, Group, Ticket, Wakes};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ascii::{self, Ascii, Digits};
 use super::convert::{self, Sent};
 use super::limits::DELAY_S_MAX;
 use super::message_attributes::{self, AttributeValue, Checked};
-use super::pairs::Pairs;
+use super::pairs::{Pairs, Text};
 use super::place::{self, Place};
 use super::{fault, md5, message_id, names};
 use crate::call::Call;
@@ -24,9 +26,9 @@ use crate::stats::Stats;
 pub(crate) struct Entry<'a> {
     /// In a batch.
     #[serde(borrow, default)]
-    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(crate) message_body: Option<Cow<'a, str>>,
+    pub(crate) message_body: Option<Text<'a>>,
     #[serde(default)]
     pub(crate) delay_seconds: Option<i64>,
     #[serde(borrow, default)]
@@ -34,9 +36,9 @@ pub(crate) struct Entry<'a> {
     #[serde(borrow, default)]
     pub(crate) message_system_attributes: Option<Pairs<'a, AttributeValue<'a>>>,
     #[serde(borrow, default)]
-    pub(crate) message_deduplication_id: Option<Cow<'a, str>>,
+    pub(crate) message_deduplication_id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(crate) message_group_id: Option<Cow<'a, str>>,
+    pub(crate) message_group_id: Option<Text<'a>>,
 }
 
 /// A message of a request, checked.
@@ -51,12 +53,18 @@ pub(crate) struct Ready<'e> {
 }
 
 /// What the sender is told.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct Told {
-    pub(crate) message_id: String,
-    pub(crate) body_sum: String,
-    pub(crate) attributes_sum: Option<String>,
-    pub(crate) system_attributes_sum: Option<String>,
-    pub(crate) sequence_number: Option<String>,
+    pub(crate) message_id: Ascii<36>,
+    #[serde(rename = "MD5OfMessageBody")]
+    pub(crate) body_sum: Ascii<32>,
+    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
+    pub(crate) attributes_sum: Option<Ascii<32>>,
+    #[serde(rename = "MD5OfMessageSystemAttributes", skip_serializing_if = "Option::is_none")]
+    pub(crate) system_attributes_sum: Option<Ascii<32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence_number: Option<Digits>,
 }
 
 impl Ready<'_> {
@@ -67,7 +75,7 @@ impl Ready<'_> {
 }
 
 /// Checks a message. `member` is what stands before the name of its body where that is missing.
-pub(crate) fn check<'e>(place: &Place, entry: &'e Entry<'_>, member: &str) -> Result<Ready<'e>, Error> {
+pub(crate) fn check<'e>(place: &Place, entry: &'e Entry<'_>, member: impl Display) -> Result<Ready<'e>, Error> {
     let profile = &place.profile;
     let body = entry.message_body.as_deref().unwrap_or_default();
     if body.is_empty() {
@@ -119,7 +127,7 @@ fn check_ordered<'e>(
     }
     let id = match entry.message_deduplication_id.as_deref() {
         Some(id) => Cow::Borrowed(id),
-        None if place.profile.is_content_based => Cow::Owned(hex(&Sha256::digest(body))),
+        None if place.profile.is_content_based => Cow::Owned(ascii::hex::<64>(&Sha256::digest(body)).to_string()),
         None => {
             return Err(fault::invalid_parameter(
                 "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided \
@@ -129,10 +137,6 @@ fn check_ordered<'e>(
     };
     // The delay is the queue's alone.
     Ok((None, Some(id)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn delay_ms(seconds: i64) -> Result<u32, Error> {
@@ -225,4 +229,24 @@ pub(crate) async fn room(call: &Call) -> Result<(), Error> {
     let mut alarms = broker.alarms();
     let room = tokio::time::timeout(ROOM_WAIT, alarms.wait_for(|alarms| !alarms.memory)).await;
     if matches!(room, Ok(Ok(_))) && !broker.memory_is_high() { Ok(()) } else { Err(fault::throttled()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqs::pairs::Text;
+
+    #[test]
+    fn a_message_is_borrowed_from_its_request() {
+        let json = r#"{"Id":"a","MessageBody":"body","MessageGroupId":"g","MessageDeduplicationId":"d",
+            "MessageAttributes":{"n":{"DataType":"String","StringValue":"x"}}}"#;
+        let entry: Entry<'_> = serde_json::from_slice(json.as_bytes()).unwrap();
+        for text in [&entry.id, &entry.message_body, &entry.message_group_id, &entry.message_deduplication_id] {
+            assert!(matches!(text, Some(Text(Cow::Borrowed(_)))), "{text:?}");
+        }
+        let attributes = entry.message_attributes.unwrap();
+        assert!(attributes.0.iter().all(|(name, value)| matches!(name, Cow::Borrowed(_)) && value.is_borrowed()));
+        let escaped: Entry<'_> = serde_json::from_slice(br#"{"MessageBody":"a\nb"}"#).unwrap();
+        assert_eq!(escaped.message_body.as_deref(), Some("a\nb"));
+    }
 }

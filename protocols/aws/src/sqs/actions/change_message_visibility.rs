@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{changed, receipt, visibility_ms};
 
@@ -19,7 +20,7 @@ pub(super) struct ChangeMessageVisibility<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    receipt_handle: Option<Cow<'a, str>>,
+    receipt_handle: Option<Text<'a>>,
     #[serde(default)]
     visibility_timeout: Option<i64>,
 }

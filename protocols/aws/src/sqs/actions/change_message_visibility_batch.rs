@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
+use crate::sqs::ascii::EntryId;
 use crate::sqs::batch::{Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{changed, receipt, visibility_ms};
 
@@ -27,9 +29,9 @@ pub(super) struct ChangeMessageVisibilityBatch<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Entry<'a> {
     #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    receipt_handle: Option<Cow<'a, str>>,
+    receipt_handle: Option<Text<'a>>,
     #[serde(default)]
     visibility_timeout: Option<i64>,
 }
@@ -37,10 +39,10 @@ struct Entry<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Successful {
-    id: String,
+    id: EntryId,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Output {
     successful: Vec<Successful>,
@@ -56,7 +58,7 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ChangeMessageVisibility"))?;
         let ids = self.entries.iter().map(|entry| entry.id.as_deref());
         check_ids(ids, "ChangeMessageVisibilityBatchRequestEntry")?;
-        let mut output = Output::default();
+        let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
         let mut asked = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
             match read(call, &place, entry) {
@@ -70,7 +72,7 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
             let (id, handle) = (entry.id.as_deref().unwrap_or_default(), entry.receipt_handle.as_deref());
             let seconds = entry.visibility_timeout.unwrap_or_default();
             match changed(&place, handle.unwrap_or_default(), seconds, said) {
-                Ok(()) => output.successful.push(Successful { id: id.to_owned() }),
+                Ok(()) => output.successful.push(Successful { id: EntryId::from(id) }),
                 Err(error) => output.failed.push(Failed::new(id, error)),
             }
         }

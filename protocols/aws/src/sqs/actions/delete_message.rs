@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{deleted, receipt};
 
@@ -17,7 +18,7 @@ pub(super) struct DeleteMessage<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    receipt_handle: Option<Cow<'a, str>>,
+    receipt_handle: Option<Text<'a>>,
 }
 
 impl<'a> Action<'a> for DeleteMessage<'a> {

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
+use crate::sqs::ascii::EntryId;
 use crate::sqs::batch::{Failed, check_ids};
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{deleted, receipt};
 
@@ -25,18 +27,18 @@ pub(super) struct DeleteMessageBatch<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Entry<'a> {
     #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    receipt_handle: Option<Cow<'a, str>>,
+    receipt_handle: Option<Text<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Successful {
-    id: String,
+    id: EntryId,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Output {
     successful: Vec<Successful>,
@@ -51,7 +53,7 @@ impl<'a> Action<'a> for DeleteMessageBatch<'a> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:DeleteMessage"))?;
         check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), "DeleteMessageBatchRequestEntry")?;
-        let mut output = Output::default();
+        let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
         let mut asked = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
             let (id, handle) = (entry.id.as_deref().unwrap_or_default(), entry.receipt_handle.as_deref());
@@ -64,7 +66,7 @@ impl<'a> Action<'a> for DeleteMessageBatch<'a> {
         let (said, ticket) = place.queue.remove(&receipts, &mut Wakes::new());
         for ((id, handle, _), said) in asked.into_iter().zip(said) {
             match deleted(&place, handle, said) {
-                Ok(()) => output.successful.push(Successful { id: id.to_owned() }),
+                Ok(()) => output.successful.push(Successful { id: EntryId::from(id) }),
                 Err(error) => output.failed.push(Failed::new(id, error)),
             }
         }

@@ -8,6 +8,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::fault;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place};
 
 #[derive(Deserialize)]
@@ -16,7 +17,7 @@ pub(super) struct GetQueueUrl<'a> {
     #[serde(borrow, default)]
     queue_name: Cow<'a, str>,
     #[serde(borrow, default, rename = "QueueOwnerAWSAccountId")]
-    owner: Option<Cow<'a, str>>,
+    owner: Option<Text<'a>>,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::page::Page;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place};
 use crate::sqs::queue_url;
 
@@ -17,7 +18,7 @@ pub(super) struct ListDeadLetterSourceQueues<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    next_token: Option<Cow<'a, str>>,
+    next_token: Option<Text<'a>>,
     #[serde(default)]
     max_results: Option<i64>,
 }

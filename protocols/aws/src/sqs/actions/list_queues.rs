@@ -1,22 +1,21 @@
 //! `ListQueues`: the URLs of queues by the beginning of their names, a page at a time.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::page::Page;
+use crate::sqs::pairs::Text;
 use crate::sqs::queue_url;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ListQueues<'a> {
     #[serde(borrow, default)]
-    queue_name_prefix: Option<Cow<'a, str>>,
+    queue_name_prefix: Option<Text<'a>>,
     #[serde(borrow, default)]
-    next_token: Option<Cow<'a, str>>,
+    next_token: Option<Text<'a>>,
     #[serde(default)]
     max_results: Option<i64>,
 }

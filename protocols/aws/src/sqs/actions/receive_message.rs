@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::sqs::limits::{RECEIVE_MESSAGES_MAX, WAIT_S_MAX};
 use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place};
-use crate::sqs::receiving::{Ask, Message, visibility_ms};
+use crate::sqs::receiving::{Ask, Message, System, visibility_ms};
 use crate::sqs::{fault, names};
 use crate::stats::Polling;
 
@@ -35,7 +35,7 @@ pub(super) struct ReceiveMessage<'a> {
     #[serde(default)]
     wait_time_seconds: Option<i64>,
     #[serde(borrow, default)]
-    receive_request_attempt_id: Option<Cow<'a, str>>,
+    receive_request_attempt_id: Option<Text<'a>>,
 }
 
 #[derive(Serialize)]
@@ -47,20 +47,6 @@ pub(super) struct Output {
 
 /// Most names of attributes in one request: a long poll keeps them for as long as it waits.
 const NAMES_MAX: usize = 100;
-
-/// Attributes of the system that there are. A queue's own names are taken, too, and say nothing: older clients send them.
-const SYSTEM_ATTRIBUTES: &[&str] = &[
-    "All",
-    "SenderId",
-    "SentTimestamp",
-    "ApproximateReceiveCount",
-    "ApproximateFirstReceiveTimestamp",
-    "SequenceNumber",
-    "MessageDeduplicationId",
-    "MessageGroupId",
-    "AWSTraceHeader",
-    "DeadLetterQueueSourceArn",
-];
 
 impl<'a> Action<'a> for ReceiveMessage<'a> {
     const NAME: &'static str = "ReceiveMessage";
@@ -122,10 +108,8 @@ impl ReceiveMessage<'_> {
         let owned = |names: Option<&Vec<Text<'_>>>| -> Box<[Box<str>]> {
             names.into_iter().flatten().map(|name| Box::from(&**name)).collect()
         };
-        let system = owned(self.message_system_attribute_names.as_ref().or(self.attribute_names.as_ref()));
-        if let Some(unknown) = system.iter().find(|name| !is_system_attribute(name)) {
-            return Err(fault::unknown_attribute(fault::shown(unknown)));
-        }
+        let system = self.message_system_attribute_names.as_ref().or(self.attribute_names.as_ref());
+        let system = System::named(system.into_iter().flatten().map(|name| &**name))?;
         let ask = Ask {
             edge: Arc::clone(&call.edge),
             region: Arc::clone(&call.region),
@@ -138,8 +122,4 @@ impl ReceiveMessage<'_> {
         };
         Ok((ask, Duration::from_secs(wait_s)))
     }
-}
-
-fn is_system_attribute(name: &str) -> bool {
-    SYSTEM_ATTRIBUTES.contains(&name) || crate::sqs::attributes::is_name(name)
 }

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use gantry_broker::Wakes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::message_attributes::AttributeValue;
-use crate::sqs::pairs::Pairs;
+use crate::sqs::pairs::{Pairs, Text};
 use crate::sqs::place::{Intent, Place, durable};
-use crate::sqs::sending::{self, Entry};
+use crate::sqs::sending::{self, Entry, Told};
 use crate::stats::Stats;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ pub(super) struct SendMessage<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    message_body: Option<Cow<'a, str>>,
+    message_body: Option<Text<'a>>,
     #[serde(default)]
     delay_seconds: Option<i64>,
     #[serde(borrow, default)]
@@ -28,30 +28,16 @@ pub(super) struct SendMessage<'a> {
     #[serde(borrow, default)]
     message_system_attributes: Option<Pairs<'a, AttributeValue<'a>>>,
     #[serde(borrow, default)]
-    message_deduplication_id: Option<Cow<'a, str>>,
+    message_deduplication_id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    message_group_id: Option<Cow<'a, str>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Output {
-    #[serde(rename = "MD5OfMessageBody")]
-    body_sum: String,
-    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
-    attributes_sum: Option<String>,
-    #[serde(rename = "MD5OfMessageSystemAttributes", skip_serializing_if = "Option::is_none")]
-    system_attributes_sum: Option<String>,
-    message_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sequence_number: Option<String>,
+    message_group_id: Option<Text<'a>>,
 }
 
 impl<'a> Action<'a> for SendMessage<'a> {
     const NAME: &'static str = "SendMessage";
-    type Output = Output;
+    type Output = Told;
 
-    async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
+    async fn run(self, call: &'a Call) -> Result<Reply<Told>, Error> {
         let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
         let entry = Entry {
             id: None,
@@ -70,12 +56,6 @@ impl<'a> Action<'a> for SendMessage<'a> {
         };
         durable(&call.edge.broker, ticket).await?;
         Stats::add(&call.edge.stats.confirmed, 1);
-        Ok(Reply::Now(Output {
-            body_sum: told.body_sum,
-            attributes_sum: told.attributes_sum,
-            system_attributes_sum: told.system_attributes_sum,
-            message_id: told.message_id,
-            sequence_number: told.sequence_number,
-        }))
+        Ok(Reply::Now(told))
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::{Error, faults};
+use crate::sqs::ascii::{Ascii, Digits, EntryId};
 use crate::sqs::batch::{Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::place::{Intent, Place, durable};
@@ -26,19 +27,19 @@ pub(super) struct SendMessageBatch<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Successful {
-    id: String,
-    message_id: String,
+    id: EntryId,
+    message_id: Ascii<36>,
     #[serde(rename = "MD5OfMessageBody")]
-    body_sum: String,
+    body_sum: Ascii<32>,
     #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
-    attributes_sum: Option<String>,
+    attributes_sum: Option<Ascii<32>>,
     #[serde(rename = "MD5OfMessageSystemAttributes", skip_serializing_if = "Option::is_none")]
-    system_attributes_sum: Option<String>,
+    system_attributes_sum: Option<Ascii<32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sequence_number: Option<String>,
+    sequence_number: Option<Digits>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Output {
     successful: Vec<Successful>,
@@ -63,8 +64,7 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
         let (output, ticket) = {
             let mut ready = Vec::with_capacity(self.entries.len());
             for (index, entry) in self.entries.iter().enumerate() {
-                let member = format!("{ENTRY}.{}.", index + 1);
-                match sending::check(&place, entry, &member) {
+                match sending::check(&place, entry, format_args!("{ENTRY}.{}.", index + 1)) {
                     Err(error) if place.profile.is_fifo => return Err(of_whole(error, entry)),
                     checked => ready.push((entry.id.as_deref().unwrap_or_default(), checked)),
                 }
@@ -97,7 +97,8 @@ fn send_all(
     place: &Place,
     ready: Vec<(&str, Result<Ready<'_>, Error>)>,
 ) -> (Output, Option<gantry_broker::Ticket>) {
-    let (mut output, mut ticket, mut wakes) = (Output::default(), None, Wakes::new());
+    let output = Output { successful: Vec::with_capacity(ready.len()), failed: Vec::new() };
+    let (mut output, mut ticket, mut wakes) = (output, None, Wakes::new());
     // In a queue with order nothing comes in behind what did not: sent again, that would come after it.
     let mut stopped: Option<Error> = None;
     for (id, ready) in ready {
@@ -109,7 +110,7 @@ fn send_all(
             Ok((told, durable)) => {
                 ticket = ticket.max(durable);
                 output.successful.push(Successful {
-                    id: id.to_owned(),
+                    id: EntryId::from(id),
                     message_id: told.message_id,
                     body_sum: told.body_sum,
                     attributes_sum: told.attributes_sum,

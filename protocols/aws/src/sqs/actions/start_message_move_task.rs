@@ -13,6 +13,7 @@ use crate::iam::Decision;
 use crate::sqs::fault;
 use crate::sqs::limits::MOVES_PER_S_MAX;
 use crate::sqs::move_tasks;
+use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, of_broker};
 
 #[derive(Deserialize)]
@@ -21,7 +22,7 @@ pub(super) struct StartMessageMoveTask<'a> {
     #[serde(borrow, default)]
     source_arn: Cow<'a, str>,
     #[serde(borrow, default)]
-    destination_arn: Option<Cow<'a, str>>,
+    destination_arn: Option<Text<'a>>,
     #[serde(default)]
     max_number_of_messages_per_second: Option<i64>,
 }

@@ -17,7 +17,7 @@ mod source;
 mod tests;
 
 pub(crate) use incoming::{Sent, message};
-pub(crate) use outgoing::{Place, Received, received};
+pub(crate) use outgoing::{Body, Place, Received, received};
 pub use source::SOURCE;
 
 /// The number of this source in stored messages.

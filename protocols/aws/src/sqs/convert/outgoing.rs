@@ -1,9 +1,13 @@
 //! Message -> what is received, of whatever protocol it came by.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use gantry_broker::Message;
 use gantry_broker::value::Value as Header;
+use serde::{Serialize, Serializer};
 
 use super::head::Head;
 use super::{SOURCE_ID, names, number};
@@ -14,24 +18,58 @@ use crate::sqs::names::is_text;
 
 /// What is received of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Received {
+pub(crate) struct Received<'m> {
     pub(crate) id: MessageId,
-    pub(crate) body: String,
+    pub(crate) body: Body,
     pub(crate) body_sum: Sum,
     /// When it was sent, in milliseconds since the epoch of Unix.
     pub(crate) sent_ms: u64,
-    pub(crate) sender: Option<String>,
-    pub(crate) group: Option<String>,
-    pub(crate) deduplication: Option<String>,
-    pub(crate) trace: Option<String>,
+    pub(crate) sender: Option<Cow<'m, str>>,
+    pub(crate) group: Option<Cow<'m, str>>,
+    pub(crate) deduplication: Option<Cow<'m, str>>,
+    pub(crate) trace: Option<Cow<'m, str>>,
     /// The queue that it was in before it was given up.
     pub(crate) dead_letter_source: Option<String>,
     /// How often it was received there, and in those before.
     pub(crate) receives_before: u64,
     /// The attributes that were asked for, in order.
-    pub(crate) attributes: Vec<(String, AttributeAnswer)>,
+    pub(crate) attributes: Vec<(Cow<'static, str>, AttributeAnswer)>,
     /// The sum of these.
     pub(crate) attributes_sum: Option<Sum>,
+}
+
+/// The body of a message that is received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The message's own bytes, which are text.
+    Shared(Bytes),
+    /// In base64.
+    Encoded(String),
+}
+
+impl Body {
+    /// Its text.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        match self {
+            // A body that was damaged on the disk does not come here; if one did, what is text in it is still told.
+            Self::Shared(bytes) => str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed),
+            Self::Encoded(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// Bytes of its text.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Shared(bytes) => bytes.len(),
+            Self::Encoded(text) => text.len(),
+        }
+    }
+}
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
 }
 
 /// Where a message is that came by another protocol: what its id is made of, and when it may have been sent.
@@ -44,7 +82,7 @@ pub(crate) struct Place {
 }
 
 /// What is received of a message. `wanted`: names of attributes, as a receiver gives them.
-pub(crate) fn received(message: &Message, wanted: &[&str], place: &Place) -> Received {
+pub(crate) fn received<'m>(message: &'m Message, wanted: &[&str], place: &Place) -> Received<'m> {
     if message.source().id() == SOURCE_ID
         && let Some(head) = Head::read(message.head())
     {
@@ -53,27 +91,27 @@ pub(crate) fn received(message: &Message, wanted: &[&str], place: &Place) -> Rec
     of_foreign(message, wanted, place)
 }
 
-fn of_head(message: &Message, head: &Head<'_>, wanted: &[&str]) -> Received {
+fn of_head<'m>(message: &'m Message, head: &Head<'m>, wanted: &[&str]) -> Received<'m> {
     let is_whole = wanted.iter().any(|wanted| is_all(wanted));
     let chosen = || head.attributes().filter(|attribute| is_whole || is_wanted(wanted.iter().copied(), attribute.name));
     let (attributes, attributes_sum) = if wanted.is_empty() {
         (Vec::new(), None)
     } else {
         let sum = if is_whole { head.attributes_sum } else { md5::of_attributes(chosen()) };
-        (chosen().map(|attribute| (attribute.name.to_owned(), attribute.into())).collect(), sum)
+        (chosen().map(|attribute| (attribute.name.to_owned().into(), attribute.into())).collect(), sum)
     };
     // Few messages have any.
     let set = head.headers_set();
     Received {
         id: head.id,
         // It was text when it came.
-        body: String::from_utf8_lossy(message.body()).into_owned(),
+        body: Body::Shared(message.body_shared()),
         body_sum: head.body_sum,
         sent_ms: head.sent_ms,
-        sender: Some(head.sender.to_owned()),
-        group: head.group.map(str::to_owned),
-        deduplication: head.deduplication.map(str::to_owned),
-        trace: head.trace.map(str::to_owned),
+        sender: Some(head.sender.into()),
+        group: head.group.map(Cow::from),
+        deduplication: head.deduplication.map(Cow::from),
+        trace: head.trace.map(Cow::from),
         dead_letter_source: set.get(names::LAST_DEATH_QUEUE).and_then(text_of),
         receives_before: set.get(names::RECEIVE_COUNT).map_or(0, count),
         attributes,
@@ -170,11 +208,11 @@ impl Foreigners<'_> {
     }
 }
 
-fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
+fn of_foreign<'m>(message: &'m Message, wanted: &[&str], place: &Place) -> Received<'m> {
     let properties = message.properties();
     let (body, encoding) = match str::from_utf8(message.body()) {
-        Ok(text) if is_text(text) => (text.to_owned(), None),
-        _ => (STANDARD.encode(message.body()), Some("base64")),
+        Ok(text) if is_text(text) => (Body::Shared(message.body_shared()), None),
+        _ => (Body::Encoded(STANDARD.encode(message.body())), Some("base64")),
     };
     let mut all = Foreigners { wanted, all: Vec::new() };
     let texts = [
@@ -231,7 +269,7 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
     }
     Received {
         id: message_id::of_foreign(place.queue, place.seq),
-        body_sum: md5::of_body(body.as_bytes()),
+        body_sum: md5::of_body(body.text().as_bytes()),
         body,
         sent_ms: properties.timestamp_s.map_or(place.first_received_ms, |seconds| seconds.saturating_mul(1000)),
         sender: properties
@@ -239,13 +277,13 @@ fn of_foreign(message: &Message, wanted: &[&str], place: &Place) -> Received {
             .as_deref()
             .and_then(|user| str::from_utf8(user).ok())
             .filter(|user| is_text(user))
-            .map(str::to_owned),
-        group,
-        deduplication,
-        trace,
+            .map(|user| user.to_owned().into()),
+        group: group.map(Cow::from),
+        deduplication: deduplication.map(Cow::from),
+        trace: trace.map(Cow::from),
         dead_letter_source,
         receives_before,
         attributes_sum: md5::of_attributes(all.iter().map(Foreign::attribute)),
-        attributes: all.iter().map(|known| (known.name.clone(), known.attribute().into())).collect(),
+        attributes: all.iter().map(|known| (known.name.clone().into(), known.attribute().into())).collect(),
     }
 }

@@ -93,7 +93,7 @@ impl Source for SqsSource {
         // It was made here; of a damaged one nothing can be said.
         let Some(head) = Head::read(head) else { return Properties::default() };
         let mut properties = Properties {
-            message_id: Some(message_id::text(&head.id).into()),
+            message_id: Some(Bytes::copy_from_slice(message_id::text(&head.id).as_bytes())),
             timestamp_s: Some(head.sent_ms / 1000),
             ..Properties::default()
         };

@@ -43,7 +43,7 @@ fn sent() -> Arc<Message> {
     message(&address(), &sent)
 }
 
-fn texts(received: &Received) -> Vec<(&str, &str, &str)> {
+fn texts<'r>(received: &'r Received<'_>) -> Vec<(&'r str, &'r str, &'r str)> {
     let entries = received.attributes.iter().map(|(name, answer)| {
         let value = answer.string_value.as_deref().or(answer.binary_value.as_deref());
         (&**name, &*answer.data_type, value.unwrap_or_default())
@@ -70,7 +70,7 @@ fn what_is_sent_is_received_with_its_types() {
     let sum = received.attributes_sum.unwrap();
     let Received { id, body, body_sum, sent_ms, sender, group, deduplication, trace, dead_letter_source, .. } =
         received;
-    assert_eq!((id, &*body, body_sum, sent_ms), ([7; 16], "body", md5::of_body(b"body"), 1_790_000_000_123));
+    assert_eq!((id, &*body.text(), body_sum, sent_ms), ([7; 16], "body", md5::of_body(b"body"), 1_790_000_000_123));
     assert_eq!((sender.as_deref(), group.as_deref()), (Some("guest"), Some("g")));
     assert_eq!((deduplication.as_deref(), trace.as_deref()), (Some("d"), Some("Root=1")));
     assert_eq!(dead_letter_source, None);
@@ -139,7 +139,7 @@ fn what_the_broker_sets_is_seen_by_others_and_is_no_attribute() {
     assert_eq!((all.dead_letter_source.as_deref(), all.receives_before), (Some("orders"), 3));
     let names: Vec<_> = texts(&all).iter().map(|(name, ..)| *name).collect();
     assert_eq!(names, ["exact", "large", "bytes", "content-type"]);
-    assert_eq!((all.id, &*all.body, all.group.as_deref()), ([7; 16], "body", Some("g")));
+    assert_eq!((all.id, &*all.body.text(), all.group.as_deref()), ([7; 16], "body", Some("g")));
     let back = once.edited(address(), &Edit { remove: &["x-death", "x-last-death-queue", "text"], ..Edit::default() });
     assert_eq!(received(&back, &[], &PLACE).dead_letter_source, None);
 }
@@ -176,11 +176,12 @@ impl Source for Other {
     }
 }
 
-fn foreign(properties: Properties, body: &[u8]) -> Received {
+fn foreign(properties: Properties, body: &[u8]) -> Received<'static> {
     let source: &'static Other = Box::leak(Box::new(Other(properties)));
     let essentials = Essentials { priority: 3, ..Essentials::default() };
     let data = assemble(b"", body.len(), body).freeze();
-    received(&Message::new(source, address(), essentials, 0, data), &["All"], &PLACE)
+    let message: &'static Arc<Message> = Box::leak(Box::new(Message::new(source, address(), essentials, 0, data)));
+    received(message, &["All"], &PLACE)
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn messages_of_other_protocols_have_attributes_for_all_that_they_say() {
     ];
     assert_eq!(texts(&received), expected);
     assert_eq!((received.group.as_deref(), received.dead_letter_source.as_deref()), (Some("g"), Some("orders")));
-    assert_eq!((received.sent_ms, received.sender.as_deref(), &*received.body), (7000, Some("guest"), "body"));
+    assert_eq!((received.sent_ms, received.sender.as_deref(), &*received.body.text()), (7000, Some("guest"), "body"));
     assert_eq!(received.id, foreign(properties, b"body").id, "the same each time");
 }
 
@@ -237,11 +238,11 @@ fn messages_of_other_protocols_have_attributes_for_all_that_they_say() {
 fn a_body_that_is_no_text_is_base64_and_says_so() {
     for (body, text) in [(&b"\xff\x00"[..], "/wA="), (b"a\0b", "YQBi")] {
         let received = foreign(Properties::default(), body);
-        assert_eq!((&*received.body, received.body_sum), (text, md5::of_body(text.as_bytes())));
+        assert_eq!((&*received.body.text(), received.body_sum), (text, md5::of_body(text.as_bytes())));
         assert!(texts(&received).contains(&("content-transfer-encoding", "String", "base64")));
     }
     let received = foreign(Properties::default(), "é".as_bytes());
-    assert_eq!(&*received.body, "é");
+    assert_eq!(&*received.body.text(), "é");
     assert!(!texts(&received).iter().any(|(name, ..)| *name == "content-transfer-encoding"));
     assert_eq!(received.sent_ms, 5);
 }
@@ -264,7 +265,8 @@ fn what_xml_has_not_is_in_no_name_and_in_nothing_that_the_system_tells() {
     let user_id = Some(Bytes::from_static(b"u\x01"));
     let received = foreign(Properties { user_id, headers: Some(headers), ..Properties::default() }, b"body");
     let Received { group, deduplication, trace, dead_letter_source, sender, .. } = &received;
-    assert_eq!([group, deduplication, trace, dead_letter_source, sender], [&None; 5]);
+    assert_eq!([group, deduplication, trace, sender], [&None; 4]);
+    assert_eq!(*dead_letter_source, None);
     let mut told = texts(&received);
     told.retain(|(name, ..)| !["priority", "user-id"].contains(name));
     assert_eq!(told, [("x-last-death-queue", "Binary", "YgE="), ("ok", "String", "x")]);
@@ -289,4 +291,12 @@ fn a_name_is_told_once_and_there_is_an_end_to_them() {
     }
     let received = foreign(Properties { headers: Some(headers), ..Properties::default() }, b"body");
     assert_eq!(received.attributes.len(), 256);
+}
+
+#[test]
+fn a_body_is_not_copied_to_be_received() {
+    let message = sent();
+    let Body::Shared(body) = received(&message, &[], &PLACE).body else { panic!("a copy") };
+    assert_eq!(body.as_ptr(), message.body().as_ptr());
+    assert!(matches!(foreign(Properties::default(), b"text").body, Body::Shared(_)));
 }

@@ -40,6 +40,7 @@ use std::sync::Arc;
 
 use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
+use gantry_broker::vhost::Pending;
 
 pub use self::settings::{Auth, Settings};
 pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
@@ -71,16 +72,21 @@ pub struct Edge {
 }
 
 impl Aws {
-    /// Serves `broker` as `settings` say, and counts in `stats`. Blocks on the disk.
+    /// Serves `broker` as `settings` say, and counts in `stats`. Blocks on the disk. At the first start there is something to
+    /// wait for before anybody is served: the key that receipt handles are sealed with.
     ///
     /// # Errors
-    /// What is kept in the broker's table cannot be read, or the operating system has no randomness.
-    pub fn new(broker: Arc<Broker>, settings: Settings, stats: Arc<Stats>) -> Result<Self, gantry_broker::Error> {
+    /// What is kept in the broker's table cannot be read or is damaged, or the operating system has no randomness.
+    pub fn new(
+        broker: Arc<Broker>,
+        settings: Settings,
+        stats: Arc<Stats>,
+    ) -> Result<(Self, Pending), gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
-        let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
+        let (sqs, pending) = sqs::Sqs::open(&broker, settings.sqs)?;
         let keys = sigv4::SigningKeys::default();
         let unverified = tokio::sync::Semaphore::new(UNVERIFIED_BYTES_MAX);
-        Ok(Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys, unverified }) })
+        Ok((Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys, unverified }) }, pending))
     }
 }
 

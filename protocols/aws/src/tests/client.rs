@@ -46,7 +46,7 @@ impl Server {
         )
         .expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
-        let protocol = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
+        let (protocol, _) = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
         let protocol = Arc::new(protocol);
         Self { broker, journal, stop, protocol, shutdown }
     }

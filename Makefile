@@ -27,7 +27,7 @@ bench: build ## the table of ratios against the peers that are installed
 	cargo run --release -p gantry-benches
 
 crash: build ## kill -9 under load, again and again (CRASH_ROUNDS=200)
-	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt --test crash_stomp -- --nocapture
+	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt --test crash_stomp --test crash_sqs -- --nocapture
 
 fuzz: ## every fuzz target for FUZZ_SECONDS=60
 	@for script in storage/fuzz/run.sh protocols/*/fuzz/run.sh; do \
@@ -36,12 +36,18 @@ fuzz: ## every fuzz target for FUZZ_SECONDS=60
 
 # --- what the end-to-end tests need, each installed once and again only when its list changes ---
 
-clients: $(CLIENTS)/python.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/spring.done $(CLIENTS)/perftest.done $(CLIENTS)/go/clients
+clients: $(CLIENTS)/python.done $(CLIENTS)/python_query.done $(CLIENTS)/node.done $(CLIENTS)/java.done $(CLIENTS)/spring.done $(CLIENTS)/perftest.done $(CLIENTS)/go/clients
 
 $(CLIENTS)/python.done: tests/clients/python/requirements.txt
 	rm -rf $(CLIENTS)/python
 	python3 -m venv $(CLIENTS)/python
 	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(CLIENTS)/python_query.done: tests/clients/python/requirements_query.txt
+	rm -rf $(CLIENTS)/python_query
+	python3 -m venv $(CLIENTS)/python_query
+	$(CLIENTS)/python_query/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 $(CLIENTS)/node.done: tests/clients/node/package.json
@@ -57,7 +63,7 @@ $(CLIENTS)/java.done: tests/clients/java/pom.xml $(wildcard tests/clients/java/s
 		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(CLIENTS)/java/lib
 	touch $@
 
-$(CLIENTS)/spring.done: tests/clients/spring/pom.xml $(wildcard tests/clients/spring/src/*/*.java)
+$(CLIENTS)/spring.done: tests/clients/spring/pom.xml tests/clients/java/src/Suite.java $(wildcard tests/clients/spring/src/*.java tests/clients/spring/src/*/*.java)
 	rm -rf $(CLIENTS)/spring
 	mvn --quiet --batch-mode --file $< compile dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(CLIENTS)/spring/lib

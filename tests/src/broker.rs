@@ -167,6 +167,18 @@ impl Broker {
         format!("stomp://guest:guest@{}", self.address_of("stomp"))
     }
 
+    /// `http://127.0.0.1:PORT` of a broker with the listener `aws`: what a client has in `AWS_ENDPOINT_URL`.
+    ///
+    /// # Panics
+    /// When the broker was not started with it.
+    #[must_use]
+    pub fn aws_url(&self) -> String {
+        match &self.place {
+            Place::External { url } if url.starts_with("http:") => url.clone(),
+            _ => format!("http://{}", self.address_of("aws")),
+        }
+    }
+
     /// `127.0.0.1:PORT` of the AMQP listener.
     #[must_use]
     pub fn address(&self) -> &str {

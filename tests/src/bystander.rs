@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use crate::aws::Aws;
 use crate::broker::{Broker, Settings};
 use crate::mqtt::{Hello, Mqtt, V5, ack, kind, publish, publish_of};
 use crate::stomp::{Stomp, send};
@@ -51,6 +54,20 @@ pub fn beside_a_stomp_bystander(settings: Settings, case: impl FnOnce(&mut Broke
     let mut broker = settings.listener("stomp").start();
     let mut stomp = Stomp::open(broker.address_of("stomp")).expect("the bystander is let in");
     let bystander = Bystander::working(move |rounds, end| work_by_stomp(&mut stomp, rounds, end));
+    case(&mut broker);
+    let longest = bystander.finish();
+    assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
+    broker.assert_sound();
+}
+
+/// Runs the case with a broker that has the listener `aws`, beside a bystander that speaks SQS.
+///
+/// # Panics
+/// When it does, or the broker has panicked anywhere.
+pub fn beside_an_aws_bystander(settings: Settings, case: impl FnOnce(&mut Broker)) {
+    let mut broker = settings.listener("aws").start();
+    let mut aws = Aws::open(broker.address_of("aws")).expect("the bystander is let in");
+    let bystander = Bystander::working(move |rounds, end| work_by_sqs(&mut aws, rounds, end));
     case(&mut broker);
     let longest = bystander.finish();
     assert!(longest < HICCUP, "a message of the bystander took {longest:?}");
@@ -165,6 +182,24 @@ fn work_by_stomp(stomp: &mut Stomp, rounds: &AtomicU64, end: &AtomicBool) -> io:
                 return Err(io::Error::other(format!("{frame:?}")));
             }
         }
+        longest = longest.max(started.elapsed());
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(longest)
+}
+
+/// A message is sent, received and deleted.
+fn work_by_sqs(aws: &mut Aws, rounds: &AtomicU64, end: &AtomicBool) -> io::Result<Duration> {
+    let queue = aws.create_queue(&unique("bystander"), &json!({}))?;
+    let mut longest = Duration::ZERO;
+    while !end.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        aws.call("SendMessage", &json!({ "QueueUrl": queue, "MessageBody": "honest work" }))?;
+        let messages = aws.receive(&queue, 60, 5)?;
+        if messages.len() != 1 {
+            return Err(io::Error::other(format!("{messages:?}")));
+        }
+        aws.delete(&queue, &messages)?;
         longest = longest.max(started.elapsed());
         rounds.fetch_add(1, Ordering::Relaxed);
     }

@@ -18,6 +18,14 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A Python program of `clients/python`, with the last boto3 that speaks SQS's Query protocol.
+#[must_use]
+pub fn python_query(program: &str) -> Command {
+    let mut command = Command::new(installed("python_query/bin/python"));
+    command.arg(program).current_dir(workspace().join("tests/clients/python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 /// A Node program of `clients/node`.
 #[must_use]
 pub fn node(program: &str) -> Command {
@@ -39,13 +47,14 @@ pub fn java(class: &str) -> Command {
     command
 }
 
-/// The Spring Boot application of `clients/spring`, which uses the broker as its STOMP relay.
+/// A Java program of `clients/spring`: the Spring Boot application which uses the broker as its STOMP relay
+/// (`relay.Relay`), or one of those for SQS.
 #[must_use]
-pub fn spring() -> Command {
+pub fn spring(class: &str) -> Command {
     let classes = installed("spring/classes");
     let libraries = installed("spring/lib");
     let mut command = Command::new("java");
-    command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), "relay.Relay"]);
+    command.args(["-cp", &format!("{}:{}/*", classes.display(), libraries.display()), class]);
     command
 }
 

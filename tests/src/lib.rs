@@ -3,6 +3,7 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | [`aws`] | SQS in AWS's JSON protocol by hand over one socket |
 //! | [`broker`] | starts the broker on free ports and a folder of its own, kills it, starts it again |
 //! | [`bystander`] | does honest work while a test misbehaves |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
@@ -16,8 +17,10 @@
 //! `GANTRY_E2E_URL=amqp://guest:guest@127.0.0.1:5672/%2F` they run against a broker that is already there (RabbitMQ,
 //! to see what it does); tests that restart the broker then need `GANTRY_E2E_RESTART`, a command which is called with
 //! `kill` or `stop` and returns once the broker is back, and one test at a time (`--test-threads=1`). The tests of MQTT take
-//! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto), those of STOMP `stomp://guest:guest@127.0.0.1:61613` (RabbitMQ).
+//! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto), those of STOMP `stomp://guest:guest@127.0.0.1:61613` (RabbitMQ), those
+//! of SQS `http://127.0.0.1:4566` (LocalStack).
 
+pub mod aws;
 pub mod broker;
 pub mod bystander;
 pub mod client;

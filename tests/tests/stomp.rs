@@ -78,7 +78,7 @@ fn go_stomp() {
 
 #[test]
 fn spring_relay() {
-    run(client::spring());
+    run(client::spring("relay.Relay"));
 }
 
 #[test]

@@ -72,7 +72,13 @@ impl Queue {
         let mut received = Received::default();
         loop {
             let (again, _) = self.step(wakes, |state, effects| {
+                // Leases whose time is over, and which the clock has not come to yet.
+                state.lapse(effects.now_ms, effects);
                 let taken = state.receive(ask, effects.now_ms, scarce, effects);
+                if ask.lease_ms == 0 {
+                    // They are anybody's at once.
+                    state.lapse(effects.now_ms, effects);
+                }
                 let again = taken.grants.is_empty() && state.is_unfinished();
                 // Who could take nothing does not have the next one try.
                 effects.quiet = taken.grants.is_empty();

@@ -48,8 +48,7 @@ async fn what_was_received_is_still_leased_after_a_restart_and_can_be_removed_th
         for body in ["a", "b", "c", "d"] {
             rig.publish("", "q", body).unwrap();
         }
-        let given_back = receive_for(&queue, 1, 0);
-        // Not enough time passes for it to come to the first one again.
+        let given_back = receive_for(&queue, 1, HOUR_MS);
         assert_eq!(extend(&queue, receipt(&given_back[0]), 0), Receipted::Done);
         let received = receive_for(&queue, 3, HOUR_MS);
         let first_received_ms = received[0].first_received_ms;
@@ -442,4 +441,21 @@ async fn a_group_that_somebody_had_before_the_restart_is_still_his() {
     publish(&rig, "a", "a4");
     assert_eq!(bodies_of(&rig, receive(&queue)).await, ["a2", "a3", "a4"]);
     assert_eq!(extend(&queue, receipt(&received[1]), 1000), Receipted::Stale);
+}
+
+#[tokio::test]
+async fn a_lease_of_no_time_is_over_at_once_and_nobody_waits_for_the_clock() {
+    let rig = Rig::new(PLENTY);
+    let queue = rig.queue("q", durable()).await;
+    for body in ["a", "b"] {
+        rig.publish("", "q", body).unwrap();
+    }
+    for attempts in 0..3 {
+        let received = receive_for(&queue, 10, 0);
+        assert_eq!(
+            received.iter().map(|delivery| (delivery.seq, delivery.attempts)).collect::<Vec<_>>(),
+            [(0, attempts), (1, attempts)]
+        );
+        assert_eq!((queue.status().ready, queue.status().unacked), (2, 0));
+    }
 }

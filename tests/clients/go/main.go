@@ -13,6 +13,8 @@ func main() {
 	switch {
 	case hasURL("mqtt:"):
 		runSuite(mqttCases)
+	case hasURL("http:"):
+		runSuite(sqsCases)
 	case hasURL("stomp:"):
 		runSuite(stompCases)
 	default:

@@ -4,12 +4,14 @@ Every client program of this folder is called the same way:
 
     PROGRAM URL [--restarts] [--common] [CASE ...]
 
-URL is an amqp, mqtt or stomp URL of a running broker. With --restarts whoever started the program is ready to stop the broker and start
+URL is an amqp, mqtt or stomp URL of a running broker, or an http URL where the cases are those of AWS's services. With --restarts whoever started the program is ready to stop the broker and start
 it again: the program prints `@restart kill` or `@restart stop` and goes on when it reads `restarted`. Cases that
 need it are left out otherwise. With --common the broker is another one, RabbitMQ 3.10 with the plugins that it is shipped
-with (for MQTT: Mosquitto 2.0; for ActiveMQ's dialect of STOMP: ActiveMQ 5.17): cases of what it does not do, or does in its own way, are left out. With names, only these cases run.
+with (for MQTT: Mosquitto 2.0; for ActiveMQ's dialect of STOMP: ActiveMQ 5.17; for SQS: LocalStack 2026.3): cases of what it does not do, or does in
+its own way, are left out. With names, only these cases run.
 """
 
+import concurrent.futures
 import sys
 import time
 import traceback
@@ -73,8 +75,23 @@ def restart_broker(how):
     equal(answer, "restarted", "answer to @restart")
 
 
-def main():
-    """Runs the registered cases; exits 1 when one of them failed."""
+def _outcome(function, url):
+    """Runs one case and prints what came of it: whether it passed."""
+    started = time.monotonic()
+    try:
+        function(url)
+    except Exception:  # a failed case must not hide the result of the next one
+        print(f"FAIL {function.__name__}\n{traceback.format_exc()}", flush=True)
+        return False
+    print(f"ok {function.__name__} ({time.monotonic() - started:.2f} s)", flush=True)
+    return True
+
+
+def main(together=1, last=None):
+    """Runs the registered cases; exits 1 when one of them failed.
+
+    So many of them run at a time, where they do nothing but wait for most of theirs; those that restart the broker come after
+    them, one by one. `last` is a case that judges what the others did, and runs only where all of them have."""
     arguments = sys.argv[1:]
     restarts, common = "--restarts" in arguments, "--common" in arguments
     url, *names = [argument for argument in arguments if not argument.startswith("--")]
@@ -85,15 +102,11 @@ def main():
         and (restarts or not needs_restart)
         and not (common and hasattr(function, "beyond"))
     ]
-    failed = 0
-    for function, _ in chosen:
-        started = time.monotonic()
-        try:
-            function(url)
-        except Exception:  # a failed case must not hide the result of the next one
-            failed += 1
-            print(f"FAIL {function.__name__}\n{traceback.format_exc()}", flush=True)
-        else:
-            print(f"ok {function.__name__} ({time.monotonic() - started:.2f} s)", flush=True)
-    print(f"{len(chosen) - failed} cases passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not chosen else 0)
+    with concurrent.futures.ThreadPoolExecutor(together) as pool:
+        outcomes = list(pool.map(lambda entry: _outcome(entry[0], url), [entry for entry in chosen if not entry[1]]))
+    outcomes += [_outcome(function, url) for function, needs_restart in chosen if needs_restart]
+    if last is not None and not names and not common and all(outcomes):
+        outcomes.append(_outcome(last, url))
+    failed = outcomes.count(False)
+    print(f"{len(outcomes) - failed} cases passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not outcomes else 0)

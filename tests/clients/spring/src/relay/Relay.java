@@ -354,7 +354,9 @@ public class Relay implements WebSocketMessageBrokerConfigurer {
     SpringApplication application = new SpringApplication(Relay.class);
     application.setWebApplicationType(SERVLET);
     application.setDefaultProperties(Map.of("server.port", "0", "server.address", "127.0.0.1", "logging.level.root", "ERROR",
-        "spring.main.banner-mode", "off"));
+        "spring.main.banner-mode", "off",
+        // The other application's, whose libraries are here, too.
+        "spring.cloud.aws.sqs.enabled", "false", "spring.cloud.aws.region.static", "us-east-1"));
     ServletWebServerApplicationContext context = (ServletWebServerApplicationContext) application.run();
     int port = context.getWebServer().getPort();
     Map<String, Case> cases = new java.util.LinkedHashMap<>();

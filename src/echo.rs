@@ -32,7 +32,7 @@ pub(crate) fn parts(limits: Limits) -> Parts {
     let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
     let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
     let mqtt = Mqtt::new(Arc::clone(&broker), gantry_mqtt::Settings::default(), Arc::default()).unwrap();
-    let aws = Aws::new(Arc::clone(&broker), gantry_aws::Settings::default(), Arc::default()).unwrap();
+    let (aws, _) = Aws::new(Arc::clone(&broker), gantry_aws::Settings::default(), Arc::default()).unwrap();
     Parts {
         limits,
         broker,

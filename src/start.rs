@@ -103,8 +103,10 @@ fn open(config: &Config) -> Result<Opened, String> {
     let mqtt = Mqtt::new(Arc::clone(&broker), mqtt_settings(config), Arc::clone(&mqtt_stats));
     let mqtt = Arc::new(mqtt.map_err(|error| error.to_string())?);
     let aws_stats = Arc::new(gantry_aws::Stats::default());
-    let aws = Aws::new(Arc::clone(&broker), aws_settings(config), Arc::clone(&aws_stats))
+    let (aws, kept) = Aws::new(Arc::clone(&broker), aws_settings(config), Arc::clone(&aws_stats))
         .map_err(|error| error.to_string())?;
+    // Nobody is given a receipt handle that a restart would make worthless.
+    tokio::runtime::Handle::current().block_on(kept.wait()).map_err(|error| error.to_string())?;
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
     let (counted, counted_queues) = (Arc::clone(&broker), Arc::clone(&broker));
     let counting = Counting {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
 use crate::error::Error;
-use crate::wire::{self, Input};
+use crate::request_id::RequestId;
+use crate::wire::{self, Format, Input, json, xml};
 
 /// A future in an allocation of its own.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,6 +20,11 @@ pub trait Action<'a>: Deserialize<'a> + Send {
     const NAME: &'static str;
     /// What it answers. `()` is an empty reply.
     type Output: Serialize + Send + 'static;
+
+    /// How many bytes the answer takes in JSON, about: so much is reserved for it at once.
+    fn written_bytes(_: &Self::Output) -> usize {
+        256
+    }
 
     /// Does it.
     fn run(self, call: &'a Call) -> impl Future<Output = Result<Reply<Self::Output>, Error>> + Send;
@@ -51,10 +57,17 @@ pub(crate) fn perform<'a, A: Action<'a> + 'a>(input: Input<'a>, call: &'a Call) 
         let (format, request_id) = (input.format(), call.request_id);
         let action: A = wire::read(input)?;
         Ok(match action.run(call).await? {
-            Reply::Now(output) => Done::Now(wire::write(format, A::NAME, request_id, &output)?),
+            Reply::Now(output) => Done::Now(write::<A>(format, request_id, &output)?),
             Reply::Later(output) => {
-                Done::Later(Box::pin(async move { wire::write(format, A::NAME, request_id, &output.await?) }))
+                Done::Later(Box::pin(async move { write::<A>(format, request_id, &output.await?) }))
             }
         })
     })
+}
+
+fn write<'a, A: Action<'a>>(format: Format, id: RequestId, output: &A::Output) -> Result<Bytes, Error> {
+    match format {
+        Format::Json => json::write(output, A::written_bytes(output)),
+        Format::Query => xml::write(A::NAME, id, output),
+    }
 }

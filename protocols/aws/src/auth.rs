@@ -3,15 +3,16 @@
 //! What can be said before the body has come is said then ([`identify`]), because it decides how large the body may be; the
 //! signature itself is checked once the body is there ([`Identity::verify`]).
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::AccessKey;
-use hyper::HeaderMap;
-use hyper::header::{HOST, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, ORIGIN, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
 
+use crate::body::Limits;
 use crate::call::Caller;
 use crate::date;
 use crate::error::{Error, faults};
@@ -30,14 +31,19 @@ pub(crate) struct Identity<'a> {
     signed: Signed<'a>,
     who: Who<'a>,
     /// Of the signature's scope.
-    region: Option<String>,
+    region: Option<Cow<'a, str>>,
 }
 
 enum Who<'a> {
     /// The holder of this key, if the signature is right.
-    Holder(Box<Claim<'a>>, Arc<AccessKey>),
+    Holder {
+        claim: Box<Claim<'a>>,
+        key: Arc<AccessKey>,
+        /// It is, if the body is the one that the head speaks of.
+        is_head_verified: bool,
+    },
     /// Anybody on this machine, by whatever key.
-    Local(Box<str>),
+    Local(Cow<'a, str>),
     /// It has not said.
     Nobody,
 }
@@ -48,7 +54,10 @@ enum Who<'a> {
 /// What it says cannot be true.
 pub(crate) fn identify<'a>(client: &Client, head: &'a Parts) -> Result<Identity<'a>, Error> {
     let signed = Signed::of(head);
-    let is_open = is_open(client, &head.headers);
+    let is_open = is_open(client, head);
+    if is_open && let Some(identity) = local(client, signed) {
+        return Ok(identity);
+    }
     let claim = match Claim::read(signed) {
         Ok(claim) => claim,
         // Whoever is let in anyway may sign as badly as it likes.
@@ -56,27 +65,50 @@ pub(crate) fn identify<'a>(client: &Client, head: &'a Parts) -> Result<Identity<
         Err(error) => return Err(Error::new(&faults::INCOMPLETE_SIGNATURE, error.to_string())),
     };
     let Some(claim) = claim else {
-        let who = if is_open { Who::Local(Box::default()) } else { Who::Nobody };
+        let who = if is_open { Who::Local(Cow::default()) } else { Who::Nobody };
         return Ok(Identity { signed, who, region: None });
     };
-    let region = Some(claim.region.clone().into_owned());
+    let region = Some(claim.region.clone());
     let Some(key) = client.edge.broker.access_key(&claim.key_id) else {
         if is_open {
-            return Ok(Identity { signed, who: Who::Local(claim.key_id.as_ref().into()), region });
+            return Ok(Identity { signed, who: Who::Local(claim.key_id), region });
         }
         return Err(unknown_key());
     };
     claim.check(signed, SERVICE, date::now_s()).map_err(refused)?;
-    Ok(Identity { signed, who: Who::Holder(Box::new(claim), key), region })
+    // The sooner the better: until then it may be anybody who knows of a key.
+    let is_head_verified = claim.verify_head(signed, &key.secret, &client.edge.keys).map_err(refused)?;
+    let who = Who::Holder { claim: Box::new(claim), key, is_head_verified };
+    Ok(Identity { signed, who, region })
 }
 
-/// Whether the client is let in without proof: it is on this machine and is not a web page, which anybody may have written.
-/// A page that comes by a name of its own for this machine says that name as the host.
-fn is_open(client: &Client, headers: &HeaderMap) -> bool {
+/// Somebody on this machine who uses a key that there is not: nothing of the signature counts but what it says of the key.
+fn local<'a>(client: &Client, signed: Signed<'a>) -> Option<Identity<'a>> {
+    let header = signed.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (key_id, region) = Claim::key_and_region(header)?;
+    if client.edge.broker.access_key(key_id).is_some() {
+        return None;
+    }
+    Some(Identity { signed, who: Who::Local(key_id.into()), region: Some(region.into()) })
+}
+
+/// Whether a header says that its request was passed on by a proxy, or asked for by a web page.
+fn says_elsewhere(name: &str) -> bool {
+    name == ORIGIN
+        || name == REFERER
+        || matches!(name, "sec-fetch-site" | "forwarded" | "via" | "x-real-ip")
+        || name.starts_with("x-forwarded-")
+}
+
+/// Whether the client is let in without proof: it is on this machine, speaks for nobody else as a proxy does, and is not a web
+/// page, which anybody may have written. A page that comes by a name of its own for this machine says that name as the host.
+fn is_open(client: &Client, head: &Parts) -> bool {
+    let headers = &head.headers;
     client.edge.settings.auth == Auth::LoopbackOpen
         && client.is_local
-        && !headers.contains_key(ORIGIN)
-        && !headers.contains_key("sec-fetch-site")
+        && !headers.keys().any(|name| says_elsewhere(name.as_str()))
+        // An image of a page is asked for without a word of where from.
+        && !headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
         && headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(is_local_host))
 }
 
@@ -92,13 +124,15 @@ fn is_local_host(host: &str) -> bool {
 }
 
 impl Identity<'_> {
-    /// How large the body may be.
-    pub(crate) fn body_bytes_max(&self, client: &Client) -> usize {
-        let bytes_max = client.edge.settings.body_bytes_max;
-        match self.who {
-            Who::Holder(..) | Who::Local(_) => bytes_max,
-            Who::Nobody => bytes_max.min(ANYBODY_BODY_BYTES_MAX),
-        }
+    /// How large the body may be, and how slow.
+    pub(crate) fn limits<'a>(&self, client: &'a Client) -> Limits<'a> {
+        let settings = &client.edge.settings;
+        let (bytes_max, unverified) = match self.who {
+            Who::Local(_) | Who::Holder { is_head_verified: true, .. } => (settings.body_bytes_max, None),
+            Who::Holder { .. } => (settings.body_bytes_max, Some(&client.edge.unverified)),
+            Who::Nobody => (settings.body_bytes_max.min(ANYBODY_BODY_BYTES_MAX), None),
+        };
+        Limits { bytes_max, step: settings.handshake_timeout, unverified }
     }
 
     /// The region that the request is for.
@@ -117,8 +151,13 @@ impl Identity<'_> {
     /// The signature is another one, or its user may not come from there or into no account.
     pub(crate) fn verify(&self, client: &Client, body: &[u8]) -> Result<Arc<Caller>, Error> {
         match &self.who {
-            Who::Holder(claim, key) => {
-                claim.verify(self.signed, body, &key.secret, &client.edge.keys).map_err(refused)?;
+            Who::Holder { claim, key, is_head_verified } => {
+                if *is_head_verified {
+                    claim.verify_body(self.signed, body)
+                } else {
+                    claim.verify(self.signed, body, &key.secret, &client.edge.keys)
+                }
+                .map_err(refused)?;
                 caller(client, &key.user, &key.id)
             }
             Who::Local(key_id) => caller(client, &client.edge.settings.default_user, key_id),
@@ -140,7 +179,8 @@ fn caller(client: &Client, user: &str, key_id: &str) -> Result<Arc<Caller>, Erro
     let user = edge.broker.admit(user, client.is_local).map_err(|_denied| unknown_key())?;
     let mut accounts = edge.settings.accounts.iter();
     let Some((account, vhost)) = accounts.find(|(_, vhost)| edge.broker.may_enter(&user.name, vhost)) else {
-        return Err(Error::new(&faults::ACCESS_DENIED, format!("User: {} has no account here.", user.name)));
+        // A queue's policy may let in even such a one.
+        return Ok(Arc::new(without_account(client, &user.name, key_id)));
     };
     let session = edge.broker.open_session(Arc::clone(&user), vhost).map_err(|_refused| unknown_key())?;
     let made = Arc::new(Caller {
@@ -156,19 +196,26 @@ fn caller(client: &Client, user: &str, key_id: &str) -> Result<Arc<Caller>, Erro
     Ok(made)
 }
 
-fn nobody(client: &Client) -> Arc<Caller> {
-    Arc::new(Caller {
-        user: None,
+/// Somebody who belongs to no account. Found out anew for each request: it may be given one.
+fn without_account(client: &Client, user: &str, key_id: &str) -> Caller {
+    Caller {
+        user: Some(Arc::from(user)),
         account: Arc::from(""),
-        arn: Box::default(),
-        access_key: Box::default(),
+        arn: format!("arn:aws:iam:::user/{user}").into(),
+        access_key: key_id.into(),
         peer: client.peer.ip(),
         is_secure: client.is_secure,
         session: None,
-    })
+    }
 }
 
-fn unknown_key() -> Error {
+fn nobody(client: &Client) -> Arc<Caller> {
+    let caller = without_account(client, "", "");
+    Arc::new(Caller { user: None, arn: Box::default(), ..caller })
+}
+
+/// What is said of a key that there is not.
+pub(crate) fn unknown_key() -> Error {
     Error::new(&faults::UNRECOGNIZED_CLIENT, "The security token included in the request is invalid.")
 }
 

@@ -1,10 +1,11 @@
 //! What an action knows of who calls it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::Access;
-use gantry_broker::{Session, VirtualHost};
+use gantry_broker::{Session, UserDeletion, VirtualHost};
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 
@@ -44,7 +45,7 @@ pub struct QueueAt<'a> {
 pub struct Caller {
     /// The user's name; none for somebody who has not said who it is.
     pub user: Option<Arc<str>>,
-    /// The account that the user belongs to, of 12 digits.
+    /// The account that the user belongs to, of 12 digits; empty for nobody, and for a user who belongs to none.
     pub account: Arc<str>,
     /// `arn:aws:iam::<account>:user/<name>`; empty for nobody.
     pub arn: Box<str>,
@@ -60,10 +61,15 @@ pub struct Caller {
 impl Caller {
     /// Whether the user is still there.
     pub(crate) fn is_current(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| !session.lock().user_deletion().has_happened())
+        self.deletion().is_none_or(|deletion| !deletion.has_happened())
     }
 
-    /// The virtual host of the caller's account. None for nobody.
+    /// Tells when the user is deleted.
+    pub(crate) fn deletion(&self) -> Option<UserDeletion> {
+        self.session.as_ref().map(|session| session.lock().user_deletion())
+    }
+
+    /// The virtual host of the caller's account. None where there is no account.
     pub fn vhost(&self) -> Option<Arc<VirtualHost>> {
         self.session.as_ref().map(|session| Arc::clone(session.lock().vhost()))
     }
@@ -100,8 +106,8 @@ impl Call {
         Arn::queue(&self.region, account, name).to_string()
     }
 
-    /// Whether the caller may do something to a queue. In the caller's own account the user's permissions decide, and the
-    /// queue's policy can only deny; whoever comes from another account, or is nobody, needs a policy that allows it.
+    /// Whether the caller may do something to a queue: in the caller's own account where the user's permissions or the queue's
+    /// policy allow it; whoever comes from another account, or is nobody, needs the policy. What it denies nobody may.
     ///
     /// Where no access is named, any right to the queue is enough. `action` is what policies call it, such as `sqs:SendMessage`; for a batch, what is done to each of its entries.
     ///
@@ -125,7 +131,8 @@ impl Call {
         let Some(policy) = policy else {
             return if is_permitted { Ok(()) } else { Err(self.denied(action, queue, Decision::Silent)) };
         };
-        let resource = self.queue_arn(queue.account, queue.name);
+        // In our own region, not in the one that the client has chosen.
+        let resource = Arn::queue(&self.edge.region, queue.account, queue.name).to_string();
         let (now_s, peer) = (date::now_s(), caller.peer.to_string());
         let (now, epoch) = (date::iso(now_s), now_s.to_string());
         let mut context = Context::default();
@@ -144,6 +151,7 @@ impl Call {
                 context.add("aws:PrincipalAccount", &*caller.account);
                 context.add("aws:PrincipalType", "User");
                 context.add("aws:username", &**user);
+                context.add("aws:userid", &**user);
                 Principal::User { account: &caller.account, arn: &caller.arn }
             }
             None => {
@@ -152,8 +160,8 @@ impl Call {
             }
         };
         match policy.decide(&Request { principal, action, resource: &resource, context: &context }) {
+            Decision::Allowed => Ok(()),
             Decision::Silent if is_permitted => Ok(()),
-            Decision::Allowed if is_permitted || !is_own => Ok(()),
             decision => Err(self.denied(action, queue, decision)),
         }
     }
@@ -186,8 +194,14 @@ impl Call {
     /// The virtual host of the caller's account.
     ///
     /// # Errors
-    /// The caller is nobody.
+    /// The caller is nobody, or belongs to no account.
     pub fn vhost(&self) -> Result<Arc<VirtualHost>, Error> {
-        self.caller.vhost().ok_or_else(|| Error::new(&faults::ACCESS_DENIED, "Access to the resource is denied."))
+        self.caller.vhost().ok_or_else(|| {
+            let message = match &self.caller.user {
+                Some(user) => format!("User: {user} has no account here.").into(),
+                None => Cow::Borrowed("Access to the resource is denied."),
+            };
+            Error::new(&faults::ACCESS_DENIED, message)
+        })
     }
 }

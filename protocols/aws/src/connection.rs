@@ -196,7 +196,7 @@ fn state(client: &Client, progress: &SharedProgress) -> State {
         Phase::Serving if progress.parked.is_some() && lasts(WRITE_TIMEOUT) => State::TooSlow,
         Phase::Idle if !progress.is_behind && lasts(PAUSE) => State::Takable,
         Phase::Head if lasts(client.edge.settings.handshake_timeout) => State::TooSlow,
-        Phase::Writing if lasts(WRITE_TIMEOUT) => State::TooSlow,
+        Phase::Writing | Phase::Idle if lasts(WRITE_TIMEOUT) => State::TooSlow,
         _ => State::Busy,
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) is_local: bool,
     pub(crate) is_secure: bool,
-    /// It has had a reply.
+    /// It has asked for an action, and waits for the reply or has had it.
     has_asked: AtomicBool,
     /// Who it was last.
     pub(crate) caller: Mutex<Option<Arc<Caller>>>,
@@ -191,19 +191,21 @@ pub(crate) fn serve<'a>(
             Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
             _ => return Ok(other_method(progress, request_id, &head)),
         };
+        client.has_asked.store(true, Ordering::Relaxed);
         let stats = &client.edge.stats;
         Stats::add(&stats.requests, 1);
         Stats::add(&stats.errors, u64::from(answer.is_err()));
         let answer = match answer {
-            Ok(Done::Now(body)) => Answer::success(format, request_id, body),
+            Ok((Done::Now(body), _)) => Answer::success(format, request_id, body),
             Err(error) => Answer::failure(format, request_id, &error),
-            Ok(Done::Later(reply)) => {
-                progress.lock().parked = Some(Parked { reply, format, request_id, keep_alive, is_old, is_page });
+            Ok((Done::Later(reply), caller)) => {
+                let deletion = caller.deletion();
+                let parked = Parked { reply, deletion, format, request_id, keep_alive, is_old, is_page };
+                progress.lock().parked = Some(parked);
                 // The connection is taken out of hyper's hands, and this future is dropped.
                 std::future::pending().await
             }
         };
-        client.has_asked.store(true, Ordering::Relaxed);
         progress.lock().enter(Phase::Writing);
         Ok(answer.whole(is_page).map(Whole::new))
     })
@@ -256,22 +258,22 @@ fn keeps_alive(head: &Parts) -> bool {
     if head.version == Version::HTTP_10 { says("keep-alive") } else { !says("close") }
 }
 
+/// What an action answers, and to whom.
 async fn answer(
     client: &Client,
     request_id: RequestId,
     head: &Parts,
     incoming: Incoming,
     asked: &Asked,
-) -> Result<Done, Error> {
-    let settings = &client.edge.settings;
+) -> Result<(Done, Arc<Caller>), Error> {
     let identity = auth::identify(client, head)?;
-    let body = body::collect(head, incoming, identity.body_bytes_max(client), settings.handshake_timeout).await?;
+    let body = body::collect(head, incoming, identity.limits(client)).await?;
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
     let user_agent = head.headers.get(USER_AGENT).cloned();
     let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent };
-    match asked.format {
+    let done = match asked.format {
         Format::Json => {
             let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
             (entry.run)(Input::Json(&body), &call).await
@@ -299,7 +301,8 @@ async fn answer(
             let value = wire::form_input(&form, operation)?;
             (entry.run)(Input::Query(&value), &call).await
         }
-    }
+    };
+    Ok((done?, call.caller))
 }
 
 fn malformed(error: FormError) -> Error {

@@ -40,10 +40,14 @@ use std::sync::Arc;
 
 use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
+use gantry_broker::vhost::Pending;
 
 pub use self::settings::{Auth, Settings};
 pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
 pub use self::stats::Stats;
+
+/// Bytes of bodies, beyond the first 64 KiB of each, that may be there at once while it is not known yet whose they are.
+const UNVERIFIED_BYTES_MAX: usize = 64 << 20;
 
 /// The protocol, serving the clients of one broker.
 pub struct Aws {
@@ -63,18 +67,26 @@ pub struct Edge {
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
     keys: sigv4::SigningKeys,
+    /// Bytes of bodies that may be there before it is known whose they are.
+    unverified: tokio::sync::Semaphore,
 }
 
 impl Aws {
-    /// Serves `broker` as `settings` say, and counts in `stats`. Blocks on the disk.
+    /// Serves `broker` as `settings` say, and counts in `stats`. Blocks on the disk. At the first start there is something to
+    /// wait for before anybody is served: the key that receipt handles are sealed with.
     ///
     /// # Errors
-    /// What is kept in the broker's table cannot be read, or the operating system has no randomness.
-    pub fn new(broker: Arc<Broker>, settings: Settings, stats: Arc<Stats>) -> Result<Self, gantry_broker::Error> {
+    /// What is kept in the broker's table cannot be read or is damaged, or the operating system has no randomness.
+    pub fn new(
+        broker: Arc<Broker>,
+        settings: Settings,
+        stats: Arc<Stats>,
+    ) -> Result<(Self, Pending), gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
-        let sqs = sqs::Sqs::open(&broker, settings.sqs)?;
+        let (sqs, pending) = sqs::Sqs::open(&broker, settings.sqs)?;
         let keys = sigv4::SigningKeys::default();
-        Ok(Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys }) })
+        let unverified = tokio::sync::Semaphore::new(UNVERIFIED_BYTES_MAX);
+        Ok((Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys, unverified }) }, pending))
     }
 }
 

@@ -4,11 +4,13 @@
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
+use gantry_broker::UserDeletion;
 use gantry_broker::protocol::{Shutdown, Stream, poll_read};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::action::Boxed;
+use crate::auth;
 use crate::connection::{WRITE_TIMEOUT, take_leave};
 use crate::date;
 use crate::error::{Error, faults};
@@ -24,6 +26,8 @@ const EARLY_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Parked {
     /// Its body, in its format.
     pub(crate) reply: Boxed<'static, Result<Bytes, Error>>,
+    /// Whose it is: somebody who is not there any more is given nothing.
+    pub(crate) deletion: Option<UserDeletion>,
     pub(crate) format: Format,
     pub(crate) request_id: RequestId,
     /// Whether the client wants to go on afterwards.
@@ -54,12 +58,16 @@ pub(crate) async fn wait(
     early: Bytes,
     shutdown: &mut Shutdown,
 ) -> Waited {
-    let Parked { mut reply, format, request_id, keep_alive, is_old, is_page } = parked;
+    let Parked { mut reply, deletion, format, request_id, keep_alive, is_old, is_page } = parked;
     let mut early = BytesMut::from(early);
     let mut is_stopping = false;
     let event = tokio::select! {
         biased;
         event = std::future::poll_fn(|cx| {
+            // Before the reply is looked at: what that takes is not given back so soon.
+            if deletion.as_ref().is_some_and(UserDeletion::has_happened) {
+                return Poll::Ready(Event::Reply(Err(auth::unknown_key())));
+            }
             if let Poll::Ready(reply) = reply.as_mut().poll(cx) {
                 return Poll::Ready(Event::Reply(reply));
             }

@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use gantry_broker::protocol::Stream;
@@ -33,7 +33,7 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// How often the connection has been looked at since it came to this phase: a clock that costs a request nothing.
     pub(crate) ticks: u32,
-    /// Hyper has more to write than the stream has taken.
+    /// Something was written that the stream has not passed on.
     pub(crate) is_behind: bool,
     /// A long poll that is to wait outside.
     pub(crate) parked: Option<Parked>,
@@ -80,10 +80,14 @@ impl Lent {
         }
     }
 
-    fn wrote(&self, offered: usize, written: &Poll<io::Result<usize>>) {
+    /// A stream that has taken bytes may still have them, as TLS does: it is done when it has passed them on.
+    fn writes(&self) {
+        self.progress.lock().is_behind = true;
+    }
+
+    fn flushed(&self) {
         let mut progress = self.progress.lock();
-        progress.is_behind = !matches!(written, Poll::Ready(Ok(bytes)) if *bytes >= offered);
-        if !progress.is_behind && progress.phase == Phase::Writing {
+        if std::mem::take(&mut progress.is_behind) && progress.phase == Phase::Writing {
             progress.enter(Phase::Idle);
         }
     }
@@ -103,7 +107,7 @@ impl AsyncRead for Lent {
             return Poll::Ready(Ok(()));
         }
         let before = into.filled().len();
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
         if into.filled().len() > before {
             self.came();
         }
@@ -113,9 +117,8 @@ impl AsyncRead for Lent {
 
 impl AsyncWrite for Lent {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(bytes.len(), &written);
-        written
+        self.writes();
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -123,9 +126,8 @@ impl AsyncWrite for Lent {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(slices.iter().map(|slice| slice.len()).sum(), &written);
-        written
+        self.writes();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -133,7 +135,10 @@ impl AsyncWrite for Lent {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // Hyper asks for it when it has nothing left to write.
+        self.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -138,7 +138,7 @@ impl Statement {
     /// Whether it says anything of a request.
     pub(super) fn is_about(&self, request: &Request<'_>) -> bool {
         self.actions.has(|pattern| is_action(pattern, request.action))
-            && self.resources.has(|pattern| matches(pattern, request.resource))
+            && self.resources.has(|pattern| is_resource(pattern, request.resource))
             && self.principals.has(|named| named.is(&request.principal))
             && self.conditions.iter().all(|condition| condition.holds(request.context))
     }
@@ -148,6 +148,23 @@ impl Statement {
 fn is_action(pattern: &str, action: &str) -> bool {
     pattern.eq_ignore_ascii_case(action)
         || (pattern.contains(['*', '?']) && matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase()))
+}
+
+/// A resource is the same in all regions, and a client signs for whichever it likes: the region is no way around a statement.
+fn is_resource(pattern: &str, resource: &str) -> bool {
+    matches(pattern, resource)
+        || without_region(pattern).zip(without_region(resource)).is_some_and(
+            |((pattern, pattern_rest), (resource, resource_rest))| {
+                matches(pattern, resource) && matches(pattern_rest, resource_rest)
+            },
+        )
+}
+
+/// What is before the region of an ARN, and what is behind it.
+fn without_region(arn: &str) -> Option<(&str, &str)> {
+    let (service, _) = arn.match_indices(':').nth(2)?;
+    let (_, rest) = arn[service + 1..].split_once(':')?;
+    Some((&arn[..service], rest))
 }
 
 fn listed<T>(

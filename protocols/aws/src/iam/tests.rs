@@ -94,7 +94,17 @@ fn actions_and_resources_are_patterns() {
         (json!("arn:aws:sqs:*:111122223333:ord?rs"), true),
         (json!(["arn:aws:sqs:us-east-1:111122223333:other", QUEUE]), true),
         (json!("arn:aws:sqs:us-east-1:111122223333:Orders"), false),
-        (json!("arn:aws:sqs:eu-west-1:*:orders"), false),
+        // A queue is the same in all regions.
+        (json!("arn:aws:sqs:eu-west-1:111122223333:orders"), true),
+        (json!("arn:aws:sqs:eu-west-1:*:orders"), true),
+        (json!("arn:aws:sqs:eu-*:111122223333:orders"), true),
+        (json!("arn:aws:sqs:eu-west-1:*"), true),
+        (json!("arn:aws:sqs:*:orders"), true),
+        (json!("arn:aws:sqs:*"), true),
+        (json!("arn:aws:sqs:eu-west-1:111122223333:other"), false),
+        (json!("arn:aws:sqs:eu-west-1:999999999999:orders"), false),
+        (json!("arn:aws:sns:eu-west-1:111122223333:orders"), false),
+        (json!("arn:aws:sqs:111122223333:orders"), false),
     ] {
         assert_eq!(allows(&json!({"Resource": resource}), ALICE, "sqs:SendMessage"), expected, "{resource}");
         assert_eq!(allows(&json!({"NotResource": resource}), ALICE, "sqs:SendMessage"), !expected, "{resource}");

@@ -51,6 +51,16 @@ impl<'a> Claim<'a> {
         Ok(None)
     }
 
+    /// The id of the key and the region that a header `authorization` names, and no look at anything else of it.
+    pub fn key_and_region(header: &'a str) -> Option<(&'a str, &'a str)> {
+        let parts = header.trim().strip_prefix(ALGORITHM)?.strip_prefix(' ')?.split(',');
+        let credential = parts.into_iter().find_map(|part| part.trim().strip_prefix("Credential="))?;
+        let mut parts = credential.rsplitn(5, '/');
+        let (terminator, _service, region, _day, key_id) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        (terminator == TERMINATOR && is_region(region)).then_some((key_id, region))
+    }
+
     /// Reads `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`.
     fn of_header(text: &'a str, request: Signed<'a>) -> Result<Self, Malformed> {
         let (algorithm, rest) = text.trim().split_once(' ').unwrap_or((text, ""));
@@ -144,8 +154,7 @@ impl<'a> Claim<'a> {
                     .into(),
             ));
         }
-        let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if region.is_empty() || region.len() > 32 || !region.bytes().all(is_region) {
+        if !is_region(&region) {
             return Err(Malformed("Credential should be scoped to a valid region.".into()));
         }
         let bad_date = || Malformed("Date must be in ISO-8601 'basic format'.".into());
@@ -154,6 +163,11 @@ impl<'a> Claim<'a> {
         let signature = unhex(signature).ok_or_else(bad_signature)?;
         Ok(Self { key_id, day, region, service, signed_headers, signature, timestamp, made_s, expires_s })
     }
+}
+
+fn is_region(text: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(is_known)
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

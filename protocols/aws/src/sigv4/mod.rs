@@ -28,6 +28,9 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// What the last part of a scope is.
 const TERMINATOR: &str = "aws4_request";
 
+/// The header that says the digest of the body.
+const DIGEST: &str = "x-amz-content-sha256";
+
 /// How far the client's clock may be from ours, in seconds.
 const SKEW_S: i64 = 15 * 60;
 
@@ -90,6 +93,11 @@ pub enum Refused {
     /// A header that has to be signed is not.
     #[error("'{0}' must be a 'SignedHeader' in the AWS Authorization.")]
     Unsigned(String),
+    /// The names of headers are not as they have to be.
+    #[error(
+        "'SignedHeaders' must be the names of headers of the request in lower case, in order, and each of them once."
+    )]
+    Order,
     /// It is another one.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
@@ -122,6 +130,13 @@ impl Claim<'_> {
             let (latest, now) = (date::basic(now_s.saturating_add(SKEW_S)), date::basic(now_s));
             return Err(Refused::TooEarly { made: made(), latest, now });
         }
+        // Each header is a part of the text at most once, so the text is not much longer than the request.
+        let mut names = self.signed_headers.split(';');
+        let is_in_order = names.clone().is_sorted_by(|name, next| name < next);
+        let are_names = names.clone().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase()));
+        if !is_in_order || !are_names || names.nth(request.headers.keys_len()).is_some() {
+            return Err(Refused::Order);
+        }
         // Who can change a header that is not signed could make another request of it.
         let is_signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
         let mut names = request.headers.keys().map(|name| name.as_str());
@@ -139,13 +154,38 @@ impl Claim<'_> {
     /// It is another signature.
     pub fn verify(&self, request: Signed<'_>, body: &[u8], secret: &str, keys: &SigningKeys) -> Result<(), Refused> {
         let body_digest = hex(&Sha256::digest(body));
-        // A client may say what it has signed. It does not get to say so of another body, or of none.
-        if let Some(said) = request.headers.get("x-amz-content-sha256")
-            && said.as_bytes() != body_digest
-        {
-            return Err(Refused::Different);
-        }
-        let canonical = canonical::request(self, request, &body_digest).ok_or(Refused::Different)?;
+        check_digest(request, &body_digest)?;
+        self.verify_digest(request, &body_digest, secret, keys)
+    }
+
+    /// As [`Claim::verify`], before the body has come, where the head says the body's digest; false where it does not.
+    /// [`Claim::verify_body`] has to follow.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_head(&self, request: Signed<'_>, secret: &str, keys: &SigningKeys) -> Result<bool, Refused> {
+        let Some(said) = request.headers.get(DIGEST) else { return Ok(false) };
+        // Anything else is no digest, and refused as soon as there is one to compare it with.
+        let Ok(digest) = said.as_bytes().try_into() else { return Ok(false) };
+        self.verify_digest(request, digest, secret, keys).map(|()| true)
+    }
+
+    /// Whether the body is the one that the head has said.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn verify_body(&self, request: Signed<'_>, body: &[u8]) -> Result<(), Refused> {
+        check_digest(request, &hex(&Sha256::digest(body)))
+    }
+
+    fn verify_digest(
+        &self,
+        request: Signed<'_>,
+        body_digest: &[u8; 64],
+        secret: &str,
+        keys: &SigningKeys,
+    ) -> Result<(), Refused> {
+        let canonical = canonical::request(self, request, body_digest).ok_or(Refused::Different)?;
         let mut text = String::with_capacity(160);
         for part in [
             ALGORITHM,
@@ -167,6 +207,14 @@ impl Claim<'_> {
         text.extend_from_slice(&hex(&Sha256::digest(&canonical)));
         let calculated = keys.sign(self, secret, &text);
         if bool::from(calculated.ct_eq(&self.signature)) { Ok(()) } else { Err(Refused::Different) }
+    }
+}
+
+/// A client may say what it has signed. It does not get to say so of another body, or of none.
+fn check_digest(request: Signed<'_>, body_digest: &[u8; 64]) -> Result<(), Refused> {
+    match request.headers.get(DIGEST) {
+        Some(said) if said.as_bytes() != body_digest => Err(Refused::Different),
+        _ => Ok(()),
     }
 }
 

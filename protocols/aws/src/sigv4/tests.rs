@@ -86,7 +86,18 @@ impl Sent {
         let request = self.as_signed();
         let claim = Claim::read(request).expect("it is well formed").expect("it is signed");
         assert_eq!(claim.key_id, "AKIDEXAMPLE");
+        if let Some(header) = request.headers.get("authorization") {
+            let key_and_region = Claim::key_and_region(header.to_str().expect("it is text"));
+            assert_eq!(key_and_region, Some((&*claim.key_id, &*claim.region)));
+        }
         claim.check(request, "sqs", now_s)?;
+        if let Some(text) = canonical::request(&claim, request, &[0; 64]) {
+            // What is escaped is three times as long.
+            let headers: usize =
+                request.headers.iter().map(|(name, value)| 2 * name.as_str().len() + value.len() + 2).sum();
+            let bytes_max = 3 * (request.path.len() + 1) + 4 * request.query.len() + 2 * headers + 128;
+            assert!(text.len() <= bytes_max, "{} of {bytes_max}", text.len());
+        }
         claim.verify(request, &self.body, secret, &SigningKeys::default())
     }
 }
@@ -167,6 +178,33 @@ fn what_is_not_signed_cannot_be_added() {
     let text = unsigned_host.headers["authorization"].to_str().unwrap().replace("host;", "");
     unsigned_host.headers.insert("authorization", HeaderValue::from_str(&text).unwrap());
     assert_eq!(unsigned_host.check(SECRET, NOW_S), Err(Refused::Unsigned("host".to_owned())));
+}
+
+#[test]
+fn a_header_is_signed_once_and_in_its_place() {
+    let sent = a_request().with("x", "value").signed(SigningSettings::default());
+    assert_eq!(sent.check(SECRET, NOW_S), Ok(()));
+    let signed = sent.headers["authorization"].to_str().unwrap();
+    let (head, names) = signed.split_once("SignedHeaders=").unwrap();
+    let (names, tail) = names.split_once(',').unwrap();
+    let absent: String = (0..100).map(|number| format!(";y{number:02}")).collect();
+    for names in [
+        names.replace(";x;", ";x;x;"),
+        names.replace(";x;", ";X;x;"),
+        names.replace(";x;", &";x".repeat(10_000)),
+        names.replace("content-type;host", "host;content-type"),
+        format!("{names};"),
+        // More than there are: some cannot be there.
+        format!("{names}{absent}"),
+    ] {
+        let mut other = sent.clone();
+        let text = format!("{head}SignedHeaders={names},{tail}");
+        other.headers.insert("authorization", HeaderValue::from_str(&text).unwrap());
+        let request = other.as_signed();
+        let claim = Claim::read(request).unwrap().unwrap();
+        // Before its text is made.
+        assert!(claim.check(request, "sqs", NOW_S).is_err(), "{:.200}", text);
+    }
 }
 
 #[test]

@@ -4,8 +4,12 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::limits::BATCH_ENTRIES_MAX;
+use super::pairs::List;
 use super::{fault, names};
 use crate::error::{Error, faults};
+
+/// The entries of a batch.
+pub(crate) type Entries<T> = List<T, BATCH_ENTRIES_MAX>;
 
 /// An entry that failed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -29,13 +33,13 @@ impl Failed {
     }
 }
 
-/// Checks how many entries there are, and their ids. `entry` is the name of their type.
-pub(crate) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>>, entry: &str) -> Result<(), Error> {
-    if ids.len() == 0 {
+/// Checks how many entries came, and the ids of those that were kept. `entry` is the name of their type.
+pub(crate) fn check_ids<'a>(sent: usize, ids: impl Iterator<Item = Option<&'a str>>, entry: &str) -> Result<(), Error> {
+    if sent == 0 {
         return Err(fault::empty_batch(entry));
     }
-    if ids.len() > BATCH_ENTRIES_MAX {
-        return Err(fault::too_many_entries(BATCH_ENTRIES_MAX, ids.len()));
+    if sent > BATCH_ENTRIES_MAX {
+        return Err(fault::too_many_entries(BATCH_ENTRIES_MAX, sent));
     }
     // So few that looking at all of them is quicker than any table.
     let mut seen: SmallVec<[&str; BATCH_ENTRIES_MAX]> = SmallVec::new();
@@ -55,7 +59,7 @@ mod tests {
     use super::*;
 
     fn check(ids: &[Option<&str>]) -> Result<(), (&'static str, String)> {
-        check_ids(ids.iter().copied(), "SendMessageBatchRequestEntry")
+        check_ids(ids.len(), ids.iter().copied(), "SendMessageBatchRequestEntry")
             .map_err(|error| (error.query_code(), error.message.into_owned()))
     }
 

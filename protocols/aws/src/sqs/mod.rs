@@ -37,6 +37,7 @@ mod tags;
 
 use std::sync::Arc;
 
+use gantry_broker::vhost::Pending;
 use gantry_broker::{Broker, Queue};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
@@ -89,28 +90,30 @@ impl Recent {
 }
 
 impl Sqs {
-    /// Opens what is kept in the broker's table, and makes what is not there yet. Blocks on the disk.
+    /// Opens what is kept in the broker's table, and makes what is not there yet. Blocks on the disk. What to wait for before
+    /// anybody is served.
     ///
     /// # Errors
-    /// The table cannot be read; the operating system has no randomness.
-    pub fn open(broker: &Broker, limits: Limits) -> Result<Self, gantry_broker::Error> {
+    /// The table cannot be read, or what is in it is damaged; the operating system has no randomness.
+    pub fn open(broker: &Broker, limits: Limits) -> Result<(Self, Pending), gantry_broker::Error> {
         let no_randomness = |error: getrandom::Error| gantry_broker::Error::Storage(error.to_string());
         let kept = broker.kept_rows(KEYS)?.into_iter().find(|(name, _)| name == RECEIPT_KEY);
-        let key = match kept.and_then(|(_, key)| <[u8; KEY_BYTES]>::try_from(key).ok()) {
-            Some(key) => key,
+        let (key, pending) = match kept {
+            Some((_, key)) => {
+                // Another one would make every handle that is out there worthless.
+                let damaged = |_| gantry_broker::Error::Storage("the key of receipt handles is damaged".to_owned());
+                (<[u8; KEY_BYTES]>::try_from(key).map_err(damaged)?, Pending::nothing())
+            }
             None => {
                 let mut key = [0; KEY_BYTES];
                 getrandom::fill(&mut key).map_err(no_randomness)?;
-                // Rows take effect in the order of calls: this one is there before any queue that SQS makes, and nobody is
-                // given a handle before a message is on the disk.
-                drop(broker.keep_row(KEYS, RECEIPT_KEY.to_vec(), Some(key.to_vec())));
-                key
+                (key, broker.keep_row(KEYS, RECEIPT_KEY.to_vec(), Some(key.to_vec())))
             }
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(no_randomness)?;
         let (high, low) = (u128::from_be_bytes(random) >> 64, u128::from_be_bytes(random));
-        Ok(Self {
+        let sqs = Self {
             limits,
             key: Key::new(key),
             ids: MessageIds::new([high as u64, low as u64]),
@@ -118,7 +121,8 @@ impl Sqs {
             attempts: Attempts::default(),
             recent: Mutex::default(),
             changes: Mutex::default(),
-        })
+        };
+        Ok((sqs, pending))
     }
 
     /// How SQS reads a queue's settings.
@@ -141,5 +145,29 @@ impl Sqs {
     fn forget(&self, queue: &Queue) {
         self.profiles.write().remove(&queue.id());
         self.attempts.forget(queue.id());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_broker::{BrokerOptions, Found};
+    use gantry_storage::{Faults, MemoryJournal, MemoryTable};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_key_of_receipt_handles_is_kept_and_never_replaced() {
+        let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
+        let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
+        let (first, pending) = Sqs::open(&broker, Limits::default()).unwrap();
+        assert!(!pending.is_nothing());
+        pending.wait().await.unwrap();
+        let handle = receipt::Handle { queue: 1, seq: 2, receives: 3, received_ms: 4 };
+        let (second, pending) = Sqs::open(&broker, Limits::default()).unwrap();
+        assert!(pending.is_nothing());
+        assert_eq!(second.key.read(&first.key.write(&handle)), Some(handle));
+        broker.keep_row(KEYS, RECEIPT_KEY.to_vec(), Some(vec![1; KEY_BYTES - 1])).wait().await.unwrap();
+        let error = Sqs::open(&broker, Limits::default()).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// More entries than any map of a request may have by the rules of its action: each says so itself, in AWS's words. This only
@@ -41,6 +41,57 @@ impl<'a, V> Pairs<'a, V> {
 
     pub(crate) fn push(&mut self, name: impl Into<Cow<'a, str>>, value: V) {
         self.0.push((name.into(), value));
+    }
+}
+
+/// A list of a request. No more than `MAX` of its entries are kept; those behind them are only counted, so that they can be refused.
+#[derive(Clone, Debug)]
+pub(crate) struct List<T, const MAX: usize> {
+    kept: Vec<T>,
+    /// How many came.
+    pub(crate) sent: usize,
+}
+
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), sent: 0 }
+    }
+}
+
+impl<T, const MAX: usize> std::ops::Deref for List<T, MAX> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.kept
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Entries<T, MAX> {
+            type Value = List<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = List::default();
+                while list.kept.len() < MAX {
+                    let Some(entry) = seq.next_element()? else { break };
+                    list.kept.push(entry);
+                }
+                list.sent = list.kept.len();
+                while list.sent >= MAX && seq.next_element::<IgnoredAny>()?.is_some() {
+                    list.sent += 1;
+                }
+                Ok(list)
+            }
+        }
+
+        deserializer.deserialize_seq(Entries(PhantomData))
     }
 }
 
@@ -108,6 +159,16 @@ mod tests {
         assert_eq!(all, [("b", "3"), ("a", "2\n")]);
         assert!(matches!(&pairs.0[0], (Cow::Borrowed("b"), Text(Cow::Borrowed("3")))));
         assert!(matches!(&pairs.0[1], (Cow::Borrowed("a"), Text(Cow::Owned(_)))));
+    }
+
+    #[test]
+    fn a_list_without_end_is_counted_and_not_kept() {
+        let list = |json: &str| serde_json::from_str::<List<u8, 2>>(json).map(|list| (list.to_vec(), list.sent)).ok();
+        assert_eq!(list("[]"), Some((vec![], 0)));
+        assert_eq!(list("[1]"), Some((vec![1], 1)));
+        assert_eq!(list("[1,2]"), Some((vec![1, 2], 2)));
+        assert_eq!(list(r#"[1,2,"x",{}]"#), Some((vec![1, 2], 4)));
+        assert_eq!((list(r#"[1,"x"]"#), list("1"), list("[1,2,")), (None, None, None));
     }
 
     #[test]

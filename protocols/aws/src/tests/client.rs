@@ -4,14 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger};
+use gantry_broker::protocol::{Connection, Protocol, Shutdown, ShutdownTrigger, Stream};
 use gantry_broker::{Broker, BrokerOptions, Found, Sources};
 use gantry_storage::{Faults, MemoryJournal, MemoryTable};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::connection::Served;
 use crate::{Aws, SQS_SOURCE, Settings};
 
 /// Longer than anything here takes: what has not come by then does not come.
@@ -44,9 +46,27 @@ impl Server {
         )
         .expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
-        let protocol = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
+        let (protocol, _) = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
         let protocol = Arc::new(protocol);
         Self { broker, journal, stop, protocol, shutdown }
+    }
+
+    /// Bytes that a connection's future takes.
+    pub(super) fn served_bytes(&self) -> usize {
+        let (_, far) = tokio::io::duplex(PIPE_BYTES);
+        let connection = self.connection(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)), Box::new(far));
+        size_of_val(&Served::new(Arc::clone(&self.protocol.edge), connection).run())
+    }
+
+    fn connection(&self, peer: SocketAddr, stream: Box<dyn Stream>) -> Connection {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
+        let shutdown = self.shutdown.clone();
+        Connection { stream, peer, local, tls: None, credentials: None, relayed: false, shutdown }
+    }
+
+    /// What counts bytes of clients that nobody knows yet.
+    pub(super) fn unverified(&self) -> &Semaphore {
+        &self.protocol.edge.unverified
     }
 
     /// A client on this machine.
@@ -56,10 +76,16 @@ impl Server {
 
     pub(super) fn client_from(&self, peer: SocketAddr) -> Client {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
-        let shutdown = self.shutdown.clone();
-        let connection =
-            Connection { stream: Box::new(far), peer, local, tls: None, credentials: None, relayed: false, shutdown };
+        self.client_of(peer, near, Box::new(far))
+    }
+
+    /// A client on this machine whose bytes the server sees through another stream.
+    pub(super) fn client_over(&self, near: DuplexStream, far: Box<dyn Stream>) -> Client {
+        self.client_of(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)), near, far)
+    }
+
+    fn client_of(&self, peer: SocketAddr, near: DuplexStream, stream: Box<dyn Stream>) -> Client {
+        let connection = self.connection(peer, stream);
         let protocol = Arc::clone(&self.protocol);
         let serving = tokio::spawn(async move { protocol.serve(connection).await });
         Client { stream: near, input: Vec::new(), serving }

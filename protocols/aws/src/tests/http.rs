@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::client::{Client, PIPE_BYTES, Received, Server, json};
+use super::wait_for;
 
 const GET: &str = "GET /?Action=ListQueues HTTP/1.1\r\nHost: localhost:4566\r\n\r\n";
 
@@ -141,6 +142,19 @@ async fn a_pause_makes_a_connection_quiet_and_the_next_request_wakes_it() {
     }
     tokio::time::sleep(Duration::from_secs(302)).await;
     client.ends().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_only_polled_has_asked_something() {
+    let server = Server::new();
+    let mut client = server.client();
+    let said = wait_for("has asked");
+    client.write(json("Wait", &[], &json!({"key": "has asked"}))).await;
+    said.send("one").unwrap();
+    assert_eq!(client.next().await.json()["text"], "one");
+    // Longer than the time for a login, and it is busy with its message.
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(client.ask("Echo", &json!({"text": "two"})).await.json()["text"], "two");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod callers;
 mod client;
+mod flush;
 mod http;
 mod polls;
 mod sqs;

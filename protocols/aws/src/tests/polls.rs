@@ -5,12 +5,12 @@ use serde_json::json;
 use super::client::{PIPE_BYTES, Server, json};
 use super::wait_for;
 
-/// Long enough for a request to be parked.
+/// Until nobody has anything left to do: the clock of these tests only goes on then. A request has been parked.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_poll_is_answered_when_there_is_something_and_the_connection_goes_on() {
     let server = Server::new();
     let mut client = server.client();
@@ -28,7 +28,7 @@ async fn a_poll_is_answered_when_there_is_something_and_the_connection_goes_on()
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_poll_that_fails_is_told_so() {
     let server = Server::new();
     let mut client = server.client();
@@ -43,7 +43,7 @@ async fn a_poll_that_fails_is_told_so() {
     client.ends().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_client_sends_while_it_waits_is_answered_afterwards() {
     let server = Server::new();
     let mut client = server.client();
@@ -69,7 +69,7 @@ async fn what_a_client_sends_while_it_waits_is_answered_afterwards() {
     assert_eq!(client.next().await.json()["text"], *large);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reply_before_a_poll_is_whole_however_slowly_it_is_read() {
     let server = Server::new();
     let mut client = server.client();
@@ -83,7 +83,7 @@ async fn a_reply_before_a_poll_is_whole_however_slowly_it_is_read() {
     assert_eq!(client.next().await.json()["text"], "now");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_is_not_waited_for() {
     let server = Server::new();
     let mut client = server.client();
@@ -96,7 +96,7 @@ async fn a_client_that_goes_away_is_not_waited_for() {
     client.serving.await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_waits_when_the_program_stops_is_told_to_try_again() {
     let server = Server::new();
     let mut client = server.client();
@@ -113,7 +113,7 @@ async fn who_waits_when_the_program_stops_is_told_to_try_again() {
     idle.ends().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_poll_of_an_old_client_ends_its_connection_unless_it_says_otherwise() {
     let server = Server::new();
     for (header, connection) in [("X", "close"), ("Connection", "keep-alive")] {
@@ -142,4 +142,11 @@ async fn who_waits_and_does_not_read_what_came_before_is_left() {
     let begun = tokio::time::Instant::now();
     (&mut client.serving).await.unwrap();
     assert!((60..=66).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn ten_thousand_of_them_cost_little() {
+    // What the program keeps of each beside its stream and the reply that it waits for.
+    let bytes = Server::new().served_bytes();
+    assert!(bytes <= 1024, "{bytes}");
 }

@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, faults};
 
-/// Room for a usual reply.
-const REPLY_BYTES: usize = 256;
-
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Some clients send nothing where there is nothing to say.
     let body = if body.is_empty() { b"{}" } else { body };
@@ -18,8 +15,9 @@ pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 
-pub(super) fn write<T: Serialize>(output: &T) -> Result<Bytes, Error> {
-    let mut body = Vec::with_capacity(REPLY_BYTES);
+/// Writes an output that takes about so many bytes.
+pub(crate) fn write<T: Serialize>(output: &T, bytes: usize) -> Result<Bytes, Error> {
+    let mut body = Vec::with_capacity(bytes);
     serde_json::to_writer(&mut body, output).map_err(|error| Error::internal(&error))?;
     // An action that answers nothing.
     if body == b"null" {

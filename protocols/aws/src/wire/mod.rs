@@ -16,12 +16,10 @@ pub mod shapes;
 mod tests;
 pub(crate) mod xml;
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::form::{Form, FormError};
 use crate::error::Error;
-use crate::request_id::RequestId;
 
 /// How a request is written, and so its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +62,6 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(input: Input<'a>) -> Result<T, Error>
     match input {
         Input::Json(body) => json::read(body),
         Input::Query(value) => query::read(value),
-    }
-}
-
-/// Writes the output of an action.
-pub(crate) fn write<T: Serialize>(format: Format, action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
-    match format {
-        Format::Json => json::write(output),
-        Format::Query => xml::write(action, id, output),
     }
 }
 

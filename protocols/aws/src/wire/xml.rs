@@ -11,7 +11,7 @@ use crate::request_id::RequestId;
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
 
 /// Writes the output of an action.
-pub(super) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
+pub(crate) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
     let value = serde_json::to_value(output).map_err(|error| Error::internal(&error))?;
     let mut xml = String::with_capacity(512);
     xml.push_str("<?xml version=\"1.0\"?><");
@@ -107,20 +107,25 @@ fn element(xml: &mut String, name: &str, text: &str) {
 }
 
 fn escape(xml: &mut String, text: &str) {
-    let mut rest = text;
-    while let Some(at) = rest.find(['&', '<', '>', '"', '\r']) {
-        xml.push_str(&rest[..at]);
-        xml.push_str(match rest.as_bytes()[at] {
-            b'&' => "&amp;",
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'"' => "&quot;",
+    let mut written = 0;
+    for (at, letter) in text.char_indices() {
+        let instead = match letter {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
             // A parser would make a line feed of it.
-            _ => "&#xD;",
-        });
-        rest = &rest[at + 1..];
+            '\r' => "&#xD;",
+            '\t' | '\n' => continue,
+            // No document may have these, not even escaped: no parser would read the rest of it.
+            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
+            _ => continue,
+        };
+        xml.push_str(&text[written..at]);
+        xml.push_str(instead);
+        written = at + letter.len_utf8();
     }
-    xml.push_str(rest);
+    xml.push_str(&text[written..]);
 }
 
 #[cfg(test)]
@@ -133,6 +138,18 @@ mod tests {
         let id = RequestId::next();
         let xml = write(action, id, output).unwrap();
         String::from_utf8(xml.to_vec()).unwrap().replace(&id.to_string(), "ID")
+    }
+
+    #[test]
+    fn what_xml_has_no_letter_for_is_not_written() {
+        let mut xml = String::new();
+        escape(&mut xml, "\0a\u{1}b\t\n\r\u{1f}\u{7f}\u{85}\u{d7ff}\u{e000}\u{fffd}\u{fffe}c\u{ffff}\u{10ffff}&\u{b}");
+        assert_eq!(
+            xml,
+            "\u{fffd}a\u{fffd}b\t\n&#xD;\u{fffd}\u{7f}\u{85}\u{d7ff}\u{e000}\u{fffd}\u{fffd}c\u{fffd}\u{10ffff}&amp;\u{fffd}"
+        );
+        let xml = written("ListQueueTags", &json!({"Tags": {"a\u{1}": "b\u{2}"}}));
+        assert!(xml.contains("<Key>a\u{fffd}</Key><Value>b\u{fffd}</Value>"), "{xml}");
     }
 
     #[test]

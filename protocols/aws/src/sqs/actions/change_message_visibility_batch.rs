@@ -9,7 +9,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::ascii::EntryId;
-use crate::sqs::batch::{Failed, check_ids};
+use crate::sqs::batch::{Entries, Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
 use crate::sqs::pairs::Text;
@@ -22,7 +22,7 @@ pub(super) struct ChangeMessageVisibilityBatch<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    entries: Vec<Entry<'a>>,
+    entries: Entries<Entry<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -57,10 +57,10 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ChangeMessageVisibility"))?;
         let ids = self.entries.iter().map(|entry| entry.id.as_deref());
-        check_ids(ids, "ChangeMessageVisibilityBatchRequestEntry")?;
+        check_ids(self.entries.sent, ids, "ChangeMessageVisibilityBatchRequestEntry")?;
         let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
         let mut asked = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             match read(call, &place, entry) {
                 Ok(ask) => asked.push((entry, ask)),
                 Err(error) => output.failed.push(Failed::new(entry.id.as_deref().unwrap_or_default(), error)),

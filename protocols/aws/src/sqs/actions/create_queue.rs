@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::rights::Access;
-use gantry_broker::{QueueOptions, QueueSettings, VirtualHost};
+use gantry_broker::{Queue, QueueOptions, QueueSettings, VirtualHost};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
 use crate::call::{Call, QueueAt};
-use crate::error::Error;
+use crate::error::{Error, faults};
 use crate::iam::Decision;
 use crate::sqs::attributes::{Given, apply, check_same, is_fifo, now_s, set_created, set_redrive, usual};
 use crate::sqs::pairs::{Pairs, Text};
@@ -52,6 +52,7 @@ impl<'a> Action<'a> for CreateQueue<'a> {
         }
         let output = Output { queue_url: call.queue_url(account, &queue_url::encoded(name)) };
         if let Ok(queue) = vhost.queue_of_anyone(name) {
+            check_free(&queue)?;
             check_same(&given, &queue.settings())?;
             return Ok(Reply::Now(output));
         }
@@ -61,11 +62,21 @@ impl<'a> Action<'a> for CreateQueue<'a> {
         let declared = vhost.declare_with(name, options, settings, call.caller.connection());
         let (queue, is_new, pending) = declared.map_err(of_broker)?;
         if !is_new {
+            check_free(&queue)?;
             check_same(&given, &queue.settings())?;
         }
         pending.wait().await.map_err(of_broker)?;
         Ok(Reply::Now(output))
     }
+}
+
+/// A queue that belongs to a connection of another protocol is not there for anybody else, and its name is not free.
+fn check_free(queue: &Queue) -> Result<(), Error> {
+    if queue.owner().is_some() {
+        let words = "A queue already exists with the same name, and belongs to a connection of another protocol.";
+        return Err(Error::new(&faults::QUEUE_NAME_EXISTS, words));
+    }
+    Ok(())
 }
 
 /// The settings of a queue that is new.

@@ -9,7 +9,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::ascii::EntryId;
-use crate::sqs::batch::{Failed, check_ids};
+use crate::sqs::batch::{Entries, Failed, check_ids};
 use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{deleted, receipt};
@@ -20,7 +20,7 @@ pub(super) struct DeleteMessageBatch<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    entries: Vec<Entry<'a>>,
+    entries: Entries<Entry<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -52,10 +52,14 @@ impl<'a> Action<'a> for DeleteMessageBatch<'a> {
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:DeleteMessage"))?;
-        check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), "DeleteMessageBatchRequestEntry")?;
+        check_ids(
+            self.entries.sent,
+            self.entries.iter().map(|entry| entry.id.as_deref()),
+            "DeleteMessageBatchRequestEntry",
+        )?;
         let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
         let mut asked = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             let (id, handle) = (entry.id.as_deref().unwrap_or_default(), entry.receipt_handle.as_deref());
             match receipt(&call.edge, &place, handle) {
                 Ok(receipt) => asked.push((id, handle.unwrap_or_default(), receipt)),

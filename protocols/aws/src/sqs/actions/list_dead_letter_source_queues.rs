@@ -40,7 +40,10 @@ impl<'a> Action<'a> for ListDeadLetterSourceQueues<'a> {
         let place = Place::find(call, &self.queue_url, Intent::look("sqs:ListDeadLetterSourceQueues"))?;
         let about = format!("{}:sources", place.queue.name());
         let page = Page::new(self.max_results, self.next_token.as_deref(), &about)?;
-        let sources = place.vhost.redrive_sources(place.queue.name());
+        let mut sources = place.vhost.redrive_sources(place.queue.name());
+        // Not those that the caller may not know of.
+        let look = Intent::look("sqs:ListDeadLetterSourceQueues");
+        sources.retain(|queue| place.beside(call, queue).check(call, look).is_ok());
         let (sources, next_token) = page.of(sources, |queue| queue.name(), &about);
         let url = |name: &str| call.queue_url(&place.account, &queue_url::encoded(name));
         let queue_urls = sources.iter().map(|queue| url(queue.name())).collect();

@@ -10,7 +10,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
 use crate::sqs::limits::{RECEIVE_MESSAGES_MAX, WAIT_S_MAX};
-use crate::sqs::pairs::Text;
+use crate::sqs::pairs::{List, Text};
 use crate::sqs::place::{Intent, Place};
 use crate::sqs::receiving::{Ask, Message, System, visibility_ms};
 use crate::sqs::{fault, names};
@@ -23,11 +23,11 @@ pub(super) struct ReceiveMessage<'a> {
     queue_url: Cow<'a, str>,
     /// What the next one was called before.
     #[serde(borrow, default)]
-    attribute_names: Option<Vec<Text<'a>>>,
+    attribute_names: Option<Names<'a>>,
     #[serde(borrow, default)]
-    message_system_attribute_names: Option<Vec<Text<'a>>>,
+    message_system_attribute_names: Option<Names<'a>>,
     #[serde(borrow, default)]
-    message_attribute_names: Option<Vec<Text<'a>>>,
+    message_attribute_names: Option<Names<'a>>,
     #[serde(default)]
     max_number_of_messages: Option<i64>,
     #[serde(default)]
@@ -48,9 +48,15 @@ pub(super) struct Output {
 /// Most names of attributes in one request: a long poll keeps them for as long as it waits.
 const NAMES_MAX: usize = 100;
 
+type Names<'a> = List<Text<'a>, NAMES_MAX>;
+
 impl<'a> Action<'a> for ReceiveMessage<'a> {
     const NAME: &'static str = "ReceiveMessage";
     type Output = Output;
+
+    fn written_bytes(output: &Output) -> usize {
+        32 + output.messages.iter().map(Message::bytes).sum::<usize>()
+    }
 
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ReceiveMessage"))?;
@@ -98,14 +104,14 @@ impl ReceiveMessage<'_> {
             names::check_fifo_id(attempt, "ReceiveRequestAttemptId")?;
         }
         let lists = [&self.attribute_names, &self.message_system_attribute_names, &self.message_attribute_names];
-        if lists.into_iter().flatten().any(|names| names.len() > NAMES_MAX) {
+        if lists.into_iter().flatten().any(|names| names.sent > NAMES_MAX) {
             return Err(fault::invalid_parameter(format!("At most {NAMES_MAX} names of attributes can be asked for.")));
         }
-        let owned = |names: Option<&Vec<Text<'_>>>| -> Box<[Box<str>]> {
-            names.into_iter().flatten().map(|name| Box::from(&**name)).collect()
+        let owned = |names: Option<&Names<'_>>| -> Box<[Box<str>]> {
+            names.into_iter().flat_map(|names| names.iter()).map(|name| Box::from(&**name)).collect()
         };
         let system = self.message_system_attribute_names.as_ref().or(self.attribute_names.as_ref());
-        let system = System::named(system.into_iter().flatten().map(|name| &**name))?;
+        let system = System::named(system.into_iter().flat_map(|names| names.iter()).map(|name| &**name))?;
         let ask = Ask {
             edge: Arc::clone(&call.edge),
             region: Arc::clone(&call.region),

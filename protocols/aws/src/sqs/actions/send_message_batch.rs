@@ -9,7 +9,7 @@ use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::{Error, faults};
 use crate::sqs::ascii::{Ascii, Digits, EntryId};
-use crate::sqs::batch::{Failed, check_ids};
+use crate::sqs::batch::{Entries, Failed, check_ids};
 use crate::sqs::fault;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::sending::{self, Entry, Ready};
@@ -21,7 +21,7 @@ pub(super) struct SendMessageBatch<'a> {
     #[serde(borrow, default)]
     queue_url: Cow<'a, str>,
     #[serde(borrow, default)]
-    entries: Vec<Entry<'a>>,
+    entries: Entries<Entry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -52,10 +52,14 @@ impl<'a> Action<'a> for SendMessageBatch<'a> {
     const NAME: &'static str = "SendMessageBatch";
     type Output = Output;
 
+    fn written_bytes(output: &Output) -> usize {
+        256 * (1 + output.successful.len())
+    }
+
     async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::write("sqs:SendMessage"))?;
-        check_ids(self.entries.iter().map(|entry| entry.id.as_deref()), ENTRY)?;
+        check_ids(self.entries.sent, self.entries.iter().map(|entry| entry.id.as_deref()), ENTRY)?;
         sending::room(call).await?;
         let (output, ticket) = {
             let mut ready = Vec::with_capacity(self.entries.len());

@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 
 use gantry_broker::NotMoved;
-use gantry_broker::rights::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Reply};
-use crate::call::{Call, QueueAt};
+use crate::call::Call;
 use crate::error::Error;
-use crate::iam::Decision;
 use crate::sqs::fault;
 use crate::sqs::limits::MOVES_PER_S_MAX;
 use crate::sqs::move_tasks;
@@ -59,9 +57,8 @@ impl<'a> Action<'a> for StartMessageMoveTask<'a> {
             }
             None => {
                 // Each message goes back to one of these.
-                if let Some(denied) = sources.iter().find(|queue| !call.caller.may(Access::Write, queue.name())) {
-                    let queue = QueueAt { account: &source.account, name: denied.name() };
-                    return Err(call.denied("sqs:SendMessage", &queue, Decision::Silent));
+                for queue in &sources {
+                    source.beside(call, queue).check(call, Intent::write("sqs:SendMessage"))?;
                 }
                 None
             }

@@ -123,3 +123,16 @@ async fn what_cannot_be_a_queue_for_dead_letters_is_refused() {
     assert_eq!(code, "ResourceNotFoundException");
     assert_eq!(words, "The resource that you specified for the SourceArn parameter doesn't exist.");
 }
+
+#[tokio::test]
+async fn what_the_policy_of_a_source_denies_is_not_done_by_way_of_its_dead_letters() {
+    let mut talk = Talk::new();
+    let (source, dead) = queues(&mut talk).await;
+    let list = json!({"QueueUrl": dead});
+    assert_eq!(talk.ask("ListDeadLetterSourceQueues", list.clone()).await, json!({"queueUrls": [source]}));
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*",
+        "Action":["sqs:SendMessage","sqs:ListDeadLetterSourceQueues"],"Resource":"*"}]}"#;
+    talk.ask("SetQueueAttributes", json!({"QueueUrl": source, "Attributes": {"Policy": policy}})).await;
+    assert_eq!(talk.refused("StartMessageMoveTask", json!({"SourceArn": DEAD})).await.0, "AccessDenied");
+    assert_eq!(talk.ask("ListDeadLetterSourceQueues", list).await, json!({"queueUrls": []}));
+}

@@ -147,3 +147,16 @@ async fn a_receive_is_answered_when_a_crash_would_not_undo_it() {
     talk.server.journal.release();
     assert_eq!(poller.next().await.json()["Messages"][0]["Body"], "b");
 }
+
+#[tokio::test]
+async fn nothing_comes_in_behind_what_a_batch_could_not_send() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders.fifo", json!({"FifoQueue": "true", "MaximumMessageSize": "1024"})).await;
+    let entry = |id: &str, body: &str| json!({"Id": id, "MessageBody": body, "MessageGroupId": "g", "MessageDeduplicationId": id});
+    let entries = [entry("1", "a"), entry("2", &"x".repeat(2000)), entry("3", "c")];
+    let told = talk.ask("SendMessageBatch", json!({"QueueUrl": url, "Entries": entries})).await;
+    let ids =
+        |list: &Value| -> Vec<String> { list.as_array().unwrap().iter().map(|entry| text(&entry["Id"])).collect() };
+    assert_eq!((ids(&told["Successful"]), ids(&told["Failed"])), (vec!["1".to_owned()], vec!["2".into(), "3".into()]));
+    assert_eq!(bodies(&talk.receive(&url).await), ["a"]);
+}

@@ -152,3 +152,21 @@ async fn a_policy_that_denies_holds_for_the_owner_too() {
     talk.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {"Policy": ""}})).await;
     talk.send(&url, "a").await;
 }
+
+#[tokio::test]
+async fn a_policy_that_nobody_can_read_denies_all_but_another_one() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders", json!({})).await;
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}"#;
+    talk.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {"Policy": policy}})).await;
+    let vhost = talk.server.broker.vhost("/").unwrap();
+    let queue = vhost.queue_of_anyone("orders").unwrap();
+    let mut settings = gantry_broker::QueueSettings::clone(&queue.settings());
+    let kept = settings.annotations.values_mut().find(|kept| kept.contains("Statement")).unwrap();
+    "{".clone_into(kept);
+    vhost.set_settings(&queue, settings).unwrap().wait().await.unwrap();
+    assert_eq!(talk.refused("SendMessage", json!({"QueueUrl": url, "MessageBody": "a"})).await.0, "AccessDenied");
+    assert_eq!(talk.refused("ReceiveMessage", json!({"QueueUrl": url})).await.0, "AccessDenied");
+    talk.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {"Policy": ""}})).await;
+    talk.send(&url, "a").await;
+}

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::super::client::json as request;
 use super::{Talk, bodies, text};
+use crate::Settings;
 
 #[tokio::test]
 async fn a_message_comes_as_it_was_sent_and_goes_when_it_is_deleted() {
@@ -191,6 +192,8 @@ async fn queues_of_other_protocols_are_like_any_other() {
     talk.send(url, "x").await;
     assert_eq!(bodies(&talk.receive(url).await), ["x"]);
     assert_eq!(talk.attribute(url, "VisibilityTimeout").await, "30");
+    let (code, _) = talk.refused("CreateQueue", json!({"QueueName": "mine"})).await;
+    assert_eq!(code, "QueueAlreadyExists", "and would be found by nobody");
     let (code, _) = talk.refused("GetQueueUrl", json!({"QueueName": "mine"})).await;
     assert_eq!(code, "AWS.SimpleQueueService.NonExistentQueue");
 }
@@ -212,4 +215,39 @@ async fn a_change_of_visibility_is_answered_when_it_is_certain_and_a_receive_at_
         talk.server.journal.release();
         assert_eq!(talk.client.next().await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn what_a_long_poll_would_keep_is_bounded() {
+    let mut talk = Talk::new();
+    let url = talk.create("orders", json!({})).await;
+    for list in ["AttributeNames", "MessageSystemAttributeNames", "MessageAttributeNames"] {
+        let mut input = json!({"QueueUrl": url});
+        input[list] = vec!["All"; 101].into();
+        assert_eq!(talk.refused("ReceiveMessage", input.clone()).await.0, "InvalidParameterValue", "{list}");
+        input[list] = vec!["All"; 100].into();
+        talk.ask("ReceiveMessage", input).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_does_not_wait_is_told_of_a_limit() {
+    let mut settings = Settings::default();
+    settings.sqs.in_flight_max = 1;
+    let mut talk = Talk::with(settings);
+    let url = talk.create("orders", json!({})).await;
+    for body in ["a", "b"] {
+        talk.send(&url, body).await;
+    }
+    let first = talk.ask("ReceiveMessage", json!({"QueueUrl": url})).await["Messages"][0].clone();
+    assert_eq!(talk.refused("ReceiveMessage", json!({"QueueUrl": url})).await.0, "OverLimit");
+    let poll = json!({"QueueUrl": url, "WaitTimeSeconds": 1});
+    assert_eq!(talk.ask("ReceiveMessage", poll).await, json!({}));
+    talk.client.write(request("ReceiveMessage", &[], &json!({"QueueUrl": url, "WaitTimeSeconds": 20}))).await;
+    assert!(timeout(Duration::from_secs(1), talk.client.next()).await.is_err());
+    let delete = json!({"QueueUrl": url, "ReceiptHandle": first["ReceiptHandle"]});
+    let before = tokio::time::Instant::now();
+    assert_eq!(talk.server.client().ask("DeleteMessage", &delete).await.status, 200);
+    assert_eq!(talk.client.next().await.json()["Messages"][0]["Body"], "b");
+    assert!(before.elapsed() < Duration::from_secs(10), "it came when there was room, and not when the poll was over");
 }

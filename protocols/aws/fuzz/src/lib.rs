@@ -64,7 +64,7 @@ fn server() -> Server {
     let _inside = runtime.enter();
     let (journal, table) = (Arc::new(MemoryJournal::new(Faults::default())), Arc::new(MemoryTable::new()));
     let broker = Broker::open(BrokerOptions::default(), journal, table, Found::default()).unwrap();
-    let protocol = Aws::new(broker, Settings::default(), Arc::default()).unwrap();
+    let (protocol, _) = Aws::new(broker, Settings::default(), Arc::default()).unwrap();
     let (stop, shutdown) = ShutdownTrigger::new();
     drop(_inside);
     Server { runtime, protocol, stop, shutdown }

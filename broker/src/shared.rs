@@ -26,9 +26,12 @@ pub(crate) struct Limits {
     pub(crate) deduplication_entries_max: usize,
 }
 
-/// So many bits count the messages that a queue gets in one run of the process: a million a second for twelve days take as many,
-/// and more than that only come nearer to what the next run begins with.
-const RUN_SEQ_BITS: u32 = 40;
+/// So many numbers of messages a queue has for one run of the process: a million a second for twelve days take as many, and more
+/// than that only come nearer to what the next run begins with.
+///
+/// It can be divided by 2^15 and by 2^15 - 1, so that the numbers of two runs go on without a jump for whoever looks at what is
+/// left of such a division: packet ids of MQTT are made so, and those of neighbours must not be the same.
+const RUN_SEQS: u64 = 32_767 << 25;
 
 /// What all parts of one broker share.
 pub(crate) struct Shared {
@@ -128,10 +131,10 @@ impl Shared {
         self.lanes.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The first number that a message may have in a queue that was there before this run of the process: none of an earlier run
-    /// had it, whatever has left since.
-    pub(crate) fn first_seq(&self) -> u64 {
-        u64::from(self.run) << RUN_SEQ_BITS
+    /// The number that the next message gets in a queue that was there before this run of the process, and would have gone on with
+    /// `next`: none of an earlier run had it, whatever has left since.
+    pub(crate) fn first_seq(&self, next: u64) -> u64 {
+        next.max(u64::from(self.run) * RUN_SEQS + next % RUN_SEQS)
     }
 
     /// More is in memory than should be.

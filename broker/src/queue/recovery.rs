@@ -102,7 +102,7 @@ impl Queue {
         }
         let delivered_to = delivered_to.unwrap_or(next);
         // What has left may still be known to somebody by its number, also where nothing is left.
-        let seq = next.max(delivered_to).max(self.shared.first_seq());
+        let seq = self.shared.first_seq(next.max(delivered_to));
         self.seq.store(seq, Ordering::Relaxed);
         let mut orphans = Vec::new();
         let now_ms = now_ms();

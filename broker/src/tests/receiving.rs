@@ -516,3 +516,25 @@ async fn an_ordered_queue_that_was_declared_with_priorities_keeps_no_bodies_wher
     let (delivery, _) = queue.fetch(0, true).unwrap();
     assert!(matches!(delivery.content, Content::Stored(_)));
 }
+
+#[tokio::test]
+async fn numbers_go_on_without_a_jump_for_whoever_looks_at_what_is_left_of_them() {
+    let rig = Rig::new(PLENTY);
+    rig.queue("q", durable()).await;
+    let publish = |rig: &Rig| {
+        rig.publish("", "q", "a").unwrap();
+        rig.publish("", "q", "b").unwrap();
+    };
+    publish(&rig);
+    let rig = rig.crash();
+    publish(&rig);
+    let rig = rig.restart();
+    publish(&rig);
+    let seqs: Vec<u64> = receive(&again(&rig)).iter().map(|delivery| delivery.seq).collect();
+    assert_eq!(seqs.len(), 6);
+    assert!(seqs.is_sorted() && seqs[5] - seqs[0] > 5, "{seqs:?}");
+    for divisor in [32_767, 32_768] {
+        let left: Vec<u64> = seqs.iter().map(|seq| (seq - seqs[0]) % divisor).collect();
+        assert_eq!(left, [0, 1, 2, 3, 4, 5]);
+    }
+}

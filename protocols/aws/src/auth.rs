@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_broker::rights::AccessKey;
+use hyper::Method;
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
@@ -107,9 +108,15 @@ fn is_open(client: &Client, head: &Parts) -> bool {
     client.edge.settings.auth == Auth::LoopbackOpen
         && client.is_local
         && !headers.keys().any(|name| says_elsewhere(name.as_str()))
-        // An image of a page is asked for without a word of where from.
-        && !headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
+        && !is_by_browser(head)
         && headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(is_local_host))
+}
+
+/// Whether a browser asks for what a page has linked to, such as an image, which may be without a word of where from. Celery's
+/// HTTP client calls itself nearly so.
+fn is_by_browser(head: &Parts) -> bool {
+    let agent = head.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+    head.method == Method::GET && agent.starts_with(b"Mozilla/") && !agent.ends_with(b"pycurl)")
 }
 
 /// Whether a host is this machine by a name that nobody else can give it: an address, `localhost`, or a name without a dot.

@@ -195,6 +195,7 @@ async fn a_browser_that_follows_a_link_is_not_somebody_on_this_machine() {
         ("User-Agent: Mozilla/5.0 (X11)", 403),
         ("Referer: http://page.example/", 403),
         ("User-Agent: aws-cli/1.0", 200),
+        ("User-Agent: Mozilla/5.0 (compatible; pycurl)", 200),
     ] {
         let request = format!("GET /?Action=ListQueues HTTP/1.1\r\nHost: gantry:4566\r\n{header}\r\n\r\n");
         assert_eq!(ask_from(&server, local, &request).await.status, status, "{header}");

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use smallvec::SmallVec;
 
+use super::ascii::EntryId;
 use super::limits::BATCH_ENTRIES_MAX;
 use super::pairs::List;
 use super::{fault, names};
@@ -30,6 +31,40 @@ impl Failed {
             code: error.query_code(),
             message: error.message.into_owned(),
         }
+    }
+}
+
+/// What became of the entries of a batch of which nothing more is told than which were done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Told {
+    successful: Vec<Done>,
+    failed: Vec<Failed>,
+}
+
+/// An entry that was done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Done {
+    id: EntryId,
+}
+
+impl Told {
+    /// Of so many entries.
+    pub(crate) fn of(entries: usize) -> Self {
+        Self { successful: Vec::with_capacity(entries), failed: Vec::new() }
+    }
+
+    pub(crate) fn done(&mut self, id: &str) {
+        self.successful.push(Done { id: EntryId::from(id) });
+    }
+
+    pub(crate) fn failed(&mut self, id: &str, error: Error) {
+        self.failed.push(Failed::new(id, error));
+    }
+
+    pub(crate) fn any_done(&self) -> bool {
+        !self.successful.is_empty()
     }
 }
 

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use gantry_broker::{Receipt, Wakes};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
-use crate::sqs::ascii::EntryId;
-use crate::sqs::batch::{Entries, Failed, check_ids};
+use crate::sqs::batch::{Entries, Told, check_ids};
 use crate::sqs::fault;
 use crate::sqs::limits::VISIBILITY_S_MAX;
 use crate::sqs::pairs::Text;
@@ -36,34 +35,21 @@ struct Entry<'a> {
     visibility_timeout: Option<i64>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Successful {
-    id: EntryId,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Output {
-    successful: Vec<Successful>,
-    failed: Vec<Failed>,
-}
-
 impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
     const NAME: &'static str = "ChangeMessageVisibilityBatch";
-    type Output = Output;
+    type Output = Told;
 
-    async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
+    async fn run(self, call: &'a Call) -> Result<Reply<Told>, Error> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:ChangeMessageVisibility"))?;
         let ids = self.entries.iter().map(|entry| entry.id.as_deref());
         check_ids(self.entries.sent, ids, "ChangeMessageVisibilityBatchRequestEntry")?;
-        let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
+        let mut told = Told::of(self.entries.len());
         let mut asked = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter() {
             match read(call, &place, entry) {
                 Ok(ask) => asked.push((entry, ask)),
-                Err(error) => output.failed.push(Failed::new(entry.id.as_deref().unwrap_or_default(), error)),
+                Err(error) => told.failed(entry.id.as_deref().unwrap_or_default(), error),
             }
         }
         let asks: Vec<_> = asked.iter().map(|(_, ask)| *ask).collect();
@@ -72,14 +58,14 @@ impl<'a> Action<'a> for ChangeMessageVisibilityBatch<'a> {
             let (id, handle) = (entry.id.as_deref().unwrap_or_default(), entry.receipt_handle.as_deref());
             let seconds = entry.visibility_timeout.unwrap_or_default();
             match changed(&place, handle.unwrap_or_default(), seconds, said) {
-                Ok(()) => output.successful.push(Successful { id: EntryId::from(id) }),
-                Err(error) => output.failed.push(Failed::new(id, error)),
+                Ok(()) => told.done(id),
+                Err(error) => told.failed(id, error),
             }
         }
-        if !output.successful.is_empty() {
+        if told.any_done() {
             durable(&call.edge.broker, Some(call.edge.broker.appended())).await?;
         }
-        Ok(Reply::Now(output))
+        Ok(Reply::Now(told))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use gantry_broker::Wakes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
-use crate::sqs::ascii::EntryId;
-use crate::sqs::batch::{Entries, Failed, check_ids};
+use crate::sqs::batch::{Entries, Told, check_ids};
 use crate::sqs::pairs::Text;
 use crate::sqs::place::{Intent, Place, durable};
 use crate::sqs::receiving::{deleted, receipt};
@@ -32,24 +31,11 @@ struct Entry<'a> {
     receipt_handle: Option<Text<'a>>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Successful {
-    id: EntryId,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Output {
-    successful: Vec<Successful>,
-    failed: Vec<Failed>,
-}
-
 impl<'a> Action<'a> for DeleteMessageBatch<'a> {
     const NAME: &'static str = "DeleteMessageBatch";
-    type Output = Output;
+    type Output = Told;
 
-    async fn run(self, call: &'a Call) -> Result<Reply<Output>, Error> {
+    async fn run(self, call: &'a Call) -> Result<Reply<Told>, Error> {
         // Batches have no names of their own in policies.
         let place = Place::find(call, &self.queue_url, Intent::read("sqs:DeleteMessage"))?;
         check_ids(
@@ -57,24 +43,24 @@ impl<'a> Action<'a> for DeleteMessageBatch<'a> {
             self.entries.iter().map(|entry| entry.id.as_deref()),
             "DeleteMessageBatchRequestEntry",
         )?;
-        let mut output = Output { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
+        let mut told = Told::of(self.entries.len());
         let mut asked = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter() {
             let (id, handle) = (entry.id.as_deref().unwrap_or_default(), entry.receipt_handle.as_deref());
             match receipt(&call.edge, &place, handle) {
                 Ok(receipt) => asked.push((id, handle.unwrap_or_default(), receipt)),
-                Err(error) => output.failed.push(Failed::new(id, error)),
+                Err(error) => told.failed(id, error),
             }
         }
         let receipts: Vec<_> = asked.iter().map(|(_, _, receipt)| *receipt).collect();
         let (said, ticket) = place.queue.remove(&receipts, &mut Wakes::new());
         for ((id, handle, _), said) in asked.into_iter().zip(said) {
             match deleted(&place, handle, said) {
-                Ok(()) => output.successful.push(Successful { id: EntryId::from(id) }),
-                Err(error) => output.failed.push(Failed::new(id, error)),
+                Ok(()) => told.done(id),
+                Err(error) => told.failed(id, error),
             }
         }
         durable(&call.edge.broker, ticket).await?;
-        Ok(Reply::Now(output))
+        Ok(Reply::Now(told))
     }
 }

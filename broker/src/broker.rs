@@ -25,7 +25,7 @@ use crate::session::Session;
 use crate::shared::{Limits, Shared};
 use crate::stream;
 use crate::timer::Sleeper;
-use crate::vhost::{Pending, Rows, SPACES, VirtualHost, put_schedules, schedules_lane};
+use crate::vhost::{Known, Pending, Rows, SPACES, VirtualHost, put_schedules, schedules_lane};
 use crate::window::{self, Remembered};
 
 const VHOSTS: &str = "vhosts";
@@ -273,7 +273,8 @@ impl Broker {
         let mut messages = 0;
         let mut logs = self.shared.streams.logs.list()?;
         for row in rows.exchanges {
-            let exchange = self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options, row.lane)?;
+            let known = Known { lane: row.lane, id: row.id, settings: row.settings };
+            let exchange = self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options, known)?;
             let Some(lane) = row.lane.and_then(|lane| found.lanes.remove(&lane)) else { continue };
             if let Some(error) = lane.unreadable {
                 return Err(Error::Storage(format!("messages of exchange '{}': {error}", row.name)));

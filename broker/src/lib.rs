@@ -83,6 +83,6 @@ pub use self::selector::{Selector, SelectorError};
 pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
-    Deduplication, DeleteQueue, ExchangeOptions, Original, Pending, Published, QueueName, Route, RouteCache, Sent,
-    Subscription, TracedBy, Transaction, VirtualHost,
+    Bound, Deduplication, DeleteQueue, ExchangeOptions, ExchangeSettings, Original, Pending, Published, QueueName,
+    Route, RouteCache, Sent, Subscription, TracedBy, Transaction, VirtualHost,
 };

@@ -39,10 +39,13 @@ pub enum ExchangeKind {
     /// Routes as the type that the argument `x-delayed-type` names, after the delay that the header `x-delay` asks for.
     #[serde(rename = "x-delayed-message")]
     Delayed,
+    /// A fanout whose bindings may say, by a filter policy, which messages they are for: a topic of subscriptions.
+    #[serde(rename = "x-sns")]
+    Subscriptions,
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -54,6 +57,7 @@ impl ExchangeKind {
         Self::RecentHistory,
         Self::Deduplication,
         Self::Delayed,
+        Self::Subscriptions,
     ];
 
     /// The name that clients use for it.
@@ -70,6 +74,7 @@ impl ExchangeKind {
             Self::RecentHistory => "x-recent-history",
             Self::Deduplication => "x-message-deduplication",
             Self::Delayed => "x-delayed-message",
+            Self::Subscriptions => "x-sns",
         }
     }
 
@@ -84,6 +89,7 @@ impl ExchangeKind {
             Self::ModulusHash => Some(Routing::ModulusHash),
             Self::Random => Some(Routing::Random),
             Self::LocalRandom => Some(Routing::LocalRandom),
+            Self::Subscriptions => Some(Routing::Filtered),
             Self::Delayed => None,
         }
     }
@@ -127,6 +133,8 @@ pub enum Routing {
     Random,
     /// To one, at random; bindings have no key.
     LocalRandom,
+    /// To all whose filter policy lets it through.
+    Filtered,
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
     pub fn new(routing: Routing) -> Self {
         let routes = match routing {
             Routing::Direct => Routes::Direct(Direct::new()),
-            Routing::Fanout => Routes::Fanout(Fanout::new()),
+            Routing::Fanout | Routing::Filtered => Routes::Fanout(Fanout::new()),
             Routing::Topic => Routes::Topic(Topic::new()),
             Routing::Headers => Routes::Headers(Headers::new()),
             Routing::ConsistentHash => Routes::ConsistentHash(ConsistentHash::new(HashOn::Key)),

@@ -8,6 +8,7 @@
 //! * [`rules`]: what queues do by their rules, apart from the model's tests.
 //! * [`direct`]: queues that hand on and store nothing; [`marks`]: numbers kept with messages; [`retained`]: the last of each key.
 //! * [`policies`]: who is under them, and since when. [`settings`]: what is set on queues beside their declaration.
+//! * [`subscriptions`]: topics with settings, and bindings that take another one's place.
 //! * [`windows`]: what ordered queues were sent lately.
 //! * [`moves`]: all of a queue into another.
 //! * [`rights`]: who may do what, while sessions are open.
@@ -33,6 +34,7 @@ mod schedules;
 mod selections;
 mod settings;
 mod streams;
+mod subscriptions;
 mod windows;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use super::relay::Parcel;
 use super::route::Reached;
 use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{ArgumentProblem, Error, Forbidden, Kind, Resource};
+use crate::exchange::BindError;
 use crate::inbox::Wakes;
 use crate::message::{Message, now_ms};
 use crate::value::{Table, Value};
@@ -28,10 +29,28 @@ pub struct BindingRow {
     pub arguments: Table,
 }
 
+/// A binding of an exchange to a queue, without a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// What tells it from other bindings to that queue, and what the exchange reads.
+    pub arguments: &'a Table,
+}
+
 /// What becomes of a binding's row.
 enum RowChange {
     Put,
     Delete,
+}
+
+fn refused(source: &Exchange, arguments: &Table, problem: &BindError) -> Error {
+    Error::InvalidArgument {
+        resource: source.resource(),
+        name: "x-match".to_owned(),
+        value: Box::new(arguments.get("x-match").cloned().unwrap_or(Value::Null)),
+        problem: ArgumentProblem::Other(problem.to_string()),
+    }
 }
 
 impl VirtualHost {
@@ -67,14 +86,8 @@ impl VirtualHost {
             let mut topology = self.topology.write();
             let (source, destination) = self.ends(&topology, source, destination, connection)?;
             let change = self.durable_row(&source, &destination, key, arguments, RowChange::Put)?;
-            let inserted = source.matcher.write().insert(key, arguments, destination.clone()).map_err(|problem| {
-                Error::InvalidArgument {
-                    resource: source.resource(),
-                    name: "x-match".to_owned(),
-                    value: Box::new(arguments.get("x-match").cloned().unwrap_or(Value::Null)),
-                    problem: ArgumentProblem::Other(problem.to_string()),
-                }
-            })?;
+            let inserted = source.matcher.write().insert(key, arguments, destination.clone());
+            let inserted = inserted.map_err(|problem| refused(&source, arguments, &problem))?;
             if inserted {
                 if let Err(error) = self.tell_history(&topology, &source, &destination) {
                     source.matcher.write().remove(key, arguments, &destination);
@@ -88,6 +101,51 @@ impl VirtualHost {
             self.commit(change.into_iter().collect())
         };
         Ok(committed)
+    }
+
+    /// Puts one binding to a queue in the place of another one: no message goes by neither of them, and none by both. Where
+    /// there was no such binding the new one is made, and where there is no new one the old one goes. What is to be waited for
+    /// until all of it is on stable storage.
+    ///
+    /// # Errors
+    /// The exchange or the new queue does not exist, or the arguments are not what the type of the exchange wants: then nothing
+    /// has changed. That the old binding or its queue is not there is no error.
+    pub fn rebind(&self, source: &str, old: Option<Bound<'_>>, new: Option<Bound<'_>>) -> Result<Pending, Error> {
+        let mut topology = self.topology.write();
+        let exchange = self.find_exchange(&topology, source)?;
+        let mut changes = Vec::new();
+        let mut kept = None;
+        if let Some(Bound { queue, arguments }) = new {
+            let (_, destination) = self.ends(&topology, source, (Kind::Queue, queue), 0)?;
+            let inserted = exchange.matcher.write().insert(&[], arguments, destination.clone());
+            if inserted.map_err(|problem| refused(&exchange, arguments, &problem))? {
+                self.tell_binding("binding.created", &exchange, &destination, (&[], arguments), None);
+                topology.bound_from.entry(destination.clone()).or_default().insert(Arc::clone(&exchange.name));
+            }
+            // Written again where it exists: whoever bound it first may still be waiting for the disk.
+            changes.extend(self.durable_row(&exchange, &destination, &[], arguments, RowChange::Put)?);
+            kept = Some((destination, arguments));
+        }
+        if let Some(Bound { queue, arguments }) = old
+            && let Ok((_, destination)) = self.ends(&topology, source, (Kind::Queue, queue), 0)
+            && kept.is_none_or(|(kept, same)| kept != destination || same != arguments)
+        {
+            let mut matcher = exchange.matcher.write();
+            if matcher.remove(&[], arguments, &destination) {
+                let last = !matcher.contains(&destination);
+                drop(matcher);
+                self.tell_binding("binding.deleted", &exchange, &destination, (&[], arguments), None);
+                changes.extend(self.durable_row(&exchange, &destination, &[], arguments, RowChange::Delete)?);
+                if last && let Some(sources) = topology.bound_from.get_mut(&destination) {
+                    sources.remove(&exchange.name);
+                    if sources.is_empty() {
+                        topology.bound_from.remove(&destination);
+                    }
+                }
+            }
+        }
+        self.changed();
+        Ok(self.commit(changes))
     }
 
     /// Gives what is newly bound the messages that the exchange remembers. Under the lock of the topology, so that none is

@@ -4,11 +4,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::aside::forget;
+use super::exchange_settings::ExchangeSettings;
 use super::manner::{Manner, Memory, Seen, resource};
 use crate::delays::DelayLane;
 use crate::error::{Differing, Error, Resource};
@@ -34,11 +35,23 @@ pub struct ExchangeOptions {
     pub arguments: Table,
 }
 
+/// What an exchange has from an earlier run, or is made with beside what it is declared with.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Its lane of the journal, where it has one.
+    pub(crate) lane: Option<u64>,
+    /// See [`Exchange::id`].
+    pub(crate) id: Option<u64>,
+    pub(crate) settings: ExchangeSettings,
+}
+
 /// An exchange.
 pub struct Exchange {
     pub(super) name: Arc<str>,
     pub(super) vhost: Arc<str>,
+    id: u64,
     pub(super) options: ExchangeOptions,
+    settings: ArcSwap<ExchangeSettings>,
     /// Where what cannot be routed goes.
     alternate: Option<Arc<str>>,
     /// The same, as a policy has it.
@@ -54,24 +67,28 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// `lane` is the lane of the journal that it has from an earlier run.
+    /// `known` is what it has from an earlier run.
     pub(super) fn new(
         shared: &Arc<Shared>,
         name: Arc<str>,
         vhost: Arc<str>,
         options: ExchangeOptions,
         predeclared: bool,
-        lane: Option<u64>,
+        known: Known,
     ) -> Result<Arc<Self>, Error> {
         let Manner { matcher, memory, delays, alternate } =
-            Manner::of(shared, &resource(&name, &vhost), &options, lane)?;
+            Manner::of(shared, &resource(&name, &vhost), &options, known.lane)?;
+        let id = known.id.unwrap_or_else(|| shared.next_lane());
+        let settings = ArcSwap::from_pointee(known.settings);
         let asks_message = matcher.asks_message() || delays.is_some() || !matches!(memory, Memory::Nothing);
         let matcher = RwLock::new(matcher);
         let (policy_alternate, applied) = (ArcSwapOption::empty(), Mutex::default());
         Ok(Arc::new(Self {
             name,
             vhost,
+            id,
             options,
+            settings,
             alternate,
             policy_alternate,
             applied,
@@ -89,6 +106,21 @@ impl Exchange {
             Memory::Seen(seen) if seen.lane.is_some() => seen.lane,
             _ => self.delays.as_ref().map(|delays| delays.lane()),
         }
+    }
+
+    /// A number that no other exchange of the broker ever has, one of the same name that is made later included. One that was
+    /// declared by an earlier version of this program may have another one after each restart, until it is declared again.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What is set on it beside its declaration.
+    pub fn settings(&self) -> Arc<ExchangeSettings> {
+        self.settings.load_full()
+    }
+
+    pub(super) fn set_settings(&self, settings: ExchangeSettings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// The virtual host it is in.

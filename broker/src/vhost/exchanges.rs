@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gantry_storage::Change;
 
-use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::exchange::{Destination, Exchange, ExchangeOptions, Known};
+use super::exchange_settings::ExchangeSettings;
 use super::{Pending, Topology, VirtualHost, rows};
 use crate::error::{Error, Forbidden, Kind, Resource};
 use crate::exchange::{Binding, ExchangeKind};
@@ -45,31 +46,83 @@ impl VirtualHost {
             if let Some(exchange) = topology.exchanges.get(name) {
                 exchange.check_same(&options)?;
                 // Somebody else's declaration may still be on its way to the disk; what comes behind it is not ahead of it.
-                if exchange.options.durable && !exchange.predeclared {
-                    self.commit(vec![rows::put_exchange(exchange)?])
-                } else {
-                    Pending::nothing()
-                }
+                self.commit_exchange(exchange)?
             } else {
-                if name.starts_with("amq.") {
-                    let resource = self.exchange_resource(name);
-                    return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
-                }
-                let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
-                let exchange = Exchange::new(&self.shared, name, vhost, options, false, None)?;
-                exchange.follow(&topology.policies);
-                let committed = if exchange.options.durable {
-                    self.commit(vec![rows::put_exchange(&exchange)?])
-                } else {
-                    Pending::nothing()
-                };
-                self.tell_exchange_created(&exchange);
-                topology.exchanges.insert(Arc::clone(&exchange.name), exchange);
-                self.changed();
-                committed
+                self.make_exchange(&mut topology, name, options, ExchangeSettings::default())?.1
             }
         };
         Ok(committed)
+    }
+
+    /// Declares an exchange with settings, and says whether it is new; of several callers at once one is told so. One that is
+    /// there is given back as it is: the caller compares. What is to be waited for until it is on stable storage.
+    ///
+    /// # Errors
+    /// Its name is reserved; an argument is invalid.
+    pub fn declare_exchange_with(
+        &self,
+        name: &str,
+        options: ExchangeOptions,
+        settings: ExchangeSettings,
+    ) -> Result<(Arc<Exchange>, bool, Pending), Error> {
+        let mut topology = self.topology.write();
+        if let Some(exchange) = topology.exchanges.get(name) {
+            let exchange = Arc::clone(exchange);
+            // Somebody else's declaration may still be on its way to the disk.
+            let pending = self.commit_exchange(&exchange)?;
+            return Ok((exchange, false, pending));
+        }
+        let (exchange, pending) = self.make_exchange(&mut topology, name, options, settings)?;
+        Ok((exchange, true, pending))
+    }
+
+    /// Sets other settings on an exchange. They hold at once; what is to be waited for until they are on stable storage.
+    ///
+    /// # Errors
+    /// The exchange was deleted.
+    pub fn set_exchange_settings(
+        &self,
+        exchange: &Arc<Exchange>,
+        settings: ExchangeSettings,
+    ) -> Result<Pending, Error> {
+        let topology = self.topology.write();
+        if !topology.exchanges.get(&exchange.name).is_some_and(|current| Arc::ptr_eq(current, exchange)) {
+            return Err(Error::NotFound(exchange.resource()));
+        }
+        exchange.set_settings(settings);
+        self.tell_change();
+        // Under the lock, so that rows are written in the order of changes.
+        self.commit_exchange(exchange)
+    }
+
+    /// Writes the row of an exchange that survives.
+    fn commit_exchange(&self, exchange: &Exchange) -> Result<Pending, Error> {
+        if !exchange.options.durable || exchange.predeclared {
+            return Ok(Pending::nothing());
+        }
+        Ok(self.commit(vec![rows::put_exchange(exchange)?]))
+    }
+
+    fn make_exchange(
+        &self,
+        topology: &mut Topology,
+        name: &str,
+        options: ExchangeOptions,
+        settings: ExchangeSettings,
+    ) -> Result<(Arc<Exchange>, Pending), Error> {
+        if name.starts_with("amq.") {
+            let resource = self.exchange_resource(name);
+            return Err(Error::Forbidden { resource, what: Forbidden::ReservedName });
+        }
+        let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
+        let known = Known { settings, ..Known::default() };
+        let exchange = Exchange::new(&self.shared, name, vhost, options, false, known)?;
+        exchange.follow(&topology.policies);
+        let committed = self.commit_exchange(&exchange)?;
+        self.tell_exchange_created(&exchange);
+        topology.exchanges.insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
+        self.changed();
+        Ok((exchange, committed))
     }
 
     /// A topic exchange for what the broker's own parts publish ([`VirtualHost::publish_internally`]), made where there is none.
@@ -91,7 +144,7 @@ impl VirtualHost {
             return Ok(Arc::clone(exchange));
         }
         let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
-        let exchange = Exchange::new(&self.shared, name, vhost, options, true, None)?;
+        let exchange = Exchange::new(&self.shared, name, vhost, options, true, Known::default())?;
         topology.exchanges.insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
         self.changed();
         Ok(exchange)
@@ -101,10 +154,10 @@ impl VirtualHost {
         &self,
         name: &str,
         options: ExchangeOptions,
-        lane: Option<u64>,
+        known: Known,
     ) -> Result<Arc<Exchange>, Error> {
         let (name, vhost) = (Arc::from(name), Arc::clone(&self.name));
-        let exchange = Exchange::new(&self.shared, name, vhost, options, false, lane)?;
+        let exchange = Exchange::new(&self.shared, name, vhost, options, false, known)?;
         let mut topology = self.topology.write();
         exchange.follow(&topology.policies);
         topology.exchanges.insert(Arc::clone(&exchange.name), Arc::clone(&exchange));

@@ -3,7 +3,7 @@
 //! * [`exchange`]: exchanges and destinations; [`manner`]: what follows from an exchange's type and arguments; [`aside`]: what it
 //!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
 //! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
-//! * [`settings`]: what is set on queues beside their declaration.
+//! * [`settings`], [`exchange_settings`]: what is set on queues and exchanges beside their declaration.
 //! * [`publish`]: the way in, alone and in transactions; [`send`]: to one queue, and not twice; [`subscription`]: the way out; [`relay`]: from queue to queue.
 //! * [`later`]: publishing for later.
 //! * [`direct`]: queues that store nothing.
@@ -18,6 +18,7 @@ mod aside;
 mod bindings;
 mod direct;
 mod exchange;
+mod exchange_settings;
 mod exchanges;
 mod later;
 mod manner;
@@ -45,8 +46,10 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
-pub use self::bindings::BindingRow;
+pub use self::bindings::{BindingRow, Bound};
+pub(crate) use self::exchange::Known;
 pub use self::exchange::{Destination, Exchange, ExchangeOptions};
+pub use self::exchange_settings::ExchangeSettings;
 pub(crate) use self::later::Again;
 pub use self::publish::{Published, Transaction};
 pub use self::queues::{DeleteQueue, QueueName};
@@ -91,6 +94,8 @@ pub struct VirtualHost {
     topology: RwLock<Topology>,
     /// Rises with every change of the topology, so that cached routes know that they are old.
     epoch: AtomicU64,
+    /// The same for whoever keeps something of its own in step with the topology, and not for every message.
+    changes: watch::Sender<u64>,
     shared: Arc<Shared>,
     /// Whoever listens gets a copy of each message.
     traced: AtomicBool,
@@ -124,7 +129,8 @@ impl VirtualHost {
         for (exchange, kind, internal) in predeclared.into_iter().chain(events) {
             let options =
                 ExchangeOptions { kind, durable: true, auto_delete: false, internal, arguments: Table::default() };
-            let exchange = Exchange::new(&shared, Arc::from(exchange), Arc::clone(&name), options, true, None)?;
+            let exchange =
+                Exchange::new(&shared, Arc::from(exchange), Arc::clone(&name), options, true, Known::default())?;
             topology.exchanges.insert(Arc::clone(exchange.name()), exchange);
         }
         let schedules = DelayLane::new(Arc::clone(&shared), schedules_lane, Arc::clone(&name), None);
@@ -133,6 +139,7 @@ impl VirtualHost {
             name,
             topology: RwLock::new(topology),
             epoch: AtomicU64::new(1),
+            changes: watch::Sender::new(0),
             shared,
             traced: AtomicBool::new(false),
             marks: Mutex::default(),
@@ -166,6 +173,19 @@ impl VirtualHost {
     /// Says that cached routes are old. Called while the topology is locked for the change.
     fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
+        self.tell_change();
+    }
+
+    fn tell_change(&self) {
+        if self.changes.receiver_count() > 0 {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Tells of changes of exchanges, queues, bindings and settings: a number that rises with each. Several changes may be told
+    /// as one, and what has changed is for the receiver to find.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// All exchanges, in no order.

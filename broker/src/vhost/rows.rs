@@ -8,6 +8,7 @@ use gantry_storage::Change;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::exchange_settings::ExchangeSettings;
 use crate::error::Error;
 use crate::moves::MoveTask;
 use crate::policy::{Policy, PolicyKind};
@@ -34,6 +35,11 @@ pub(crate) struct ExchangeRow {
     /// Its lane of the journal, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lane: Option<u64>,
+    /// Rows of earlier versions have none.
+    #[serde(default)]
+    pub(crate) id: Option<u64>,
+    #[serde(default, skip_serializing_if = "ExchangeSettings::is_plain")]
+    pub(crate) settings: ExchangeSettings,
 }
 
 /// A durable queue.
@@ -169,6 +175,8 @@ pub(super) fn put_exchange(exchange: &Exchange) -> Result<Change, Error> {
         name: exchange.name.to_string(),
         options: exchange.options.clone(),
         lane: exchange.lane(),
+        id: Some(exchange.id()),
+        settings: (*exchange.settings()).clone(),
     };
     put(EXCHANGES, name_key(&exchange.vhost, &exchange.name), &row)
 }

@@ -53,6 +53,8 @@ impl VirtualHost {
         if redrives {
             // Messages may wait for a queue to go to.
             self.changed();
+        } else {
+            self.tell_change();
         }
         if !queue.survives() {
             return Ok(Pending::nothing());

@@ -243,14 +243,18 @@ impl Front {
         self.batch.parts.push(Batch::begin(Arc::clone(&self.active.file), buffer));
     }
 
-    /// Ends the active segment for good, if there is anything in it. The writer is to be woken.
+    /// Nothing more comes. The last batch ends the active segment, if there is anything in it: what the writer has taken out
+    /// and not put back yet ([`Front::swap_control`]) still belongs into it. The writer is to be woken.
     pub(super) fn finish(&mut self) {
         self.run = Run::Closing;
-        if self.active.end as usize > super::segment::HEADER_BYTES || !self.control.is_empty() {
-            self.drain_control_here();
-            self.roll(0);
+        if self.has_begun() || !self.control.is_empty() {
             self.issue();
         }
+    }
+
+    /// Whether there is anything in the active segment.
+    fn has_begun(&self) -> bool {
+        self.active.end as usize > super::segment::HEADER_BYTES
     }
 
     /// Writes one frame whose room was made. The pieces are the body; `body_crc` is that of its checked part.
@@ -425,6 +429,9 @@ impl Front {
     /// Takes everything that gathered, to be written, and begins the next batch.
     pub(super) fn take_batch(&mut self) -> Arc<Batch> {
         self.drain_control_here();
+        if self.run == Run::Closing && self.has_begun() {
+            self.roll(0);
+        }
         let buffer = self.buffers.pop().unwrap_or_default();
         let mut next = Batch::new(Arc::clone(&self.active.file), self.active.end, buffer);
         // A segment that nobody has written to yet needs no file.

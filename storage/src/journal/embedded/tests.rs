@@ -1,7 +1,8 @@
 //! Tests of the engine that look behind its files: what its threads do in an order that only chance brings about.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::front::{Control, Prepared};
 use super::*;
 use crate::journal::{Reading, Recovered, Ref};
 
@@ -57,4 +58,24 @@ fn a_segment_compacted_before_its_index_was_written_is_read_by_the_index_of_what
         let read = journal.read(&[Reading { position, payload_bytes: 1000 }]).pop().unwrap();
         assert_eq!(read.unwrap(), body(seq).as_slice(), "{position:?}");
     }
+}
+
+#[test]
+fn what_the_writer_has_taken_out_while_the_journal_is_closed_still_ends_its_segment() {
+    let mut front = Front::new(BTreeMap::new(), HashMap::new(), 1, 1 << 20);
+    let head = [0; 8];
+    let entry = Prepared { refs: 1, head: &head, payload: &[b"body"], payload_bytes: 4, crc: 0 };
+    front.append(&entry);
+    front.issue();
+    front.note(7, Some(1));
+    // The writer codes it without the lock, and meanwhile the journal is closed.
+    let (mut control, mut bodies) = (Control::default(), Vec::new());
+    front.swap_control(&mut control);
+    control.drain(&mut bodies);
+    front.finish();
+    front.put_control(&mut bodies);
+    let batch = front.take_batch();
+    assert_eq!(batch.parts.len(), 1, "all of it is in the first segment");
+    assert_eq!((front.active.number(), front.active.end), (2, segment::HEADER_BYTES as u32));
+    assert!(!front.pending());
 }

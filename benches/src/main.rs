@@ -1,7 +1,8 @@
 //! `gantry-benches`: starts the broker and the peers that are installed, puts the same load on each in one run, and prints
 //! one table of what was measured and how it compares.
 //!
-//! `amqp`, `mqtt`, `stomp`, `web`, `web_stomp` and `sqs` are the load generator's clients (`sockets` is what those of many
+//! `amqp`, `mqtt`, `stomp`, `web`, `web_stomp`, `sqs` and `sns` are the load generator's clients, `webhooks` is who SNS
+//! calls (`sockets` is what those of many
 //! connections share), `load` has the workloads, `peer` knows how brokers are started, `process` what the kernel tells of them,
 //! and `table` prints.
 
@@ -11,12 +12,14 @@ mod load;
 mod mqtt;
 mod peer;
 mod process;
+mod sns;
 mod sockets;
 mod sqs;
 mod stomp;
 mod table;
 mod web;
 mod web_stomp;
+mod webhooks;
 
 use std::collections::BTreeSet;
 use std::fs;

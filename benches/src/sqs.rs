@@ -89,18 +89,25 @@ fn cut(bytes: &[u8]) -> Fallible<Option<(Answer<'_>, usize)>> {
 
 /// Asks one thing on a connection of its own, and waits for the answer.
 pub(crate) fn call(address: SocketAddr, action: &str, body: &Value) -> Fallible<Value> {
+    let answer =
+        exchange(address, &Head::of(address, action).request(body)).map_err(|error| format!("{action}: {error}"))?;
+    Ok(if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer)? })
+}
+
+/// Sends a request on a connection of its own; gives the body of the answer.
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Fallible<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&Head::of(address, action).request(body))?;
+    stream.write_all(request)?;
     let mut came = Vec::new();
     loop {
         let mut some = [0; 4096];
         match stream.read(&mut some)? {
-            0 => return fail(format!("the broker closed the connection instead of answering {action}")),
+            0 => return fail("the broker closed the connection instead of answering"),
             count => came.extend_from_slice(&some[..count]),
         }
-        if let Some((Answer { body, .. }, _)) = cut(&came).map_err(|error| format!("{action}: {error}"))? {
-            return Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? });
+        if let Some((Answer { body, .. }, _)) = cut(&came)? {
+            return Ok(body.to_vec());
         }
     }
 }

@@ -18,6 +18,7 @@ mod persistent;
 mod persistent_many;
 mod priority;
 mod publish;
+mod sns;
 mod sqs;
 mod start;
 mod stomp;
@@ -86,7 +87,7 @@ pub(crate) struct Workload {
 }
 
 /// All workloads, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 30] = [
+pub(crate) const WORKLOADS: [Workload; 33] = [
     amqp("persistent-1k", persistent::ABOUT, persistent::run),
     amqp("persistent-1k-8", persistent_many::ABOUT, persistent_many::run),
     amqp("transient-64", transient::ABOUT, transient::run),
@@ -117,6 +118,9 @@ pub(crate) const WORKLOADS: [Workload; 30] = [
     sqs_workload("sqs-receive-delete", sqs::receive_delete::ABOUT, sqs::receive_delete::run),
     sqs_workload("sqs-fifo", sqs::fifo::ABOUT, sqs::fifo::run),
     sqs_workload("sqs-long-polls", sqs::long_polls::ABOUT, sqs::long_polls::run),
+    sns_workload("sns-publish", sns::publish::ABOUT, sns::publish::run),
+    sns_workload("sns-filtered-10k", sns::filtered::ABOUT, sns::filtered::run),
+    sns_workload("sns-webhooks", sns::webhooks::ABOUT, sns::webhooks::run),
 ];
 
 type Run = fn(&mut Bench<'_>) -> Fallible<Vec<Figure>>;
@@ -139,6 +143,10 @@ const fn stomp_workload(name: &'static str, about: &'static str, run: Run) -> Wo
 
 const fn sqs_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
     Workload { name, about, protocol: Protocol::Sqs, run }
+}
+
+const fn sns_workload(name: &'static str, about: &'static str, run: Run) -> Workload {
+    Workload { name, about, protocol: Protocol::Sns, run }
 }
 
 /// Bytes as KiB.

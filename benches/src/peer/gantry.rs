@@ -78,7 +78,7 @@ impl Broker for Gantry {
             Protocol::WebMqtt => Clients::Told(|log| find_address(log, LISTENING_WEB_MQTT)),
             Protocol::Stomp => Clients::Told(|log| find_address(log, LISTENING_STOMP)),
             Protocol::WebStomp => Clients::Told(|log| find_address(log, LISTENING_WEB_STOMP)),
-            Protocol::Sqs => Clients::Told(|log| find_address(log, LISTENING_AWS)),
+            Protocol::Sqs | Protocol::Sns => Clients::Told(|log| find_address(log, LISTENING_AWS)),
         };
         Ok(Launched { process, helpers: Vec::new(), clients })
     }
@@ -92,7 +92,7 @@ fn configuration(data: &Path, settings: Settings) -> String {
         Protocol::WebMqtt => "web_mqtt",
         Protocol::Stomp => "stomp",
         Protocol::WebStomp => "web_stomp",
-        Protocol::Sqs => "aws",
+        Protocol::Sqs | Protocol::Sns => "aws",
     };
     for listener in LISTENERS {
         let address = if listener == open { "127.0.0.1:0" } else { "off" };

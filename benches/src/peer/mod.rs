@@ -45,6 +45,8 @@ pub(crate) enum Protocol {
     WebStomp,
     /// Amazon SQS: AWS JSON 1.0 over HTTP.
     Sqs,
+    /// Amazon SNS, and the SQS beside it.
+    Sns,
 }
 
 /// What a workload asks of a broker beyond its defaults.
@@ -147,7 +149,9 @@ impl Running {
                     Protocol::WebMqtt => mqtt::Client::open_web(address, "bench-ready").map(|_| true),
                     Protocol::Stomp => Publisher::open(address, Over::Tcp).map(|_| true),
                     Protocol::WebStomp => Publisher::open(address, Over::Web).map(|_| true),
-                    Protocol::Sqs => sqs::call(address, "ListQueues", &serde_json::json!({})).map(|_| true),
+                    Protocol::Sqs | Protocol::Sns => {
+                        sqs::call(address, "ListQueues", &serde_json::json!({})).map(|_| true)
+                    }
                 };
                 match ready {
                     Ok(true) => {

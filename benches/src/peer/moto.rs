@@ -38,7 +38,7 @@ impl Broker for Moto {
     }
 
     fn speaks(&self, protocol: Protocol) -> bool {
-        protocol == Protocol::Sqs
+        matches!(protocol, Protocol::Sqs | Protocol::Sns)
     }
 
     fn binary(&self) -> Option<&Path> {

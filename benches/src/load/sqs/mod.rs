@@ -27,7 +27,7 @@ const BODY_CHAR: &str = "x";
 const BODY_MD5: &str = "7265f4d211b56873a381d321f586e4a9";
 
 /// Makes a queue; gives its URL.
-fn create(running: &Running, name: &str, attributes: Value) -> Fallible<String> {
+pub(super) fn create(running: &Running, name: &str, attributes: Value) -> Fallible<String> {
     let answer = call(running.address, "CreateQueue", &json!({ "QueueName": name, "Attributes": attributes }))?;
     match answer["QueueUrl"].as_str() {
         Some(url) => Ok(url.to_owned()),
@@ -56,7 +56,7 @@ fn held(running: &Running, url: &str) -> Fallible<u64> {
 }
 
 /// Fails unless a queue holds so many messages.
-fn check_held(running: &Running, url: &str, messages: u64) -> Fallible<()> {
+pub(super) fn check_held(running: &Running, url: &str, messages: u64) -> Fallible<()> {
     match held(running, url)? {
         held if held == messages => Ok(()),
         held => fail(format!("{messages} messages are to be in the queue, and it tells of {held}")),

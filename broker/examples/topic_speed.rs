@@ -60,7 +60,7 @@ fn run(name: &str, bindings: u32, pattern: impl Fn(u32) -> String, key: impl Fn(
     for round in keys[..messages as usize].chunks(ROUND) {
         let before = Instant::now();
         for key in round {
-            matcher.matches(black_box(key.as_bytes()), &|| None, &mut |queue| {
+            matcher.matches(black_box(key.as_bytes()), &|| None, None, &mut |queue| {
                 black_box(queue);
                 destinations += 1;
             });

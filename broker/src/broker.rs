@@ -275,6 +275,12 @@ impl Broker {
         for row in rows.exchanges {
             let known = Known { lane: row.lane, id: row.id, settings: row.settings };
             let exchange = self.vhost_named(&row.vhost)?.restore_exchange(&row.name, row.options, known)?;
+            if let Some(lane) = row.id.and_then(|id| found.lanes.remove(&id)) {
+                if let Some(error) = lane.unreadable {
+                    return Err(Error::Storage(format!("what exchange '{}' remembers: {error}", row.name)));
+                }
+                exchange.restore_window(&self.shared, lane.window);
+            }
             let Some(lane) = row.lane.and_then(|lane| found.lanes.remove(&lane)) else { continue };
             if let Some(error) = lane.unreadable {
                 return Err(Error::Storage(format!("messages of exchange '{}': {error}", row.name)));

@@ -16,10 +16,12 @@
 //! | `window` | what ordered queues were sent lately |
 //! | [`policy`] | rules for all queues and exchanges whose names match |
 //! | [`inbox`] | what a connection has been granted and not yet sent |
+//! | `replay` | what a stream has kept, into a queue once more |
 //! | [`replies`] | replies that go from one connection to another without a queue |
 //! | `moves` | all of a queue into another, as a task |
 //! | [`rights`] | users, passwords, permissions |
 //! | [`selector`] | conditions that a consumer sets on messages |
+//! | [`filter`] | conditions that a subscription sets on messages, and many of them at once |
 //! | [`session`] | a client that has logged in |
 //! | [`broker`] | all of it, opened on its storage |
 //! | [`protocol`] | the seam to the program that accepts connections |
@@ -33,6 +35,7 @@ mod delays;
 pub mod error;
 pub mod events;
 pub mod exchange;
+pub mod filter;
 mod group;
 pub mod inbox;
 mod load;
@@ -44,6 +47,7 @@ mod outbox;
 pub mod policy;
 pub mod protocol;
 pub mod queue;
+mod replay;
 pub mod replies;
 mod retained;
 pub mod rights;
@@ -66,6 +70,7 @@ pub use gantry_storage::{LogFilter, Ticket};
 pub use self::broker::{Alarms, Broker, BrokerOptions, Found, OpenRefused, Totals};
 pub use self::counts::QueueCount;
 pub use self::error::{Error, Kind, Resource};
+pub use self::filter::{Filter, FilterError, Scope};
 pub use self::group::Group;
 pub use self::inbox::{Content, Delivery, Inbox, Item, Outlet, Reply, SharedCredit, Wakes};
 pub use self::marks::Marks;
@@ -76,6 +81,7 @@ pub use self::queue::{
     Accepts, ConsumerOptions, Credit, Lease, Ordered, Outcome, Queue, QueueOptions, QueueSettings, QueueStatus,
     QueueType, Receipt, Receipted, Receive, Received, Redrive, Selection, Turn,
 };
+pub use self::replay::{Reached, Replay, Replayed};
 pub use self::replies::ReplyConsumer;
 pub use self::retained::{Retained, RetainedCursor};
 pub use self::schedule::{Schedule, ScheduleError};
@@ -83,6 +89,6 @@ pub use self::selector::{Selector, SelectorError};
 pub use self::session::{Session, UserDeletion};
 pub use self::stream::{InvalidOffset, ReaderOptions, Retention, StreamOffset};
 pub use self::vhost::{
-    Bound, Deduplication, DeleteQueue, ExchangeOptions, ExchangeSettings, Original, Pending, Published, QueueName,
-    Route, RouteCache, Sent, Subscription, TracedBy, Transaction, VirtualHost,
+    Bound, Deduplication, DeleteQueue, ExchangeOptions, ExchangeSettings, Original, Pending, Published, PublishedOnce,
+    QueueName, Route, RouteCache, Sent, Subscription, TracedBy, Transaction, VirtualHost,
 };

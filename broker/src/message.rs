@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::filter::Attribute;
 use crate::group::Group;
 use crate::native::NATIVE;
 use crate::value::{Table, Value};
@@ -78,6 +79,12 @@ pub trait Source: Send + Sync {
     /// One of the headers of a head, decoded alone where that is possible.
     fn header(&self, head: &[u8], name: &str) -> Option<Value> {
         self.properties(head).headers?.get(name).cloned()
+    }
+
+    /// Visits the attributes that filter policies compare, without decoding the others. False where this source leaves that to
+    /// [`Source::properties`]; nothing is visited then.
+    fn attributes<'h>(&self, _head: &'h [u8], _visit: &mut dyn FnMut(&str, Attribute<'h>)) -> bool {
+        false
     }
 
     /// The connection that published it, by a number that no other connection has, where the head tells.

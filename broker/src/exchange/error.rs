@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::hash::{BUCKETS_MAX, WEIGHT_MAX};
+use crate::filter::FilterError;
 use crate::value::{Table, Text, Value};
 
 /// A binding that an exchange does not take. The texts are those of RabbitMQ, which clients' logs and tests know.
@@ -22,6 +23,20 @@ pub enum BindError {
     TooManyBuckets,
     /// A local random exchange has bindings without a key only.
     KeyNotEmpty(Box<[u8]>),
+    /// The argument of this name is no filter policy, or no scope of one. Its text is that of AWS.
+    Policy(&'static str, FilterError),
+    /// The argument of this name is no text.
+    PolicyType(&'static str, Value),
+}
+
+impl BindError {
+    /// The argument that it is about.
+    pub fn argument(&self) -> &'static str {
+        match self {
+            Self::Policy(name, _) | Self::PolicyType(name, _) => name,
+            _ => "x-match",
+        }
+    }
 }
 
 impl std::error::Error for BindError {}
@@ -40,6 +55,10 @@ impl fmt::Display for BindError {
             Self::TooManyBuckets => write!(f, "The binding keys of an exchange must be at most {BUCKETS_MAX} together"),
             Self::KeyNotEmpty(key) => {
                 write!(f, "Non empty binding '{}' key not permitted", String::from_utf8_lossy(key))
+            }
+            Self::Policy(_, problem) => write!(f, "Invalid parameter: {problem}"),
+            Self::PolicyType(name, value) => {
+                write!(f, "Invalid {name} field type {} (value {}); expected longstr", value.type_name(), Term(value))
             }
             Self::MatchType(value) => {
                 write!(f, "Invalid x-match field type {} (value {}); expected longstr", value.type_name(), Term(value))

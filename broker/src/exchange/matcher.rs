@@ -6,12 +6,13 @@ use super::bindings::{Arguments, Binding, Bindings};
 use super::direct::Direct;
 use super::error::BindError;
 use super::fanout::Fanout;
+use super::filtered::{Filtered, filter_of};
 use super::hash::{ConsistentHash, HashOn, Weight};
 use super::headers::{Headers, Rule};
 use super::kind::Routing;
 use super::pick::Pick;
 use super::topic::Topic;
-use crate::message::Properties;
+use crate::message::{Message, Properties};
 use crate::value::Table;
 
 /// The bindings of one exchange, and the routes that follow from them.
@@ -34,6 +35,7 @@ enum Routes<D> {
     ModulusHash(Pick<D>),
     Random(Pick<D>),
     LocalRandom(Pick<D>),
+    Filtered(Box<Filtered<D>>),
 }
 
 impl<D: Clone + Eq + Hash> Matcher<D> {
@@ -41,7 +43,8 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
     pub fn new(routing: Routing) -> Self {
         let routes = match routing {
             Routing::Direct => Routes::Direct(Direct::new()),
-            Routing::Fanout | Routing::Filtered => Routes::Fanout(Fanout::new()),
+            Routing::Fanout => Routes::Fanout(Fanout::new()),
+            Routing::Filtered => Routes::Filtered(Box::new(Filtered::new())),
             Routing::Topic => Routes::Topic(Topic::new()),
             Routing::Headers => Routes::Headers(Headers::new()),
             Routing::ConsistentHash => Routes::ConsistentHash(ConsistentHash::new(HashOn::Key)),
@@ -57,12 +60,14 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
         Self { bindings: Bindings::new(), routes: Routes::ConsistentHash(ConsistentHash::new(on)) }
     }
 
-    /// Whether more than the routing key decides where a message goes.
+    /// Whether more than the routing key decides where a message goes. Where bindings have filter policies that is so for as long
+    /// as they do.
     pub fn asks_message(&self) -> bool {
         match &self.routes {
             Routes::Direct(_) | Routes::Fanout(_) | Routes::Topic(_) | Routes::ModulusHash(_) => false,
             Routes::Headers(_) | Routes::Random(_) | Routes::LocalRandom(_) => true,
             Routes::ConsistentHash(hash) => hash.asks_message(),
+            Routes::Filtered(filtered) => filtered.asks_message(),
         }
     }
 
@@ -75,7 +80,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
     ///
     /// # Errors
     /// A headers exchange refuses an `x-match` that is none, a consistent hash a key that is no weight, a local random exchange
-    /// any key; nothing is changed then.
+    /// any key, a topic of subscriptions a filter policy that is none; nothing is changed then.
     pub fn insert(&mut self, key: &[u8], arguments: &Table, destination: D) -> Result<bool, BindError> {
         let arguments = Arguments::new(arguments);
         if let Routes::Headers(headers) = &mut self.routes {
@@ -83,6 +88,14 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             let new = self.bindings.insert(&destination, key, arguments);
             if new {
                 headers.insert(rule);
+            }
+            return Ok(new);
+        }
+        if let Routes::Filtered(filtered) = &mut self.routes {
+            let filter = filter_of(&arguments)?;
+            let new = self.bindings.insert(&destination, key, arguments.clone());
+            if new {
+                filtered.insert(filter.as_ref(), arguments, destination);
             }
             return Ok(new);
         }
@@ -106,7 +119,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             Routes::Fanout(fanout) => fanout.insert(destination),
             Routes::Topic(topic) => topic.insert(key, destination),
             Routes::ModulusHash(pick) | Routes::Random(pick) | Routes::LocalRandom(pick) => pick.insert(destination),
-            Routes::Headers(_) | Routes::ConsistentHash(_) => {}
+            Routes::Headers(_) | Routes::ConsistentHash(_) | Routes::Filtered(_) => {}
         }
         Ok(true)
     }
@@ -119,6 +132,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
         }
         match &mut self.routes {
             Routes::Headers(headers) => headers.remove(destination, &arguments),
+            Routes::Filtered(filtered) => filtered.remove(destination, &arguments),
             Routes::ConsistentHash(hash) => {
                 if let Ok(weight) = Weight::parse(key) {
                     hash.remove(weight, destination);
@@ -156,7 +170,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             Routes::Fanout(fanout) => fanout.remove(destination),
             Routes::ModulusHash(pick) | Routes::Random(pick) | Routes::LocalRandom(pick) => pick.remove(destination),
             Routes::ConsistentHash(hash) => hash.remove_destination(destination),
-            Routes::Direct(_) | Routes::Topic(_) | Routes::Headers(_) => {}
+            Routes::Direct(_) | Routes::Topic(_) | Routes::Headers(_) | Routes::Filtered(_) => {}
         }
         for (key, arguments) in self.bindings.remove_destination(destination) {
             removed += arguments.len();
@@ -174,6 +188,11 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
                         headers.remove(destination, arguments);
                     }
                 }
+                Routes::Filtered(filtered) => {
+                    for arguments in &arguments {
+                        filtered.remove(destination, arguments);
+                    }
+                }
             }
         }
         removed
@@ -182,8 +201,14 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
     /// Visits each destination of a message exactly once, in no particular order.
     ///
     /// `properties` is called at most once, and only by an exchange that has bindings and looks at more than the key, so that
-    /// they need not be decoded for the others.
-    pub fn matches<'p>(&self, key: &[u8], properties: &dyn Fn() -> Option<&'p Properties>, visit: &mut dyn FnMut(&D)) {
+    /// they need not be decoded for the others. `message` is what filter policies look at: without it they let nothing through.
+    pub fn matches<'p>(
+        &self,
+        key: &[u8],
+        properties: &dyn Fn() -> Option<&'p Properties>,
+        message: Option<&Message>,
+        visit: &mut dyn FnMut(&D),
+    ) {
         match &self.routes {
             Routes::Direct(direct) => direct.matches(key, visit),
             Routes::Fanout(fanout) => fanout.matches(visit),
@@ -196,6 +221,7 @@ impl<D: Clone + Eq + Hash> Matcher<D> {
             Routes::ConsistentHash(hash) => hash.matches(key, properties, visit),
             Routes::ModulusHash(pick) => pick.by_key(key, visit),
             Routes::Random(pick) | Routes::LocalRandom(pick) => pick.at_random(visit),
+            Routes::Filtered(filtered) => filtered.matches(message, visit),
         }
     }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `kind` | the types of exchanges, and how each routes |
 //! | `direct`, `fanout`, `topic`, `headers` | the routes of one type of exchange each |
+//! | `filtered` | bindings with filter policies |
 //! | `hash`, `pick` | the types that choose one destination for a message |
 //! | `duplicates`, `history` | what an exchange may remember of its messages |
 //! | `trie` | patterns of words with wildcards, without any word about exchanges |
@@ -21,6 +22,7 @@ mod direct;
 mod duplicates;
 mod error;
 mod fanout;
+mod filtered;
 mod hash;
 mod headers;
 mod history;

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::trie::Syntax;
 use super::trie::tests::{matches_naively, words};
 use super::{BindError, Matcher, Routing};
-use crate::message::Properties;
+use crate::message::tests::plain;
+use crate::message::{Essentials, Message, Properties};
 use crate::value::{Table, Value};
 
 fn no_headers() -> Option<&'static Table> {
@@ -20,7 +21,7 @@ fn found<D: Clone + Eq + std::hash::Hash + Ord + std::fmt::Debug>(
 ) -> Vec<D> {
     let mut found = Vec::new();
     let properties = headers.map(|headers| Properties { headers: Some(headers.clone()), ..Properties::default() });
-    matcher.matches(key, &|| properties.as_ref(), &mut |destination| found.push(destination.clone()));
+    matcher.matches(key, &|| properties.as_ref(), None, &mut |destination| found.push(destination.clone()));
     found.sort();
     let distinct: BTreeSet<_> = found.iter().cloned().collect();
     assert_eq!(distinct.len(), found.len(), "a destination twice: {found:?}");
@@ -251,10 +252,10 @@ fn headers_are_asked_for_only_where_they_matter() {
     for kind in [Routing::Direct, Routing::Fanout, Routing::Topic] {
         let mut matcher = Matcher::new(kind);
         matcher.insert(b"k", &Table::new(), 1).unwrap();
-        matcher.matches(b"k", &|| panic!("{kind:?} decodes headers"), &mut |_| {});
+        matcher.matches(b"k", &|| panic!("{kind:?} decodes headers"), None, &mut |_| {});
     }
     let matcher = Matcher::<u8>::new(Routing::Headers);
-    matcher.matches(b"k", &|| panic!("headers are decoded for nobody"), &mut |_| {});
+    matcher.matches(b"k", &|| panic!("headers are decoded for nobody"), None, &mut |_| {});
 }
 
 #[test]
@@ -395,4 +396,82 @@ fn only_headers_exchanges_mind_x_match() {
         let mut matcher = Matcher::new(kind);
         assert_eq!(matcher.insert(b"k", &table([("x-match", Value::from("foo"))]), 1), Ok(true));
     }
+}
+
+fn policy(policy: &str, scope: Option<&str>) -> Table {
+    let scope = scope.map(|scope| ("filter-policy-scope", Value::from(scope)));
+    [("filter-policy", Value::from(policy))].into_iter().chain(scope).collect()
+}
+
+#[test]
+fn bindings_with_filter_policies_ask_the_message_for_as_long_as_there_are_any() {
+    let mut matcher = Matcher::new(Routing::Filtered);
+    let text = || plain("t", "k", Essentials::default(), br#"{"a": 5}"#);
+    let found = |matcher: &Matcher<i32>, message: Option<&Message>| {
+        let mut found = Vec::new();
+        matcher.matches(b"any", &|| panic!("the message has it"), message, &mut |queue| found.push(*queue));
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(matcher.insert(b"k", &Table::new(), 1), Ok(true));
+    assert!(!matcher.asks_message(), "a plain fanout");
+    assert_eq!(found(&matcher, None), [1]);
+
+    let by_type = policy(r#"{"content-type": ["text"]}"#, None);
+    let by_body = policy(r#"{"a": [{"numeric": [">", 4]}]}"#, Some("MessageBody"));
+    let by_other = policy(r#"{"content-type": ["other"]}"#, Some("MessageAttributes"));
+    assert_eq!(matcher.insert(b"", &by_type, 2), Ok(true));
+    assert_eq!(matcher.insert(b"", &by_body, 2), Ok(true));
+    assert_eq!(matcher.insert(b"", &by_body, 3), Ok(true));
+    assert_eq!(matcher.insert(b"key", &by_body, 3), Ok(true), "by its key it is another one");
+    assert_eq!(matcher.insert(b"", &by_body, 3), Ok(false));
+    assert_eq!(matcher.insert(b"", &by_other, 4), Ok(true));
+    assert_eq!(matcher.insert(b"", &by_other, 1), Ok(true), "it has everything as it is");
+    assert!(matcher.asks_message());
+    assert_eq!(found(&matcher, Some(&text())), [1, 2, 3]);
+    assert_eq!(found(&matcher, Some(&plain("t", "k", Essentials::default(), b"no JSON"))), [1, 2]);
+
+    assert!(matcher.remove(b"", &by_body, &3));
+    assert_eq!(found(&matcher, Some(&text())), [1, 2, 3]);
+    assert!(matcher.remove(b"key", &by_body, &3));
+    assert_eq!(found(&matcher, Some(&text())), [1, 2]);
+    assert_eq!(matcher.remove_destination(&2), 2);
+    assert_eq!(matcher.remove_destination(&4), 1);
+    assert_eq!(matcher.remove_destination(&1), 2);
+    assert!(matcher.is_empty() && !matcher.asks_message());
+    assert_eq!(found(&matcher, Some(&text())), Vec::<i32>::new());
+}
+
+#[test]
+fn what_is_no_filter_policy_is_not_bound() {
+    let mut matcher = Matcher::new(Routing::Filtered);
+    let refused = [
+        (
+            policy(r#"{"a": 1}"#, None),
+            "filter-policy",
+            "Invalid parameter: FilterPolicy: \"a\" must be an object or an array\n",
+        ),
+        (policy("", None), "filter-policy", "Invalid parameter: FilterPolicy: failed to parse JSON. "),
+        (
+            policy(r#"{"a": {"b": ["c"]}}"#, None),
+            "filter-policy",
+            "Invalid parameter: Filter policy scope MessageAttributes does not support nested filter policy",
+        ),
+        (
+            policy("{}", Some("Other")),
+            "filter-policy-scope",
+            "Invalid parameter: FilterPolicyScope: Invalid value [Other]. Please use either MessageBody or MessageAttributes",
+        ),
+        (
+            table([("filter-policy", Value::I32(5))]),
+            "filter-policy",
+            "Invalid filter-policy field type signedint (value 5); expected longstr",
+        ),
+    ];
+    for (arguments, name, text) in refused {
+        let error = matcher.insert(b"", &arguments, 1).unwrap_err();
+        assert_eq!(error.argument(), name);
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
+    assert!(matcher.is_empty());
 }

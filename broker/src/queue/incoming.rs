@@ -42,6 +42,11 @@ impl Queue {
         self.seq.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The number that the next message has, unless one is coming in just now.
+    pub fn next_number(&self) -> u64 {
+        self.seq.load(Ordering::Relaxed)
+    }
+
     /// Whether a stored message would be found again after a restart. A stream keeps all of them.
     pub(crate) fn keeps(&self, message: &Message) -> bool {
         self.survives()

@@ -28,8 +28,8 @@ pub(crate) fn lane_of(lane: u64) -> (u64, Lane) {
     }
 }
 
-/// The lane of the window of the queue whose own lane this is.
-pub(super) const fn window_lane(lane: u64) -> u64 {
+/// The lane of the window of the queue, or of the exchange, whose own number this is.
+pub(crate) const fn window_lane(lane: u64) -> u64 {
     lane | WINDOW
 }
 

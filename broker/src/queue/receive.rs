@@ -154,6 +154,19 @@ impl Queue {
         said
     }
 
+    /// Messages have failed for good: each goes where the queue's rules have such messages go, or nowhere. For each receipt what
+    /// became of it, and what to wait for until that is certain; none where they are carried on later.
+    ///
+    /// One whose time is over goes, too, if nobody received it since, unless the queue is ordered.
+    pub fn reject(self: &Arc<Self>, receipts: &[Receipt], wakes: &mut Wakes) -> (Vec<Receipted>, Option<Ticket>) {
+        if self.is_stream() || self.is_direct() {
+            return (vec![Receipted::NotThere; receipts.len()], None);
+        }
+        self.step(wakes, |state, effects| {
+            receipts.iter().map(|receipt| state.reject(*receipt, effects.now_ms, effects)).collect::<Vec<_>>()
+        })
+    }
+
     /// Discards what waits, for whatever (also for the queue that it goes to), and what was received. Messages that consumers have stay theirs. How many there were,
     /// and what to wait for until that is certain.
     pub fn discard_all(self: &Arc<Self>, wakes: &mut Wakes) -> (usize, Option<Ticket>) {

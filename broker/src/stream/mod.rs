@@ -328,6 +328,23 @@ impl Queue {
         Ok(stream.subscribe(self, outlet, options.prefetch, options.filter, begin, wakes))
     }
 
+    /// Offset of the first message of a stream that is still there; of the next one where none is, and 0 for other queues.
+    pub fn first_offset(&self) -> u64 {
+        let Some(stream) = self.stream() else { return 0 };
+        // What is not in the log yet is behind all that is.
+        let first = stream.state.lock().first_recent();
+        stream.log.get().map_or(first, |log| log.range().first.min(first))
+    }
+
+    /// Offset of the first message of a stream that came at this time or later, in milliseconds since the epoch of Unix; of the
+    /// next one where there is none. 0 for what is no stream.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn offset_at(&self, at_ms: u64) -> Result<u64, Error> {
+        self.find_time(at_ms).await
+    }
+
     /// Offset of the first message that came at this time or later; the next one where there is none.
     async fn find_time(&self, at_ms: u64) -> Result<u64, Error> {
         let Some(stream) = self.stream() else { return Ok(0) };

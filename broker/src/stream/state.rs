@@ -99,6 +99,11 @@ impl<O> State<O> {
         true
     }
 
+    /// Offset of the first message in memory; of the next one where none is.
+    pub(super) fn first_recent(&self) -> u64 {
+        self.recent.get(0).map_or(self.recent.next(), |first| first.offset)
+    }
+
     /// How far the journal has to come before there is more to be read. Nothing where everything can be read.
     pub(super) fn waits_for(&self) -> Option<Ticket> {
         if self.visible == self.recent.next() {

@@ -519,3 +519,39 @@ async fn while_it_is_traced_each_message_is_copied_with_what_it_is_a_copy_of() {
     let rig = rig.crash();
     assert!(!rig.vhost.is_traced());
 }
+
+#[tokio::test]
+async fn topics_by_which_a_message_has_come() {
+    let rig = Rig::new(PLENTY);
+    rig.exchange("from", exchange(ExchangeKind::Topic, &[])).await;
+    rig.exchange("between", exchange(ExchangeKind::Fanout, &[])).await;
+    for topic in ["a", "b"] {
+        rig.exchange(topic, exchange(ExchangeKind::Subscriptions, &[])).await;
+    }
+    for queue in ["of-a", "of-b", "of-both", "of-from"] {
+        rig.queue(queue, durable()).await;
+    }
+    for (topic, queue) in [("a", "of-a"), ("b", "of-b"), ("a", "of-both"), ("b", "of-both"), ("from", "of-from")] {
+        rig.bind(topic, (Kind::Queue, queue), if topic == "from" { "#" } else { "" }).await;
+    }
+    rig.bind("from", (Kind::Exchange, "a"), "room.*").await;
+    rig.bind("from", (Kind::Exchange, "between"), "house.#").await;
+    rig.bind("between", (Kind::Exchange, "b"), "").await;
+    // They may go in circles.
+    rig.bind("b", (Kind::Exchange, "from"), "").await;
+    let by = |key: &str, queue: &str| {
+        let message = plain("from", key, Essentials::default(), b"");
+        let topics = rig.vhost.topics_between("from", key.as_bytes(), &message, queue);
+        topics.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(by("room.1", "of-a"), ["a"]);
+    assert_eq!(by("room.1", "of-both"), ["a"]);
+    assert_eq!(by("house.1", "of-both"), ["b"]);
+    assert_eq!(by("elsewhere", "of-a"), [""; 0]);
+    // Not by a topic, though one is there.
+    assert_eq!(by("room.1", "of-from"), [""; 0]);
+    // It may have led there before.
+    assert_eq!(by("house.1", "of-a"), ["b"]);
+    let message = plain("gone", "", Essentials::default(), b"");
+    assert!(rig.vhost.topics_between("gone", b"", &message, "of-a").is_empty());
+}

@@ -336,3 +336,38 @@ async fn what_is_removed_by_its_receipt_while_it_waits_to_go_never_gets_there() 
         assert_eq!((site.0.bodies(&dead).await.as_slice(), site.0.stored()), (&left[..], left.len() as u64));
     }
 }
+
+#[tokio::test]
+async fn what_was_received_and_failed_for_good_goes_there_at_once_or_nowhere() {
+    for ordered in [false, true] {
+        let site = Site::new();
+        let dead = site.queue("dead", only_ordered(ordered)).await;
+        let source = site.queue("source", redriven("dead", u32::MAX, ordered)).await;
+        for body in ["a", "b"] {
+            site.send(&source, body, Some("g"));
+        }
+        let (bodies, receipts) = site.receive(&source).await;
+        assert_eq!(bodies, ["a", "b"]);
+        let stale = Receipt { receives: 7, ..receipts[0] };
+        let unknown = Receipt { seq: 1 << 40, receives: 1 };
+        let (said, _) = source.reject(&[stale, unknown, receipts[0]], &mut Wakes::new());
+        assert_eq!(said, [Receipted::Stale, Receipted::NotThere, Receipted::Done]);
+        arrived(&dead, 1).await;
+        // Its time is over, and nobody has received it since.
+        source.extend(&[(receipts[1], 0)], u64::MAX, &mut Wakes::new());
+        let (said, _) = source.reject(&[receipts[1]], &mut Wakes::new());
+        assert_eq!(said, [if ordered { Receipted::NotLeased } else { Receipted::Done }]);
+        let arrives = if ordered { 1 } else { 2 };
+        arrived(&dead, arrives).await;
+        let site = site.crash();
+        assert_eq!(site.at("source").status().ready, 2 - arrives);
+        assert_eq!(site.headers(&site.at("dead"), "x-last-death-reason").await[0].1.as_deref(), Some("rejected"));
+    }
+    let site = Site::new();
+    let source = site.queue("source", only_ordered(false)).await;
+    site.send(&source, "a", None);
+    let (_, receipts) = site.receive(&source).await;
+    let (said, ticket) = source.reject(&receipts, &mut Wakes::new());
+    assert_eq!((said, ticket.is_some()), (vec![Receipted::Done], true));
+    assert_eq!((source.status().ready, source.status().unacked), (0, 0));
+}

@@ -12,14 +12,14 @@ use super::*;
 use crate::{LogFilter, ReaderOptions, Retention, StreamOffset, Ticket};
 
 /// A broker with logs that outlive it.
-struct Streams {
-    rig: Rig,
+pub(super) struct Streams {
+    pub(super) rig: Rig,
     logs: Arc<MemoryLogs>,
     log_faults: Faults,
 }
 
 impl Streams {
-    fn new(memory: usize) -> Self {
+    pub(super) fn new(memory: usize) -> Self {
         let (faults, log_faults) = (Faults::default(), Faults::default());
         let logs = MemoryLogs::new(log_faults.clone());
         let journal = MemoryJournal::new(faults.clone());
@@ -43,20 +43,20 @@ impl Streams {
     }
 
     /// As a process finds it that starts after this one was killed: of the logs what was synced.
-    fn crash(self) -> Self {
+    pub(super) fn crash(self) -> Self {
         let mut found = Found::default();
         let journal = self.rig.journal.reopen(&mut found);
         let table = HeldTable { rows: self.rig.table.rows.reopen(), ..HeldTable::default() };
         Self::on(journal, table, found, self.logs.reopen(), [self.rig.faults, self.log_faults], PLENTY)
     }
 
-    fn restart(self) -> Self {
+    pub(super) fn restart(self) -> Self {
         self.rig.broker.start_closing();
         self.rig.broker.close().unwrap();
         self.crash()
     }
 
-    async fn stream(&self, arguments: &[(&str, Value)]) -> Arc<Queue> {
+    pub(super) async fn stream(&self, arguments: &[(&str, Value)]) -> Arc<Queue> {
         let mut table = Table::new();
         table.push("x-queue-type", "stream");
         for (name, value) in arguments {

@@ -39,16 +39,17 @@ pub struct Bound<'a> {
 }
 
 /// What becomes of a binding's row.
-enum RowChange {
+pub(super) enum RowChange {
     Put,
     Delete,
 }
 
 fn refused(source: &Exchange, arguments: &Table, problem: &BindError) -> Error {
+    let name = problem.argument();
     Error::InvalidArgument {
         resource: source.resource(),
-        name: "x-match".to_owned(),
-        value: Box::new(arguments.get("x-match").cloned().unwrap_or(Value::Null)),
+        name: name.to_owned(),
+        value: Box::new(arguments.get(name).cloned().unwrap_or(Value::Null)),
         problem: ArgumentProblem::Other(problem.to_string()),
     }
 }
@@ -315,7 +316,7 @@ impl VirtualHost {
         Ok((source, destination))
     }
 
-    fn durable_row(
+    pub(super) fn durable_row(
         &self,
         source: &Arc<Exchange>,
         destination: &Destination,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
@@ -14,11 +15,13 @@ use super::manner::{Manner, Memory, Seen, resource};
 use crate::delays::DelayLane;
 use crate::error::{Differing, Error, Resource};
 use crate::exchange::{ExchangeKind, Matcher};
+use crate::message::now_ms;
 use crate::policy::{Applied, Policies};
-use crate::queue::{Place, Queue, Restored};
+use crate::queue::{Place, Queue, Restored, window_lane};
 use crate::shared::Shared;
 use crate::timer::Sleeper;
 use crate::value::Table;
+use crate::window::{Remembered, Window};
 
 /// What an exchange is declared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,10 @@ pub struct Exchange {
     id: u64,
     pub(super) options: ExchangeOptions,
     settings: ArcSwap<ExchangeSettings>,
+    /// What was published to it lately, where it is ordered.
+    window: OnceLock<Arc<Window>>,
+    /// The number of the next message that is published once.
+    sequence: AtomicU64,
     /// Where what cannot be routed goes.
     alternate: Option<Arc<str>>,
     /// The same, as a policy has it.
@@ -79,7 +86,12 @@ impl Exchange {
         let Manner { matcher, memory, delays, alternate } =
             Manner::of(shared, &resource(&name, &vhost), &options, known.lane)?;
         let id = known.id.unwrap_or_else(|| shared.next_lane());
+        let window = OnceLock::new();
+        if let Some(ordered) = known.settings.ordered {
+            let _ = window.set(Window::new(shared, window_lane(id), ordered));
+        }
         let settings = ArcSwap::from_pointee(known.settings);
+        let sequence = AtomicU64::new(shared.first_seq(0));
         let asks_message = matcher.asks_message() || delays.is_some() || !matches!(memory, Memory::Nothing);
         let matcher = RwLock::new(matcher);
         let (policy_alternate, applied) = (ArcSwapOption::empty(), Mutex::default());
@@ -89,6 +101,8 @@ impl Exchange {
             id,
             options,
             settings,
+            window,
+            sequence,
             alternate,
             policy_alternate,
             applied,
@@ -119,8 +133,37 @@ impl Exchange {
         self.settings.load_full()
     }
 
-    pub(super) fn set_settings(&self, settings: ExchangeSettings) {
+    pub(super) fn set_settings(&self, shared: &Arc<Shared>, settings: ExchangeSettings) {
+        if let Some(ordered) = settings.ordered {
+            self.window.get_or_init(|| Window::new(shared, window_lane(self.id), ordered));
+        }
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Remembers what was published for as long as its settings say now. Not under the lock of the topology: whoever publishes once
+    /// has that of the window first.
+    pub(super) fn follow_settings(&self) {
+        if let (Some(window), Some(ordered)) = (self.window(), self.settings.load().ordered) {
+            window.follow(ordered);
+        }
+    }
+
+    /// What was published to it lately, where it remembers that.
+    pub(super) fn window(&self) -> Option<&Arc<Window>> {
+        self.window.get()
+    }
+
+    /// A number that rises, over restarts, too.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts back the keys of what was published to it lately.
+    pub(crate) fn restore_window(&self, shared: &Shared, found: Vec<Remembered>) {
+        match self.window() {
+            Some(window) => window.restore(found, now_ms()),
+            None => forget(shared, found.iter().map(|one| Place::from(one.position))),
+        }
     }
 
     /// The virtual host it is in.
@@ -159,6 +202,9 @@ impl Exchange {
 
     /// The end of what it keeps in the journal. Blocks for as long as that takes.
     pub(super) fn close(&self, shared: &Shared) {
+        if let Some(window) = self.window() {
+            window.close();
+        }
         if let Some(delays) = &self.delays {
             delays.close();
         }
@@ -197,6 +243,11 @@ impl Exchange {
         let alternate = applied.setting("alternate-exchange").and_then(|value| value.as_str().map(Arc::<str>::from));
         self.policy_alternate.store(alternate.map(Arc::new));
         true
+    }
+
+    /// Whether it keeps something in the journal.
+    pub(super) fn has_lane(&self) -> bool {
+        self.lane().is_some() || self.window().is_some()
     }
 
     pub(super) fn resource(&self) -> Resource {

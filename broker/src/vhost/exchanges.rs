@@ -89,10 +89,13 @@ impl VirtualHost {
         if !topology.exchanges.get(&exchange.name).is_some_and(|current| Arc::ptr_eq(current, exchange)) {
             return Err(Error::NotFound(exchange.resource()));
         }
-        exchange.set_settings(settings);
+        exchange.set_settings(&self.shared, settings);
         self.tell_change();
         // Under the lock, so that rows are written in the order of changes.
-        self.commit_exchange(exchange)
+        let committed = self.commit_exchange(exchange);
+        drop(topology);
+        exchange.follow_settings();
+        committed
     }
 
     /// Writes the row of an exchange that survives.
@@ -212,7 +215,7 @@ impl VirtualHost {
         if exchange.options.durable {
             changes.push(rows::delete_exchange(exchange));
         }
-        if exchange.lane().is_some() {
+        if exchange.has_lane() {
             // There may be millions of messages: not under the lock of the topology.
             let (exchange, shared) = (Arc::clone(exchange), Arc::clone(&self.shared));
             tokio::task::spawn_blocking(move || exchange.close(&shared));

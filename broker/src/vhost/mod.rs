@@ -2,17 +2,18 @@
 //!
 //! * [`exchange`]: exchanges and destinations; [`manner`]: what follows from an exchange's type and arguments; [`aside`]: what it
 //!   does with a message beside routing it; [`route`]: from a key to queues, and the publishers' caches of it.
-//! * [`exchanges`], [`queues`], [`bindings`]: declaring and deleting; [`policies`]: rules for all that match.
+//! * [`exchanges`], [`queues`], [`bindings`], [`standing`]: declaring and deleting; [`policies`]: rules for all that match.
 //! * [`settings`], [`exchange_settings`]: what is set on queues and exchanges beside their declaration.
-//! * [`publish`]: the way in, alone and in transactions; [`send`]: to one queue, and not twice; [`subscription`]: the way out; [`relay`]: from queue to queue.
+//! * [`publish`]: the way in, alone and in transactions; [`send`]: to one queue, and not twice; [`once`]: to a topic with order, and not twice; [`subscription`]: the way out; [`relay`]: from queue to queue.
 //! * [`later`]: publishing for later.
+//! * [`through`]: by which topics a message has come.
 //! * [`direct`]: queues that store nothing.
 //! * [`moves`]: all of a queue into another.
 //! * [`marks`]: sets of numbers that are kept with messages.
 //! * [`told`]: what is told of all this; [`trace`]: copies of messages for whoever listens.
 //! * [`rows`]: what is kept of all this in the table.
 //!
-//! Order of locks: topology, then one matcher or one queue. Nothing is awaited under any of them.
+//! Order of locks: the window of a topic with order, topology, then one matcher or one queue. Nothing is awaited under any of them.
 
 mod aside;
 mod bindings;
@@ -24,6 +25,7 @@ mod later;
 mod manner;
 mod marks;
 mod moves;
+mod once;
 mod policies;
 mod publish;
 mod queues;
@@ -32,7 +34,9 @@ mod route;
 mod rows;
 mod send;
 mod settings;
+mod standing;
 mod subscription;
+mod through;
 mod told;
 mod trace;
 
@@ -51,6 +55,7 @@ pub(crate) use self::exchange::Known;
 pub use self::exchange::{Destination, Exchange, ExchangeOptions};
 pub use self::exchange_settings::ExchangeSettings;
 pub(crate) use self::later::Again;
+pub use self::once::PublishedOnce;
 pub use self::publish::{Published, Transaction};
 pub use self::queues::{DeleteQueue, QueueName};
 pub(crate) use self::relay::Parcel;
@@ -82,6 +87,8 @@ pub(crate) struct Topology {
     /// confirmed and lost.
     declaring: HashMap<Arc<str>, Declaring>,
     policies: Arc<Policies>,
+    /// Bindings of whatever queue of a name is declared.
+    standing: HashMap<Arc<str>, Vec<standing::Standing>>,
     /// Which exchanges have bindings to a destination.
     bound_from: HashMap<Destination, HashSet<Arc<str>>>,
     /// Exclusive queues by the connection that they belong to.

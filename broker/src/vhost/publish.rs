@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::VirtualHost;
 use super::aside::Aside;
 use super::later::Again;
+use super::once::in_turn;
 use super::route::{Reached, Route, RouteCache};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::deduplication_key;
@@ -20,7 +21,7 @@ use crate::outbox::Letter;
 use crate::queue::{Admission, Arrival, Claimed, Claiming, Kept, Lease, Offered, Place, Queue, resource};
 use crate::schedule::Schedule;
 use crate::shared::Shared;
-use crate::window::Claim;
+use crate::window::{Claim, Open};
 
 /// What became of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub(super) struct Coming {
 }
 
 impl Coming {
-    const fn published(now_ms: u64, refusal: Refusal) -> Self {
+    pub(super) const fn published(now_ms: u64, refusal: Refusal) -> Self {
         Self { now_ms, refusal, goes_on: false, is_behind_claims: false }
     }
 }
@@ -269,8 +270,28 @@ impl VirtualHost {
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
         let mut reached = Reached::default();
-        let queues = self.queues_of(route, message, now_ms, &mut reached);
-        self.publish_to(route, queues, message, now_ms, wakes)
+        self.publish_reached(route, message, now_ms, None, &mut reached, wakes)
+    }
+
+    /// As [`VirtualHost::publish`] or, with a mark, [`VirtualHost::publish_marked`]. Notes where the message went, but for what
+    /// the route says of that. Ordered exchanges take it when nobody else publishes to them.
+    #[inline]
+    pub(super) fn publish_reached(
+        &self,
+        route: &Route,
+        message: &Arc<Message>,
+        now_ms: u64,
+        mark: Option<(&Arc<Marks>, u64)>,
+        reached: &mut Reached,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let mut publish = |route: &Route| {
+            let to = self.queues_of(route, message, now_ms, reached);
+            let mut published = self.deliver(to, message, now_ms, mark, wakes)?;
+            published.routed += self.reply(route, message, wakes);
+            Ok(published)
+        };
+        if route.is_ordered() { self.in_order(route, |route, _| publish(route)) } else { publish(route) }
     }
 
     /// As [`VirtualHost::publish`], and the record carries a mark: after a crash either the message is where it goes and the
@@ -293,10 +314,7 @@ impl VirtualHost {
         if let Some(ticket) = marks.ticket(number) {
             return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
         }
-        let to = self.queues_of(route, message, now_ms, &mut reached);
-        let mut published = self.deliver(to, message, now_ms, Some((marks, number)), wakes)?;
-        published.routed += self.reply(route, message, wakes);
-        Ok(published)
+        self.publish_reached(route, message, now_ms, Some((marks, number)), &mut reached, wakes)
     }
 
     /// Publishes to one queue, whatever is bound. Its exchange and key stay those of the message. Where the queue was deleted,
@@ -313,6 +331,28 @@ impl VirtualHost {
     ) -> Result<Published, Error> {
         let queues = if queue.is_visible() { std::slice::from_ref(queue) } else { &[] };
         self.deliver((queues, None), message, now_ms, None, wakes)
+    }
+
+    /// Puts a message into a queue that it was published to before, or would have been: the record carries a mark, as in
+    /// [`VirtualHost::publish_marked`]. What the queue was sent lately says nothing of it. Where the queue has no room it is told
+    /// so, and no mark is put.
+    ///
+    /// # Errors
+    /// As [`VirtualHost::publish_marked`].
+    pub(crate) fn forward(
+        &self,
+        queue: &Arc<Queue>,
+        message: &Arc<Message>,
+        now_ms: u64,
+        (marks, number): (&Arc<Marks>, u64),
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        if let Some(ticket) = marks.ticket(number) {
+            return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
+        }
+        let coming = Coming { goes_on: true, ..Coming::published(now_ms, Refusal::Ends) };
+        let queues = std::slice::from_ref(queue);
+        self.deliver_as(coming, (queues, None), message, Some((marks, number)), wakes)
     }
 
     /// Publishes what the broker's own parts have to say, to the message's exchange: internal ones take it. The cache is one
@@ -335,21 +375,6 @@ impl VirtualHost {
         self.publish(&route, message, now_ms, wakes)
     }
 
-    /// Publishes a message to queues, to whoever holds it back, and to requesters.
-    #[inline]
-    pub(super) fn publish_to(
-        &self,
-        route: &Route,
-        to: (&[Arc<Queue>], Option<&mut Aside>),
-        message: &Arc<Message>,
-        now_ms: u64,
-        wakes: &mut Wakes,
-    ) -> Result<Published, Error> {
-        let mut published = self.deliver(to, message, now_ms, None, wakes)?;
-        published.routed += self.reply(route, message, wakes);
-        Ok(published)
-    }
-
     #[inline]
     pub(super) fn deliver(
         &self,
@@ -359,7 +384,26 @@ impl VirtualHost {
         mark: Option<(&Arc<Marks>, u64)>,
         wakes: &mut Wakes,
     ) -> Result<Published, Error> {
-        let mut targets = targets_of(queues, message, Coming::published(now_ms, Refusal::GoesOn));
+        let coming = Coming::published(now_ms, Refusal::GoesOn);
+        self.deliver_as(coming, (queues, aside), message, mark, wakes)
+    }
+
+    /// As [`VirtualHost::deliver`], and how it comes.
+    #[inline]
+    pub(super) fn deliver_as(
+        &self,
+        coming: Coming,
+        (queues, aside): (&[Arc<Queue>], Option<&mut Aside>),
+        message: &Arc<Message>,
+        mark: Option<(&Arc<Marks>, u64)>,
+        wakes: &mut Wakes,
+    ) -> Result<Published, Error> {
+        let now_ms = coming.now_ms;
+        let mut targets = targets_of(queues, message, coming);
+        if targets.refused > 0 && coming.goes_on {
+            // Whoever brings it comes again.
+            return Ok(Published { routed: 0, refused: targets.refused, durable: None });
+        }
         let mut first = None;
         let mut durable = None;
         let mut meta = Meta { duplicate_key: targets.key, ..Meta::new(now_ms, message.essentials()) };
@@ -421,11 +465,21 @@ impl VirtualHost {
         now_ms: u64,
         wakes: &mut Wakes,
     ) -> Result<(Vec<usize>, Option<Ticket>), Error> {
+        // All of them before any place is claimed: who waits for a claim must not have to wait for these, too.
+        let ordered = transaction.publishes.iter().filter(|(route, _)| route.is_ordered());
+        let windows = in_turn(ordered.flat_map(|(route, _)| route.windows()));
+        let _open: SmallVec<[Open<'_>; 1]> = windows.iter().map(|window| window.open()).collect();
+        let mut newer = Vec::new();
+        if !windows.is_empty() {
+            let found = transaction.publishes.iter().map(|(route, _)| self.newer(route));
+            newer = found.collect::<Result<Vec<_>, _>>()?;
+        }
+        let newest = |at: usize, route| newer.get(at).and_then(Option::as_ref).unwrap_or(route);
         let mut reached: Vec<Reached> = transaction.publishes.iter().map(|_| Reached::default()).collect();
         let mut prepared = Vec::with_capacity(transaction.publishes.len());
         let mut claimed = ClaimedPlaces::default();
-        for ((route, message), reached) in transaction.publishes.iter().zip(&mut reached) {
-            let (queues, aside) = self.queues_of(route, message, now_ms, reached);
+        for (at, ((route, message), reached)) in transaction.publishes.iter().zip(&mut reached).enumerate() {
+            let (queues, aside) = self.queues_of(newest(at, route), message, now_ms, reached);
             let coming = Coming { is_behind_claims: !claimed.is_empty(), ..Coming::published(now_ms, Refusal::Ends) };
             let one = Prepared::new(queues, aside, message, coming);
             if one.refused() > 0 || !claimed.has_pending_of(&one) {

@@ -174,15 +174,16 @@ impl VirtualHost {
             owner,
         );
         queue.adopt(applied, settings);
+        let mut rows = self.bind_standing(topology, &queue);
         if !queue.survives() {
             self.insert_queue(topology, &queue);
             self.tell_queue_created(&queue, connection);
             return Ok((queue, Pending::nothing()));
         }
-        let row = rows::put_queue(&queue)?;
+        rows.insert(0, rows::put_queue(&queue)?);
         let (sender, done) = watch::channel(None);
         topology.declaring.insert(name, Declaring { queue: Arc::clone(&queue), done: done.clone() });
-        let committed = self.commit(vec![row]);
+        let committed = self.commit(rows);
         let (vhost, declared) = (Arc::clone(self), Arc::clone(&queue));
         // A task of its own: whoever declares may be gone before the disk answers, and others wait.
         tokio::spawn(async move {

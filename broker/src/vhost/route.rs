@@ -15,6 +15,7 @@ use crate::queue::Queue;
 use crate::replies;
 use crate::shared::Shared;
 use crate::value::Value;
+use crate::window::Window;
 
 /// Queues that a publisher's routes lead to at most before it starts anew; a route itself weighs as much as some of them.
 const CACHED_QUEUES_MAX: usize = 16 * 1024;
@@ -58,6 +59,8 @@ pub(crate) fn further_keys(message: &Message) -> Vec<Bytes> {
 /// Where messages with this exchange and routing key go.
 #[derive(Debug)]
 pub struct Route {
+    /// How things were when it was found; see `VirtualHost::epoch`.
+    epoch: u64,
     pub(super) address: Arc<Address>,
     exchange: Arc<Exchange>,
     /// Further keys by which the message goes to the same exchange.
@@ -66,12 +69,30 @@ pub struct Route {
     pub(super) replies: Addresses,
     /// None where the message decides, and not only where it goes by.
     pub(super) queues: Option<Queues>,
+    /// Those of ordered exchanges that its key leads to behind the first exchange.
+    ordered: SmallVec<[Arc<Window>; 1]>,
 }
 
 impl Route {
     /// Exchange and routing key, to make messages with.
     pub fn address(&self) -> &Arc<Address> {
         &self.address
+    }
+
+    /// The exchange.
+    pub(super) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// Whether it leads to exchanges that take messages one by one.
+    #[inline]
+    pub(super) fn is_ordered(&self) -> bool {
+        self.exchange.window().is_some() || !self.ordered.is_empty()
+    }
+
+    /// What keeps others out of those exchanges.
+    pub(super) fn windows(&self) -> impl Iterator<Item = &Arc<Window>> {
+        self.exchange.window().into_iter().chain(&self.ordered)
     }
 
     /// Whether no message goes anywhere by it, as things are now.
@@ -159,9 +180,10 @@ impl VirtualHost {
     }
 
     fn find_route(&self, exchange: &str, key: &[u8]) -> Option<Arc<Route>> {
+        let epoch = self.epoch();
         let topology = self.topology.read();
         let exchange = Arc::clone(topology.exchanges.get(exchange)?);
-        let queues = Walk::new(&topology, &self.shared, key, &[]).for_all(&exchange);
+        let (queues, ordered) = Walk::new(&topology, &self.shared, key, &[]).for_all(&exchange);
         drop(topology);
         let exchange_name = Arc::clone(&exchange.name);
         let routing_key = Bytes::copy_from_slice(key);
@@ -170,21 +192,39 @@ impl VirtualHost {
             replies.push(routing_key.clone());
         }
         let address = Arc::new(Address { exchange: exchange_name, routing_key });
-        Some(Arc::new(Route { address, exchange, copies: Vec::new(), replies, queues }))
+        Some(Arc::new(Route { epoch, address, exchange, copies: Vec::new(), replies, queues, ordered }))
+    }
+
+    /// The route that is to be taken in place of one that was found before something changed; none where it still leads where
+    /// it should.
+    ///
+    /// # Errors
+    /// The exchange is gone.
+    pub(super) fn newer(&self, route: &Route) -> Result<Option<Arc<Route>>, Error> {
+        if route.epoch == self.epoch() {
+            return Ok(None);
+        }
+        let address = &route.address;
+        let found = self.find_route(&address.exchange, &address.routing_key);
+        let found = found.ok_or_else(|| Error::NotFound(route.exchange.resource()))?;
+        let copies = route.copies.clone();
+        Ok(Some(if copies.is_empty() { found } else { self.route_copies(&found, copies) }))
     }
 
     /// Finds where a message goes that is also published by other keys to the same exchange: each queue that any of them leads
     /// to, once.
     pub fn route_copies(&self, route: &Route, copies: Vec<Bytes>) -> Arc<Route> {
+        let epoch = self.epoch();
         let topology = self.topology.read();
-        let queues = Walk::new(&topology, &self.shared, &route.address.routing_key, &copies).for_all(&route.exchange);
+        let walk = Walk::new(&topology, &self.shared, &route.address.routing_key, &copies);
+        let (queues, ordered) = walk.for_all(&route.exchange);
         drop(topology);
         let (address, exchange) = (Arc::clone(&route.address), Arc::clone(&route.exchange));
         let mut replies = route.replies.clone();
         replies.extend(copies.iter().filter(|key| is_requester(&route.exchange, key)).cloned());
         replies.sort_unstable();
         replies.dedup();
-        Arc::new(Route { address, exchange, copies, replies, queues })
+        Arc::new(Route { epoch, address, exchange, copies, replies, queues, ordered })
     }
 
     /// The queues for one message, and what exchanges do with it beside that.
@@ -273,6 +313,7 @@ struct Walk<'a> {
     was_delayed: bool,
     any_direct: bool,
     seen: SmallVec<[*const Exchange; 8]>,
+    ordered: SmallVec<[Arc<Window>; 1]>,
     reached: Reached,
 }
 
@@ -289,14 +330,16 @@ impl<'a> Walk<'a> {
             was_delayed: false,
             any_direct: false,
             seen,
+            ordered: SmallVec::new(),
             reached,
         }
     }
 
-    /// Where all messages go that have these keys; none where more than the keys decides.
-    fn for_all(mut self, start: &Arc<Exchange>) -> Option<Queues> {
+    /// Where all messages go that have these keys; none where more than the keys decides. And the windows of ordered exchanges
+    /// that the keys alone lead to, but for the first one's.
+    fn for_all(mut self, start: &Arc<Exchange>) -> (Option<Queues>, SmallVec<[Arc<Window>; 1]>) {
         self.from(start);
-        (!self.asked_message).then_some(self.reached.queues)
+        ((!self.asked_message).then_some(self.reached.queues), self.ordered)
     }
 
     /// Where this message goes.
@@ -314,6 +357,11 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.seen.push(Arc::as_ptr(&exchange));
+            if self.seen.len() > 1
+                && let Some(window) = exchange.window()
+            {
+                self.ordered.push(Arc::clone(window));
+            }
             if !self.through(&exchange, &mut todo)
                 && let Some(alternate) = exchange.alternate().and_then(|name| self.topology.exchanges.get(&name))
             {
@@ -351,9 +399,11 @@ impl<'a> Walk<'a> {
         let message = self.message;
         let properties = || -> Option<&Properties> { message.map(|(message, _)| message.properties()) };
         let matcher = exchange.matcher.read();
+        // Filter policies come and go.
+        self.asked_message |= matcher.asks_message();
         let queues = &mut self.reached.queues;
         let mut visit = |key: &[u8], queues: &mut Queues, todo: &mut Todo| {
-            matcher.matches(key, &properties, &mut |destination| {
+            matcher.matches(key, &properties, message.map(|(message, _)| &**message), &mut |destination| {
                 match destination {
                     // Its row is not on stable storage yet.
                     Destination::Queue(queue) if !queue.is_visible() => return,

@@ -78,8 +78,7 @@ impl VirtualHost {
         by: TracedBy<'_>,
     ) -> Result<Published, Error> {
         let mut reached = Reached::default();
-        let (queues, aside) = self.queues_of(route, message, now_ms, &mut reached);
-        let published = self.publish_to(route, (queues, aside), message, now_ms, wakes)?;
+        let published = self.publish_reached(route, message, now_ms, None, &mut reached, wakes)?;
         self.trace_publish(route, &reached, message, by, wakes);
         Ok(published)
     }
@@ -102,9 +101,7 @@ impl VirtualHost {
             return Ok(Published { routed: 0, refused: 0, durable: Some(ticket) });
         }
         let mut reached = Reached::default();
-        let to = self.queues_of(route, message, now_ms, &mut reached);
-        let mut published = self.deliver(to, message, now_ms, Some((marks, number)), wakes)?;
-        published.routed += self.reply(route, message, wakes);
+        let published = self.publish_reached(route, message, now_ms, Some((marks, number)), &mut reached, wakes)?;
         self.trace_publish(route, &reached, message, by, wakes);
         Ok(published)
     }

@@ -251,6 +251,11 @@ pub(crate) struct Open<'a> {
 }
 
 impl Open<'_> {
+    /// Whether it is this one that is open.
+    pub(crate) fn is_of(&self, window: &Arc<Window>) -> bool {
+        Arc::ptr_eq(self.window, window)
+    }
+
     /// The message that had this key, if its time is not over. Where one is about to come, this waits until it has.
     pub(crate) fn find(&mut self, key: u64, now_ms: u64) -> Option<First> {
         loop {

@@ -200,6 +200,30 @@ impl<O> State<O> {
         Receipted::Done
     }
 
+    /// The message of a receipt has failed for good. [`State::grant`] is due afterwards.
+    pub(in crate::queue) fn reject(
+        &mut self,
+        receipt: Receipt,
+        now_ms: u64,
+        effects: &mut impl Effects<O>,
+    ) -> Receipted {
+        match self.find(receipt) {
+            Found::Nowhere => return Receipted::NotThere,
+            Found::Elsewhere => return Receipted::Stale,
+            Found::Waiting(_) if self.ordered.is_some() => return Receipted::NotLeased,
+            Found::Waiting(key) => {
+                let Some(entry) = self.pull(key) else { return Receipted::NotThere };
+                self.counters.rejected += 1;
+                self.leave(&entry);
+                Self::fail(&self.rules, entry, Departure::Rejected, effects);
+            }
+            Found::Leased(lease, _) => {
+                self.settle(lease, Outcome::Reject, now_ms, effects);
+            }
+        }
+        Receipted::Done
+    }
+
     /// Has the lease of a receipt end so much later than now, or now. [`State::grant`] is due afterwards.
     pub(in crate::queue) fn extend(
         &mut self,

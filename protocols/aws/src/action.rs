@@ -68,6 +68,6 @@ pub(crate) fn perform<'a, A: Action<'a> + 'a>(input: Input<'a>, call: &'a Call) 
 fn write<'a, A: Action<'a>>(format: Format, id: RequestId, output: &A::Output) -> Result<Bytes, Error> {
     match format {
         Format::Json => json::write(output, A::written_bytes(output)),
-        Format::Query => xml::write(A::NAME, id, output),
+        Format::Query(service) => xml::write(service, A::NAME, id, output),
     }
 }

@@ -29,6 +29,11 @@ impl<'a> Arn<'a> {
         Some(Self { partition, service, region, account, resource })
     }
 
+    /// The ARN of a topic.
+    pub fn topic(region: &'a str, account: &'a str, name: &'a str) -> Self {
+        Self { partition: "aws", service: "sns", region, account, resource: name }
+    }
+
     /// The ARN of a queue.
     pub fn queue(region: &'a str, account: &'a str, name: &'a str) -> Self {
         Self { partition: "aws", service: "sqs", region, account, resource: name }

@@ -18,14 +18,12 @@ use crate::call::Caller;
 use crate::date;
 use crate::error::{Error, faults};
 use crate::http::Client;
+use crate::service::Service;
 use crate::settings::Auth;
 use crate::sigv4::{Claim, Refused, Signed};
 
 /// The largest body of a client that may be anybody, in bytes.
 const ANYBODY_BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// The only service, as scopes of signatures name it.
-const SERVICE: &str = "sqs";
 
 /// Who a request says it comes from.
 pub(crate) struct Identity<'a> {
@@ -33,6 +31,8 @@ pub(crate) struct Identity<'a> {
     who: Who<'a>,
     /// Of the signature's scope.
     region: Option<Cow<'a, str>>,
+    /// Of the signature's scope, too; none where that is one that is not here, which only somebody may say who is let in anyway.
+    service: Option<Service>,
 }
 
 enum Who<'a> {
@@ -49,11 +49,11 @@ enum Who<'a> {
     Nobody,
 }
 
-/// What the head of a request says.
+/// What the head of a request says. `target` is the service that it is for, where the head says so.
 ///
 /// # Errors
 /// What it says cannot be true.
-pub(crate) fn identify<'a>(client: &Client, head: &'a Parts) -> Result<Identity<'a>, Error> {
+pub(crate) fn identify<'a>(client: &Client, head: &'a Parts, target: Option<Service>) -> Result<Identity<'a>, Error> {
     let signed = Signed::of(head);
     let is_open = is_open(client, head);
     if is_open && let Some(identity) = local(client, signed) {
@@ -67,30 +67,33 @@ pub(crate) fn identify<'a>(client: &Client, head: &'a Parts) -> Result<Identity<
     };
     let Some(claim) = claim else {
         let who = if is_open { Who::Local(Cow::default()) } else { Who::Nobody };
-        return Ok(Identity { signed, who, region: None });
+        return Ok(Identity { signed, who, region: None, service: None });
     };
     let region = Some(claim.region.clone());
+    let service = Service::of_scope(&claim.service);
     let Some(key) = client.edge.broker.access_key(&claim.key_id) else {
         if is_open {
-            return Ok(Identity { signed, who: Who::Local(claim.key_id), region });
+            return Ok(Identity { signed, who: Who::Local(claim.key_id), region, service });
         }
         return Err(unknown_key());
     };
-    claim.check(signed, SERVICE, date::now_s()).map_err(refused)?;
+    let service = target.or(service).unwrap_or(Service::Sqs);
+    claim.check(signed, service.name(), date::now_s()).map_err(refused)?;
     // The sooner the better: until then it may be anybody who knows of a key.
     let is_head_verified = claim.verify_head(signed, &key.secret, &client.edge.keys).map_err(refused)?;
     let who = Who::Holder { claim: Box::new(claim), key, is_head_verified };
-    Ok(Identity { signed, who, region })
+    Ok(Identity { signed, who, region, service: Some(service) })
 }
 
 /// Somebody on this machine who uses a key that there is not: nothing of the signature counts but what it says of the key.
 fn local<'a>(client: &Client, signed: Signed<'a>) -> Option<Identity<'a>> {
     let header = signed.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (key_id, region) = Claim::key_and_region(header)?;
+    let (key_id, region, service) = Claim::key_and_scope(header)?;
     if client.edge.broker.access_key(key_id).is_some() {
         return None;
     }
-    Some(Identity { signed, who: Who::Local(key_id.into()), region: Some(region.into()) })
+    let service = Service::of_scope(service);
+    Some(Identity { signed, who: Who::Local(key_id.into()), region: Some(region.into()), service })
 }
 
 /// Whether a header says that its request was passed on by a proxy, or asked for by a web page.
@@ -104,9 +107,13 @@ fn says_elsewhere(name: &str) -> bool {
 /// Whether the client is let in without proof: it is on this machine, speaks for nobody else as a proxy does, and is not a web
 /// page, which anybody may have written. A page that comes by a name of its own for this machine says that name as the host.
 fn is_open(client: &Client, head: &Parts) -> bool {
+    client.edge.settings.auth == Auth::LoopbackOpen && is_near(client, head)
+}
+
+/// Whether the client is on this machine, and nobody elsewhere has it ask, as far as the head of its request tells.
+pub(crate) fn is_near(client: &Client, head: &Parts) -> bool {
     let headers = &head.headers;
-    client.edge.settings.auth == Auth::LoopbackOpen
-        && client.is_local
+    client.is_local
         && !headers.keys().any(|name| says_elsewhere(name.as_str()))
         && !is_by_browser(head)
         && headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(is_local_host))
@@ -140,6 +147,11 @@ impl Identity<'_> {
             Who::Nobody => (settings.body_bytes_max.min(ANYBODY_BODY_BYTES_MAX), None),
         };
         Limits { bytes_max, step: settings.handshake_timeout, unverified }
+    }
+
+    /// The service that the request is signed for.
+    pub(crate) fn service(&self) -> Option<Service> {
+        self.service
     }
 
     /// The region that the request is for.

@@ -30,6 +30,10 @@ pub struct Call {
     pub(crate) host: HeaderValue,
     /// The header `user-agent`, which policies may ask for.
     pub(crate) user_agent: Option<HeaderValue>,
+    /// The header `x-amzn-trace-id`, which goes along with what is published.
+    pub(crate) trace: Option<HeaderValue>,
+    /// The client is on this machine, and speaks for nobody elsewhere.
+    pub(crate) is_near: bool,
 }
 
 /// Which queue something is to be done to.
@@ -69,6 +73,12 @@ impl Caller {
         self.session.as_ref().map(|session| session.lock().user_deletion())
     }
 
+    /// Whether the caller has said who it is, and is not only let in because it is on this machine: a link that somebody opens there
+    /// says nothing.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.user.is_some() && !self.access_key.is_empty()
+    }
+
     /// The virtual host of the caller's account. None where there is no account.
     pub fn vhost(&self) -> Option<Arc<VirtualHost>> {
         self.session.as_ref().map(|session| Arc::clone(session.lock().vhost()))
@@ -93,12 +103,18 @@ impl Caller {
 impl Call {
     /// The URL of a queue, at the host and by the scheme that the client has used.
     pub fn queue_url(&self, account: &str, name: &str) -> String {
+        format!("{}/{account}/{name}", self.base_url())
+    }
+
+    /// What URLs begin with that come back here, without a slash at the end: what is configured, else scheme and host as the client
+    /// has used them.
+    pub(crate) fn base_url(&self) -> String {
         if let Some(base) = &self.edge.settings.queue_url {
-            return format!("{base}/{account}/{name}");
+            return base.to_string();
         }
         let scheme = if self.caller.is_secure { "https" } else { "http" };
         let host = self.host.to_str().unwrap_or("localhost");
-        format!("{scheme}://{host}/{account}/{name}")
+        format!("{scheme}://{host}")
     }
 
     /// The ARN of a queue.
@@ -120,19 +136,35 @@ impl Call {
         queue: &QueueAt<'_>,
         policy: Option<&Policy>,
     ) -> Result<(), Error> {
+        let resource = || Arn::queue(&self.edge.region, queue.account, queue.name).to_string();
+        match self.decide(action, access, (queue.account, queue.name), resource, policy) {
+            Decision::Allowed => Ok(()),
+            decision => Err(self.denied(action, queue, decision)),
+        }
+    }
+
+    /// What [`Call::authorize`] asks, of the queue or the topic of an account by its name: [`Decision::Allowed`], or why not.
+    /// The resource's ARN is in our own region, not in the one that the client has chosen.
+    pub(crate) fn decide<R: AsRef<str>>(
+        &self,
+        action: &str,
+        access: Option<Access>,
+        (account, name): (&str, &str),
+        resource: impl FnOnce() -> R,
+        policy: Option<&Policy>,
+    ) -> Decision {
         let caller = &*self.caller;
-        let is_own = *caller.account == *queue.account && caller.user.is_some();
+        let is_own = *caller.account == *account && caller.user.is_some();
         // Asked first: it is the usual answer, and costs nothing.
         let is_permitted = is_own
             && match access {
-                Some(access) => caller.may(access, queue.name),
-                None => caller.may_look(queue.name),
+                Some(access) => caller.may(access, name),
+                None => caller.may_look(name),
             };
         let Some(policy) = policy else {
-            return if is_permitted { Ok(()) } else { Err(self.denied(action, queue, Decision::Silent)) };
+            return if is_permitted { Decision::Allowed } else { Decision::Silent };
         };
-        // In our own region, not in the one that the client has chosen.
-        let resource = Arn::queue(&self.edge.region, queue.account, queue.name).to_string();
+        let resource = resource();
         let (now_s, peer) = (date::now_s(), caller.peer.to_string());
         let (now, epoch) = (date::iso(now_s), now_s.to_string());
         let mut context = Context::default();
@@ -141,7 +173,7 @@ impl Call {
         context.add("aws:CurrentTime", now);
         context.add("aws:EpochTime", epoch);
         context.add("aws:RequestedRegion", &*self.region);
-        context.add("aws:ResourceAccount", queue.account);
+        context.add("aws:ResourceAccount", account);
         if let Some(agent) = &self.user_agent {
             context.add("aws:UserAgent", String::from_utf8_lossy(agent.as_bytes()));
         }
@@ -159,10 +191,9 @@ impl Call {
                 Principal::Anonymous
             }
         };
-        match policy.decide(&Request { principal, action, resource: &resource, context: &context }) {
-            Decision::Allowed => Ok(()),
-            Decision::Silent if is_permitted => Ok(()),
-            decision => Err(self.denied(action, queue, decision)),
+        match policy.decide(&Request { principal, action, resource: resource.as_ref(), context: &context }) {
+            Decision::Silent if is_permitted => Decision::Allowed,
+            decision => decision,
         }
     }
 

@@ -88,6 +88,13 @@ pub fn iso(unix_s: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// As notifications have it: `2024-05-01T12:00:00.123Z`.
+pub fn iso_ms(unix_ms: u64) -> String {
+    let unix_s = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+    let Civil { year, month, day, hour, minute, second } = civil_of(unix_s);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", unix_ms % 1000)
+}
+
 /// As signatures have it: `20240501T120000Z`.
 pub fn basic(unix_s: i64) -> String {
     let Civil { year, month, day, hour, minute, second } = civil_of(unix_s);

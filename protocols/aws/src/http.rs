@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use gantry_broker::protocol::Connection;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use parking_lot::Mutex;
@@ -24,10 +24,13 @@ use crate::cors;
 use crate::error::{Error, faults};
 use crate::parked::Parked;
 use crate::request_id::RequestId;
-use crate::sqs;
+use crate::service::Service;
+use crate::sigv4::Claim;
+use crate::sns;
+use crate::sns::Signing;
 use crate::stats::Stats;
 use crate::stream::{Phase, SharedProgress};
-use crate::wire::{self, Form, FormError, Format, Input, json, shapes, xml};
+use crate::wire::{self, Form, FormError, Format, Input, json, xml};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
@@ -43,9 +46,6 @@ const NOT_AT_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 
 /// What AWS answers to whatever is not a request for an action.
 const NO_REQUEST: &str = "<UnknownOperationException/>\n";
-
-/// What `x-amz-target` begins with for SQS.
-const TARGET_SQS: &str = "AmazonSQS.";
 
 /// The client of a connection.
 pub(crate) struct Client {
@@ -109,21 +109,21 @@ impl Answer {
                 (Some(format!("{};{whose}", error.query_code())), json::failure(error))
             }
             // AWS has no form for it.
-            Format::Query if std::ptr::eq(error.fault, &faults::MISSING_ACTION) => {
+            Format::Query(_) if std::ptr::eq(error.fault, &faults::MISSING_ACTION) => {
                 return Self::not_found(request_id);
             }
             // In this format it has other words.
-            Format::Query if std::ptr::eq(error.fault, &faults::QUEUE_DOES_NOT_EXIST) => {
+            Format::Query(service) if std::ptr::eq(error.fault, &faults::QUEUE_DOES_NOT_EXIST) => {
                 let error = Error::new(error.fault, "The specified queue does not exist for this wsdl version.");
-                (None, xml::failure(&error, request_id))
+                (None, xml::failure(service, &error, request_id))
             }
-            Format::Query => (None, xml::failure(error, request_id)),
+            Format::Query(service) => (None, xml::failure(service, error, request_id)),
         };
         Self { status, request_id, content_type: format.content_type(), query_error, body }
     }
 
     fn not_found(request_id: RequestId) -> Self {
-        let (status, content_type) = (StatusCode::NOT_FOUND, Format::Query.content_type());
+        let (status, content_type) = (StatusCode::NOT_FOUND, Format::Query(Service::Sqs).content_type());
         Self { status, request_id, content_type, query_error: None, body: Bytes::from_static(NO_REQUEST.as_bytes()) }
     }
 
@@ -147,10 +147,11 @@ impl Answer {
 }
 
 /// A body that is there.
+#[derive(Clone, Debug)]
 pub(crate) struct Whole(Option<Bytes>);
 
 impl Whole {
-    fn new(body: Bytes) -> Self {
+    pub(crate) fn new(body: Bytes) -> Self {
         Self(Some(body))
     }
 }
@@ -184,14 +185,20 @@ pub(crate) fn serve<'a>(
         let (head, incoming) = request.into_parts();
         let keep_alive = keeps_alive(&head);
         let is_old = head.version == Version::HTTP_10;
-        let asked = Asked::of(&head);
-        let format = asked.format;
+        if let Some(response) = certificate(client, &head) {
+            client.has_asked.store(true, Ordering::Relaxed);
+            Stats::add(&client.edge.stats.requests, 1);
+            progress.lock().enter(Phase::Writing);
+            return Ok(response);
+        }
+        let mut asked = Asked::of(&head);
         let is_page = head.headers.contains_key(ORIGIN);
         let answer = match head.method {
-            Method::GET | Method::POST => answer(client, request_id, &head, incoming, &asked).await,
+            Method::GET | Method::POST => answer(client, request_id, &head, incoming, &mut asked).await,
             _ => return Ok(other_method(progress, request_id, &head)),
         };
         client.has_asked.store(true, Ordering::Relaxed);
+        let format = asked.format;
         let stats = &client.edge.stats;
         Stats::add(&stats.requests, 1);
         Stats::add(&stats.errors, u64::from(answer.is_err()));
@@ -211,40 +218,51 @@ pub(crate) fn serve<'a>(
     })
 }
 
+/// The certificate that messages of SNS are signed with, which anybody may have; none where something else is asked for.
+fn certificate(client: &Client, head: &Parts) -> Option<Response<Whole>> {
+    let path = head.uri.path();
+    if head.method != Method::GET || !Signing::is_path(path) {
+        return None;
+    }
+    let certificate = client.edge.sns.signing.certificate_at(path);
+    let mut response = Response::new(Whole::new(certificate.clone().unwrap_or_default()));
+    if certificate.is_none() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file"));
+    Some(response)
+}
+
 /// Anything but GET and POST: a browser that asks whether it may, or nothing that there is here.
 fn other_method(progress: &SharedProgress, request_id: RequestId, head: &Parts) -> Response<Whole> {
     progress.lock().enter(Phase::Writing);
     if head.method != Method::OPTIONS {
         return Answer::not_found(request_id).whole(false).map(Whole::new);
     }
-    let mut response = Answer::success(Format::Query, request_id, Bytes::new()).whole(false).map(Whole::new);
+    let mut response =
+        Answer::success(Format::Query(Service::Sqs), request_id, Bytes::new()).whole(false).map(Whole::new);
     cors::preflight(&head.headers, response.headers_mut());
     response
 }
 
-/// What a request says it wants, as far as its head tells.
+/// What a request says it wants, as far as it is known.
 struct Asked {
     format: Format,
-    /// Of JSON.
-    target: Option<&'static Entry>,
+    /// Of JSON: the service and the action.
+    target: Option<(Service, Option<&'static Entry>)>,
 }
 
 impl Asked {
     fn of(head: &Parts) -> Self {
         let Some(target) = head.headers.get("x-amz-target") else {
-            return Self { format: Format::Query, target: None };
+            // Also whoever is not let in is told so in the words of the service that was meant.
+            let scope = head.headers.get(AUTHORIZATION).and_then(|header| Claim::key_and_scope(header.to_str().ok()?));
+            let service = scope.and_then(|(_, _, service)| Service::of_scope(service)).unwrap_or(Service::Sqs);
+            return Self { format: Format::Query(service), target: None };
         };
-        let name = target.to_str().ok().and_then(|target| target.strip_prefix(TARGET_SQS));
-        Self { format: Format::Json, target: name.and_then(find) }
+        let target = target.to_str().ok().and_then(Service::of_target);
+        Self { format: Format::Json, target: target.map(|(service, name)| (service, service.action(name))) }
     }
-}
-
-fn find(name: &str) -> Option<&'static Entry> {
-    #[cfg(test)]
-    if let Some(entry) = crate::tests::ACTIONS.iter().find(|entry| entry.name == name) {
-        return Some(entry);
-    }
-    sqs::ACTIONS.binary_search_by(|entry| entry.name.cmp(name)).ok().map(|at| &sqs::ACTIONS[at])
 }
 
 fn keeps_alive(head: &Parts) -> bool {
@@ -264,21 +282,29 @@ async fn answer(
     request_id: RequestId,
     head: &Parts,
     incoming: Incoming,
-    asked: &Asked,
+    asked: &mut Asked,
 ) -> Result<(Done, Arc<Caller>), Error> {
-    let identity = auth::identify(client, head)?;
+    let identity = auth::identify(client, head, asked.target.map(|(service, _)| service))?;
+    if let (Format::Query(_), Some(service)) = (asked.format, identity.service()) {
+        asked.format = Format::Query(service);
+    }
     let body = body::collect(head, incoming, identity.limits(client)).await?;
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
     let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
     let user_agent = head.headers.get(USER_AGENT).cloned();
-    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent };
+    let trace = head.headers.get("x-amzn-trace-id").cloned();
+    let is_near = auth::is_near(client, head);
+    let call = Call { edge: Arc::clone(&client.edge), caller, region, request_id, host, user_agent, trace, is_near };
     let done = match asked.format {
         Format::Json => {
-            let entry = asked.target.ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
+            let entry = asked
+                .target
+                .and_then(|(_, entry)| entry)
+                .ok_or_else(|| Error::new(&faults::UNKNOWN_OPERATION, UNKNOWN_OPERATION))?;
             (entry.run)(Input::Json(&body), &call).await
         }
-        Format::Query => {
+        Format::Query(_) => {
             let mut form = Form::default();
             form.read(head.uri.query().unwrap_or_default().as_bytes()).map_err(malformed)?;
             if head.method == Method::POST {
@@ -287,22 +313,34 @@ async fn answer(
             let Some(action) = form.get("Action") else {
                 return Err(Error::new(&faults::MISSING_ACTION, "The request must contain the parameter Action."));
             };
+            let service = identity.service().unwrap_or_else(|| Service::of_form(form.get("Version"), action));
+            asked.format = Format::Query(service);
             // The URL of a queue is no place to ask for others.
-            let is_queue = head.uri.path().len() > 1;
-            let entry = find(action).filter(|entry| !is_queue || !NOT_AT_A_QUEUE.contains(&entry.name));
-            let (Some(entry), Some(operation)) = (entry, shapes::operation(action)) else {
-                let shown: String = action.chars().take(ACTION_CHARS_SHOWN).collect();
-                let message = format!("The action {shown} is not valid for this endpoint.");
-                return Err(Error::new(&faults::INVALID_ACTION, message));
+            let is_queue = service == Service::Sqs && head.uri.path().len() > 1;
+            let entry = service.action(action).filter(|entry| !is_queue || !NOT_AT_A_QUEUE.contains(&entry.name));
+            let (Some(entry), Some(operation)) = (entry, service.operation(action)) else {
+                return Err(no_action(service, action));
             };
             if is_queue && form.get("QueueUrl").is_none() {
                 form.push("QueueUrl", head.uri.path());
             }
             let value = wire::form_input(&form, operation)?;
-            (entry.run)(Input::Query(&value), &call).await
+            (entry.run)(Input::Query(&value, service), &call).await
         }
     };
     Ok((done?, call.caller))
+}
+
+/// What is said of an action that a service has not.
+fn no_action(service: Service, action: &str) -> Error {
+    let shown: String = action.chars().take(ACTION_CHARS_SHOWN).collect();
+    match service {
+        Service::Sqs => {
+            let message = format!("The action {shown} is not valid for this endpoint.");
+            Error::new(&faults::INVALID_ACTION, message)
+        }
+        Service::Sns => sns::fault::invalid_action(&shown),
+    }
 }
 
 fn malformed(error: FormError) -> Error {

@@ -1,4 +1,4 @@
-//! AWS: Amazon SQS, at one endpoint as `AWS_ENDPOINT_URL` expects it.
+//! AWS: Amazon SQS and Amazon SNS, at one endpoint as `AWS_ENDPOINT_URL` expects it.
 //!
 //! | room | |
 //! | --- | --- |
@@ -8,8 +8,13 @@
 //! | `action` | what an action is, and how one is found by its name |
 //! | [`call`] | what an action knows of its caller |
 //! | [`wire`] | both formats of requests and replies: AWS JSON 1.0, Query with XML; pure |
+//! | [`service`] | the services, and which of them a request is for |
 //! | [`sqs`] | Amazon SQS: one file an action |
-//! | [`iam`] | policies of queues; pure |
+//! | [`sns`] | Amazon SNS: one file an action |
+//! | `waits` | what a request waits for before it is answered |
+//! | `message` | what messages of services have in common |
+//! | `outbound` | requests that this program makes |
+//! | [`iam`] | policies of queues and topics; pure |
 //! | [`arn`], [`account`] | names, and the virtual hosts behind accounts |
 //! | [`error`] | errors and their codes |
 
@@ -25,15 +30,20 @@ pub mod date;
 pub mod error;
 mod http;
 pub mod iam;
+mod message;
+pub mod outbound;
 mod parked;
 pub mod request_id;
+pub mod service;
 mod settings;
 pub mod sigv4;
+pub mod sns;
 pub mod sqs;
 mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod waits;
 pub mod wire;
 
 use std::sync::Arc;
@@ -42,9 +52,11 @@ use gantry_broker::Broker;
 use gantry_broker::protocol::{Connection, Protocol};
 use gantry_broker::vhost::Pending;
 
+pub use self::service::Service;
 pub use self::settings::{Auth, Settings};
+pub use self::sns::{DeliveryCount, NOTICE_SOURCE as SNS_NOTICE_SOURCE, SOURCE as SNS_SOURCE, Settings as SnsSettings};
 pub use self::sqs::{Limits, SOURCE as SQS_SOURCE};
-pub use self::stats::Stats;
+pub use self::stats::{DeliveryStats, Stats};
 
 /// Bytes of bodies, beyond the first 64 KiB of each, that may be there at once while it is not known yet whose they are.
 const UNVERIFIED_BYTES_MAX: usize = 64 << 20;
@@ -66,6 +78,8 @@ pub struct Edge {
     pub stats: Arc<Stats>,
     /// What SQS knows beside its queues.
     pub sqs: sqs::Sqs,
+    /// What SNS knows beside its topics.
+    pub sns: sns::Sns,
     keys: sigv4::SigningKeys,
     /// Bytes of bodies that may be there before it is known whose they are.
     unverified: tokio::sync::Semaphore,
@@ -81,12 +95,34 @@ impl Aws {
         broker: Arc<Broker>,
         settings: Settings,
         stats: Arc<Stats>,
-    ) -> Result<(Self, Pending), gantry_broker::Error> {
+    ) -> Result<(Self, Vec<Pending>), gantry_broker::Error> {
         let region = Arc::from(&*settings.region);
-        let (sqs, pending) = sqs::Sqs::open(&broker, settings.sqs)?;
+        let (sqs, of_sqs) = sqs::Sqs::open(&broker, settings.sqs)?;
+        let (sns, mut pending) = sns::Sns::open(&broker, settings.sns.clone())?;
+        pending.push(of_sqs);
         let keys = sigv4::SigningKeys::default();
         let unverified = tokio::sync::Semaphore::new(UNVERIFIED_BYTES_MAX);
-        Ok((Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, keys, unverified }) }, pending))
+        Ok((Self { edge: Arc::new(Edge { broker, settings, region, stats, sqs, sns, keys, unverified }) }, pending))
+    }
+}
+
+impl Aws {
+    /// Takes up what goes on without clients: messages of topics that are to be delivered. What to wait for before anybody is
+    /// served. It goes on for as long as this is there, and needs a runtime.
+    pub fn start(&self) -> Vec<Pending> {
+        sns::direct::resume(&self.edge);
+        sns::reconcile::start(&self.edge)
+    }
+
+    /// Begins no further deliveries to endpoints: the program stops. Those that are under way come to their end as far as they
+    /// get, and what was not delivered is at the next start.
+    pub fn stop(&self) {
+        self.edge.sns.stop();
+    }
+
+    /// What became of the deliveries of each subscription, in the order of their topics.
+    pub fn delivery_counts(&self) -> Vec<DeliveryCount> {
+        self.edge.sns.delivery_counts()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::sns;
 use crate::sqs::Limits;
 
 /// Whose requests need a signature.
@@ -33,8 +34,13 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// What URLs of queues begin with, without a slash at the end. None for what the client itself has used.
     pub queue_url: Option<Box<str>>,
+    /// A queue takes messages of topics of its own account only where its policy says so, as on AWS, and not unless it says the
+    /// opposite.
+    pub strict_policies: bool,
     /// The limits of SQS.
     pub sqs: Limits,
+    /// How SNS is spoken.
+    pub sns: sns::Settings,
 }
 
 impl Default for Settings {
@@ -48,7 +54,9 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             queue_url: None,
+            strict_policies: false,
             sqs: Limits::default(),
+            sns: sns::Settings::default(),
         }
     }
 }

@@ -16,6 +16,21 @@ pub struct Stats {
     pub published: AtomicU64,
     /// Of those, the ones that are certain and of which clients were told so.
     pub confirmed: AtomicU64,
+    /// What became of deliveries of SNS, of all subscriptions together.
+    pub deliveries: DeliveryStats,
+}
+
+/// What became of deliveries of SNS. Subscriptions that are gone are counted.
+#[derive(Debug, Default)]
+pub struct DeliveryStats {
+    /// Messages that their endpoint has.
+    pub delivered: AtomicU64,
+    /// Attempts that failed and are followed by another one.
+    pub retried: AtomicU64,
+    /// Messages that could not be delivered and went to a queue for dead letters.
+    pub dead_lettered: AtomicU64,
+    /// Messages that could not be delivered and are gone.
+    pub dropped: AtomicU64,
 }
 
 impl Stats {

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use gantry_aws::iam::{self, Decision, Policy, Principal};
 use gantry_aws::sigv4::{Claim, Signed, SigningKeys};
-use gantry_aws::wire::shapes::{Member, OPERATIONS, Shape};
+use gantry_aws::Service;
+use gantry_aws::wire::shapes::{Member, Shape};
 use gantry_aws::wire::{self, Form};
 use gantry_aws::{Aws, Settings};
 use gantry_broker::protocol::{Connection, Protocol, ShutdownTrigger};
@@ -111,7 +112,8 @@ pub fn check_requests(bytes: &[u8]) {
 /// Takes the bytes for a form; the first picks the action.
 pub fn check_form(bytes: &[u8]) {
     let Some((&first, bytes)) = bytes.split_first() else { return };
-    let operation = &OPERATIONS[usize::from(first) % OPERATIONS.len()];
+    let operations = || Service::ALL.into_iter().flat_map(Service::operations);
+    let Some(operation) = operations().nth(usize::from(first) % operations().count()) else { return };
     let mut form = Form::default();
     if form.read(bytes).is_err() {
         return;
@@ -142,6 +144,7 @@ fn put(form: &mut Form<'_>, name: String, shape: &Shape, value: &Value) {
                 }
             }
         }
+        (Shape::Within(part, shape), value) => put(form, format!("{name}.{part}"), shape, value),
         (Shape::List(item), Value::Array(items)) => {
             for (at, value) in items.iter().enumerate() {
                 put(form, format!("{name}.{}", at + 1), item, value);

@@ -19,7 +19,7 @@ pub struct Claim<'a> {
     /// The region of the scope.
     pub region: Cow<'a, str>,
     /// The service of the scope.
-    pub(super) service: Cow<'a, str>,
+    pub service: Cow<'a, str>,
     /// Names of headers between `;`.
     pub(super) signed_headers: Cow<'a, str>,
     pub(super) signature: [u8; 32],
@@ -51,14 +51,14 @@ impl<'a> Claim<'a> {
         Ok(None)
     }
 
-    /// The id of the key and the region that a header `authorization` names, and no look at anything else of it.
-    pub fn key_and_region(header: &'a str) -> Option<(&'a str, &'a str)> {
+    /// The id of the key, the region and the service that a header `authorization` names, and no look at anything else of it.
+    pub fn key_and_scope(header: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
         let parts = header.trim().strip_prefix(ALGORITHM)?.strip_prefix(' ')?.split(',');
         let credential = parts.into_iter().find_map(|part| part.trim().strip_prefix("Credential="))?;
         let mut parts = credential.rsplitn(5, '/');
-        let (terminator, _service, region, _day, key_id) =
+        let (terminator, service, region, _day, key_id) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        (terminator == TERMINATOR && is_region(region)).then_some((key_id, region))
+        (terminator == TERMINATOR && is_region(region)).then_some((key_id, region, service))
     }
 
     /// Reads `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`.

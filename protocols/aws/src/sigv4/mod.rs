@@ -6,10 +6,12 @@
 //! | `claim` | what a request says of its signature |
 //! | `canonical` | the request as both sides sign it |
 //! | `keys` | keys of a day, a region and a service, from secrets |
+//! | `sign` | requests that go out |
 
 mod canonical;
 mod claim;
 mod keys;
+mod sign;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use subtle::ConstantTimeEq;
 
 pub use self::claim::{Claim, Malformed};
 pub use self::keys::SigningKeys;
+pub use self::sign::{Outgoing, Signer};
 use crate::date;
 
 /// The only algorithm.
@@ -185,7 +188,19 @@ impl Claim<'_> {
         secret: &str,
         keys: &SigningKeys,
     ) -> Result<(), Refused> {
-        let canonical = canonical::request(self, request, body_digest).ok_or(Refused::Different)?;
+        let calculated = self.calculated(request, body_digest, secret, keys).ok_or(Refused::Different)?;
+        if bool::from(calculated.ct_eq(&self.signature)) { Ok(()) } else { Err(Refused::Different) }
+    }
+
+    /// The signature that the holder of the secret makes. None where a header that is said to be signed is not there.
+    fn calculated(
+        &self,
+        request: Signed<'_>,
+        body_digest: &[u8; 64],
+        secret: &str,
+        keys: &SigningKeys,
+    ) -> Option<[u8; 32]> {
+        let canonical = canonical::request(self, request, body_digest)?;
         let mut text = String::with_capacity(160);
         for part in [
             ALGORITHM,
@@ -205,8 +220,7 @@ impl Claim<'_> {
         }
         let mut text = text.into_bytes();
         text.extend_from_slice(&hex(&Sha256::digest(&canonical)));
-        let calculated = keys.sign(self, secret, &text);
-        if bool::from(calculated.ct_eq(&self.signature)) { Ok(()) } else { Err(Refused::Different) }
+        Some(keys.sign(self, secret, &text))
     }
 }
 

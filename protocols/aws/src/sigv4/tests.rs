@@ -87,8 +87,8 @@ impl Sent {
         let claim = Claim::read(request).expect("it is well formed").expect("it is signed");
         assert_eq!(claim.key_id, "AKIDEXAMPLE");
         if let Some(header) = request.headers.get("authorization") {
-            let key_and_region = Claim::key_and_region(header.to_str().expect("it is text"));
-            assert_eq!(key_and_region, Some((&*claim.key_id, &*claim.region)));
+            let key_and_scope = Claim::key_and_scope(header.to_str().expect("it is text"));
+            assert_eq!(key_and_scope, Some((&*claim.key_id, &*claim.region, &*claim.service)));
         }
         claim.check(request, "sqs", now_s)?;
         if let Some(text) = canonical::request(&claim, request, &[0; 64]) {

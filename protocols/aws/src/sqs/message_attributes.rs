@@ -4,136 +4,16 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::fault;
 use super::limits::{
     ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTE_TYPE_BYTES_MAX, MESSAGE_ATTRIBUTES_MAX, SYSTEM_ATTRIBUTE_BYTES_MAX,
 };
-use super::names::is_text;
-use super::pairs::{Pairs, Text};
+use super::pairs::Pairs;
 use crate::error::Error;
-
-/// An attribute, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attribute<'a> {
-    pub(crate) name: &'a str,
-    /// `String`, `Number` or `Binary`, and perhaps a point and anything behind it.
-    pub(crate) data_type: &'a str,
-    pub(crate) value: Value<'a>,
-}
-
-/// The value of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
-    /// Of a `String` or a `Number`.
-    Text(&'a str),
-    /// Of a `Binary`.
-    Binary(&'a [u8]),
-}
-
-impl Value<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-        }
-    }
-}
-
-impl Attribute<'_> {
-    /// What it counts for in the size of its message.
-    fn bytes(&self) -> usize {
-        self.name.len() + self.data_type.len() + self.value.len()
-    }
-}
-
-/// The value of an attribute in a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct AttributeValue<'a> {
-    #[serde(borrow, default)]
-    string_value: Option<Text<'a>>,
-    /// In base64.
-    #[serde(borrow, default)]
-    binary_value: Option<Text<'a>>,
-    #[serde(default)]
-    string_list_values: List,
-    #[serde(default)]
-    binary_list_values: List,
-    #[serde(borrow, default)]
-    data_type: Option<Text<'a>>,
-}
-
-#[cfg(test)]
-impl AttributeValue<'_> {
-    /// All of its texts are the request's own.
-    pub(crate) fn is_borrowed(&self) -> bool {
-        let texts = [&self.string_value, &self.binary_value, &self.data_type];
-        texts.into_iter().flatten().all(|text| matches!(text.0, Cow::Borrowed(_)))
-    }
-}
-
-/// Whether a list is there that has something in it. What is in it does not matter: no action takes any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct List {
-    has_entries: bool,
-}
-
-impl<'de> Deserialize<'de> for List {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> serde::de::Visitor<'de> for Any {
-            type Value = List;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_unit<E>(self) -> Result<List, E> {
-                Ok(List::default())
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
-                let mut list = List::default();
-                while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
-                    list.has_entries = true;
-                }
-                Ok(list)
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
-}
-
-/// Attributes of a request, checked. Values that came in base64 are decoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Checked<'a>(Vec<(&'a str, &'a str, Owned<'a>)>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owned<'a> {
-    Text(&'a str),
-    Binary(Vec<u8>),
-}
-
-impl Checked<'_> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Attribute<'_>> + Clone {
-        self.0.iter().map(|(name, data_type, value)| {
-            let value = match value {
-                Owned::Text(text) => Value::Text(text),
-                Owned::Binary(bytes) => Value::Binary(bytes),
-            };
-            Attribute { name, data_type, value }
-        })
-    }
-
-    /// What they count for in the size of their message.
-    pub(crate) fn bytes(&self) -> usize {
-        self.iter().map(|attribute| attribute.bytes()).sum()
-    }
-}
+pub(crate) use crate::message::{Attribute, AttributeValue, Checked, Value};
+use crate::message::{Owned, is_number, is_text};
 
 /// Who gives an attribute, in words.
 const USER: &str = "(user) ";
@@ -279,32 +159,6 @@ fn check_value<'a>(
     Ok((name, data_type, Owned::Text(text)))
 }
 
-/// Most digits of a number, those not counted that say nothing but how large it is.
-const NUMBER_DIGITS_MAX: usize = 38;
-/// How large the first digit of a number may be, as a power of ten.
-const NUMBER_EXPONENTS: std::ops::RangeInclusive<i64> = -128..=126;
-
-/// Whether a text is a number in decimal digits, perhaps with a point, an exponent, a sign and spaces around it, of no more
-/// digits and no other size than AWS has.
-fn is_number(text: &str) -> bool {
-    let text = text.trim_matches(' ');
-    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-    if !are_digits(whole) || !are_digits(fraction) || !are_digits(unsigned) || whole.len() + fraction.len() == 0 {
-        return false;
-    }
-    let Ok(exponent) = exponent.parse::<i64>() else { return false };
-    let digits = || whole.bytes().chain(fraction.bytes());
-    let Some(first) = digits().position(|digit| digit != b'0') else { return true };
-    let last = digits().enumerate().filter(|(_, digit)| *digit != b'0').last().map_or(first, |(at, _)| at);
-    // The place of the first digit before the point, or behind it below 0.
-    let size = (whole.len() as i64 - 1 - first as i64).saturating_add(exponent);
-    last - first < NUMBER_DIGITS_MAX && NUMBER_EXPONENTS.contains(&size)
-}
-
 /// The value of an attribute in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -342,23 +196,6 @@ impl From<Attribute<'_>> for AttributeAnswer {
         };
         Self { string_value, binary_value, data_type: type_of(attribute.data_type) }
     }
-}
-
-/// Whether a receiver that has named these wants an attribute: all (`All`, `.*`, `*`), by its name, or by how it begins
-/// (`order.*`).
-pub(crate) fn is_wanted<'a>(wanted: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
-    wanted.into_iter().any(|wanted| match wanted {
-        "All" | ".*" | "*" => true,
-        _ => match wanted.strip_suffix(".*") {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == wanted,
-        },
-    })
-}
-
-/// Whether these are all attributes there can be.
-pub(crate) fn is_all(wanted: &str) -> bool {
-    matches!(wanted, "All" | ".*" | "*")
 }
 
 #[cfg(test)]

@@ -7,25 +7,25 @@
 //! | `sending`, `receiving` | what the single actions and the batches share |
 //! | `attributes`, `message_attributes`, `names`, `limits`, `batch`, `page`, `queue_url` | what may be said, and how; pure |
 //! | `receipt`, `message_id`, `md5`, `ascii`, `convert` | what a message is known by, its sums, its form in the broker; pure |
+//! | `notified` | what is received of messages that came by a topic of SNS |
 //! | `attempts` | receives that may be asked for once more |
 //! | `policy`, `redrive`, `move_tasks`, `tags` | permissions by label; queues for dead letters, and back from there; tags |
 //! | `fault` | errors, with AWS's codes and words |
 
 mod actions;
-mod ascii;
+pub(crate) mod ascii;
 mod attempts;
 mod attributes;
 mod batch;
-mod convert;
+pub(crate) mod convert;
 mod fault;
 mod limits;
-mod md5;
 mod message_attributes;
-mod message_id;
 mod move_tasks;
 mod names;
+mod notified;
 mod page;
-mod pairs;
+pub(crate) mod pairs;
 mod place;
 mod policy;
 mod queue_url;
@@ -47,8 +47,9 @@ use self::attempts::Attempts;
 use self::attributes::Profile;
 pub use self::convert::SOURCE;
 pub use self::limits::Limits;
-use self::message_id::MessageIds;
+pub(crate) use self::names::FIFO_SUFFIX;
 use self::receipt::{KEY_BYTES, Key};
+use crate::message::id::MessageIds;
 
 /// The space of the table that the key of receipt handles is in.
 const KEYS: &str = "sqs";
@@ -62,7 +63,8 @@ const PROFILES_MAX: usize = 100_000;
 pub struct Sqs {
     limits: Limits,
     key: Key,
-    ids: MessageIds,
+    /// Of messages of all services.
+    pub(crate) ids: MessageIds,
     /// Profiles of queues, by the numbers of these.
     profiles: RwLock<HashMap<u64, Arc<Profile>>>,
     attempts: Attempts,
@@ -126,7 +128,7 @@ impl Sqs {
     }
 
     /// How SQS reads a queue's settings.
-    fn profile(&self, queue: &Queue) -> Arc<Profile> {
+    pub(crate) fn profile(&self, queue: &Queue) -> Arc<Profile> {
         let settings = queue.settings();
         if let Some(profile) = self.profiles.read().get(&queue.id())
             && Arc::ptr_eq(&profile.settings, &settings)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gantry_broker::rights::Access;
 use gantry_broker::vhost::Pending;
-use gantry_broker::{Broker, Kind, Queue, QueueSettings, Ticket, VirtualHost};
+use gantry_broker::{Kind, Queue, QueueSettings, VirtualHost};
 
 use super::attributes::{Profile, now_s, set_modified};
 use super::policy::ACTIONS_OF_OWNERS;
@@ -13,6 +13,8 @@ use crate::arn::Arn;
 use crate::call::{Call, QueueAt};
 use crate::error::Error;
 use crate::iam::Decision;
+use crate::sns::reconcile;
+pub(crate) use crate::waits::durable;
 
 /// What is to be done to a queue: the action, by its name in policies, and the right that it needs.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +160,14 @@ impl Place {
         self.vhost.set_settings(&self.queue, settings).map_err(of_broker)
     }
 
+    /// Has topics see that the queue's policy is another one.
+    ///
+    /// # Errors
+    /// What follows from it is never on stable storage.
+    pub(crate) async fn follow(&self, call: &Call) -> Result<(), Error> {
+        reconcile::follow_queue_durably(&call.edge, &self.vhost, self.queue.name()).await
+    }
+
     /// The queue's ARN.
     pub(crate) fn arn(&self, call: &Call) -> String {
         call.queue_arn(&self.account, self.queue.name())
@@ -180,14 +190,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-/// Waits until everything up to a ticket is on stable storage.
-pub(crate) async fn durable(broker: &Broker, ticket: Option<Ticket>) -> Result<(), Error> {
-    let Some(ticket) = ticket else { return Ok(()) };
-    let mut watermark = broker.watch_durable();
-    let reached = watermark.wait_for(|durable| *durable >= ticket).await.map(|_| ());
-    reached.map_err(|_| Error::internal(&"the journal was closed"))
 }
 
 /// What the broker says, as AWS says it.

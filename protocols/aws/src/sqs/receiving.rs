@@ -8,18 +8,21 @@ use std::time::Duration;
 use gantry_broker::message::now_ms;
 use gantry_broker::{Content, Delivery, Item, Receipt, Receipted, Receive, Wakes};
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::ascii::{Ascii, Digits};
 use super::convert::{self, Body, Received};
+use super::fault;
 use super::limits::VISIBILITY_S_MAX;
 use super::message_attributes::AttributeAnswer;
+use super::notified::Notified;
 use super::pairs::Pairs;
 use super::place::{Place, durable};
 use super::receipt::{Handle, HandleText};
-use super::{fault, md5, message_id};
 use crate::Edge;
 use crate::arn::Arn;
 use crate::error::Error;
+use crate::message::{id, md5};
 
 /// What a receiver asks for, checked.
 pub(crate) struct Ask {
@@ -141,7 +144,7 @@ impl Ask {
         }
         let deliveries = self.load(received.deliveries).await;
         let now_ms = now_ms();
-        let messages: Vec<_> = deliveries.iter().filter_map(|delivery| self.message(delivery, now_ms)).collect();
+        let messages = self.messages(&deliveries, now_ms).await?;
         if let Some(attempt) = &self.attempt
             && !messages.is_empty()
         {
@@ -202,25 +205,64 @@ impl Ask {
         Some(answered.messages)
     }
 
-    fn message(&self, delivery: &Delivery, now_ms: u64) -> Option<Message> {
-        let Content::Loaded(message) = &delivery.content else { return None };
+    /// What the receiver is told.
+    async fn messages(&self, deliveries: &[Delivery], now_ms: u64) -> Result<Vec<Message>, Error> {
+        let (edge, wanted) = (&self.edge, self.attributes.iter().map(|name| &**name));
+        let wanted: SmallVec<[&str; 8]> = wanted.collect();
+        let loaded = deliveries.iter().filter_map(|delivery| match &delivery.content {
+            Content::Loaded(message) => Some((delivery, message)),
+            _ => None,
+        });
+        let mut messages = Vec::with_capacity(deliveries.len());
+        // All that are to be signed are, at once.
+        let (mut notified, mut denied) = (Vec::new(), Vec::new());
+        for (delivery, message) in loaded {
+            match Notified::of(edge, &self.place, delivery, message) {
+                Some(one) if one.is_denied => denied.push(receipt_of(delivery)),
+                Some(one) => notified.push((messages.len() + notified.len(), delivery, message, one)),
+                None => {
+                    let received = convert::received(message, &wanted, &self.place_of(delivery));
+                    messages.push(self.message(delivery, received, now_ms));
+                }
+            }
+        }
+        if !denied.is_empty() {
+            self.place.queue.remove(&denied, &mut Wakes::new());
+        }
+        for (at, delivery, message, mut one) in notified {
+            let document = one.text().await?;
+            let mut notice = one.notice;
+            if !self.place.profile.is_fifo {
+                // A topic with order tells a queue without one nothing of it.
+                notice.deduplication = None;
+                notice.group = notice.group.filter(|_| notice.sequence.is_none());
+            }
+            let received = convert::notified(message, notice, document, &wanted, &self.place_of(delivery));
+            messages.insert(at, self.message(delivery, received, now_ms));
+        }
+        Ok(messages)
+    }
+
+    fn place_of(&self, delivery: &Delivery) -> convert::Place {
+        let (seq, first_received_ms) = (delivery.seq, delivery.first_received_ms);
+        convert::Place { queue: self.place.queue.id(), seq, first_received_ms }
+    }
+
+    fn message(&self, delivery: &Delivery, received: Received<'_>, now_ms: u64) -> Message {
         let queue = self.place.queue.id();
-        let place = convert::Place { queue, seq: delivery.seq, first_received_ms: delivery.first_received_ms };
-        let wanted: smallvec::SmallVec<[&str; 8]> = self.attributes.iter().map(|name| &**name).collect();
-        let received = convert::received(message, &wanted, &place);
         let Receipt { seq, receives } = receipt_of(delivery);
         let handle = Handle { queue, seq, receives, received_ms: now_ms };
         let attributes = (!self.system.is_none()).then(|| self.system_attributes(&received, delivery));
         let own = Pairs(received.attributes);
-        Some(Message {
-            message_id: message_id::text(&received.id),
+        Message {
+            message_id: id::text(&received.id),
             receipt_handle: self.edge.sqs.key.write(&handle),
             body_sum: md5::hex(&received.body_sum),
             body: received.body,
             attributes,
             attributes_sum: received.attributes_sum.as_ref().map(md5::hex),
             message_attributes: Some(own).filter(|own: &Pairs<'_, AttributeAnswer>| !own.is_empty()),
-        })
+        }
     }
 
     /// What the system knows of a message, as far as it was asked for.
@@ -238,7 +280,7 @@ impl Ask {
                 }
                 "SentTimestamp" => number(received.sent_ms),
                 "SequenceNumber" if self.place.profile.is_fifo => {
-                    Some(SystemValue::Number(message_id::sequence_number(delivery.seq)))
+                    Some(SystemValue::Number(id::sequence_number(delivery.seq)))
                 }
                 "MessageDeduplicationId" => text(&received.deduplication),
                 "MessageGroupId" => text(&received.group),

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::time::Duration;
 
 use gantry_broker::message::now_ms;
 use gantry_broker::{Deduplication, Group, Ticket, Wakes};
@@ -15,10 +14,12 @@ use super::limits::DELAY_S_MAX;
 use super::message_attributes::{self, AttributeValue, Checked};
 use super::pairs::{Pairs, Text};
 use super::place::{self, Place};
-use super::{fault, md5, message_id, names};
+use super::{fault, names};
 use crate::call::Call;
 use crate::error::Error;
+use crate::message::{id, is_text, md5};
 use crate::stats::Stats;
+use crate::waits;
 
 /// A message of a request.
 #[derive(Debug, Default, Deserialize)]
@@ -81,7 +82,7 @@ pub(crate) fn check<'e>(place: &Place, entry: &'e Entry<'_>, member: impl Displa
     if body.is_empty() {
         return Err(fault::missing_parameter(format_args!("{member}MessageBody")));
     }
-    if !names::is_text(body) {
+    if !is_text(body) {
         return Err(fault::invalid_message_contents());
     }
     let attributes = entry.message_attributes.as_ref().map(message_attributes::check).transpose()?.unwrap_or_default();
@@ -172,7 +173,7 @@ pub(crate) fn send(
         _ => Deduplication::new(id.as_bytes()),
     });
     let id = match deduplication {
-        Some(deduplication) => message_id::of_original(queue.id(), deduplication.key, now_ms),
+        Some(deduplication) => id::of_original(queue.id(), deduplication.key, now_ms),
         None => sqs.ids.next(),
     };
     let body_sum = md5::of_body(ready.body.as_bytes());
@@ -199,36 +200,25 @@ pub(crate) fn send(
     }
     Stats::add(&call.edge.stats.published, 1);
     let id = match (sent.original, deduplication) {
-        (Some(original), Some(deduplication)) => {
-            message_id::of_original(queue.id(), deduplication.key, original.sent_ms)
-        }
+        (Some(original), Some(deduplication)) => id::of_original(queue.id(), deduplication.key, original.sent_ms),
         _ => id,
     };
     let told = Told {
-        message_id: message_id::text(&id),
+        message_id: id::text(&id),
         body_sum: md5::hex(&body_sum),
         attributes_sum: attributes_sum.as_ref().map(md5::hex),
         system_attributes_sum: ready.system_sum.as_ref().map(md5::hex),
-        sequence_number: place.profile.is_fifo.then(|| message_id::sequence_number(sent.seq)),
+        sequence_number: place.profile.is_fifo.then(|| id::sequence_number(sent.seq)),
     };
     Ok((told, sent.durable))
 }
-
-/// For so long a sender waits for memory before it is told to try again.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// Waits until the broker has room for what is sent.
 ///
 /// # Errors
 /// There is none for long.
 pub(crate) async fn room(call: &Call) -> Result<(), Error> {
-    let broker = &call.edge.broker;
-    if !broker.memory_is_high() {
-        return Ok(());
-    }
-    let mut alarms = broker.alarms();
-    let room = tokio::time::timeout(ROOM_WAIT, alarms.wait_for(|alarms| !alarms.memory)).await;
-    if matches!(room, Ok(Ok(_))) && !broker.memory_is_high() { Ok(()) } else { Err(fault::throttled()) }
+    if waits::room(&call.edge.broker).await { Ok(()) } else { Err(fault::throttled()) }
 }
 
 #[cfg(test)]

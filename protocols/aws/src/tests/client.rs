@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::connection::Served;
-use crate::{Aws, SQS_SOURCE, Settings};
+use crate::{Aws, Edge, SQS_SOURCE, Settings};
 
 /// Longer than anything here takes: what has not come by then does not come.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -47,8 +47,13 @@ impl Server {
         .expect("opens");
         let (stop, shutdown) = ShutdownTrigger::new();
         let (protocol, _) = Aws::new(Arc::clone(&broker), settings, Arc::default()).expect("opens");
+        protocol.start();
         let protocol = Arc::new(protocol);
         Self { broker, journal, stop, protocol, shutdown }
+    }
+
+    pub(super) fn edge(&self) -> &Arc<Edge> {
+        &self.protocol.edge
     }
 
     /// Bytes that a connection's future takes.
@@ -62,6 +67,18 @@ impl Server {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 4566));
         let shutdown = self.shutdown.clone();
         Connection { stream, peer, local, tls: None, credentials: None, relayed: false, shutdown }
+    }
+
+    /// What the server knows of a client on this machine.
+    pub(super) fn http_client(&self) -> crate::http::Client {
+        let (_, far) = tokio::io::duplex(PIPE_BYTES);
+        let connection = self.connection(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)), Box::new(far));
+        crate::http::Client::new(Arc::clone(&self.protocol.edge), &connection)
+    }
+
+    /// All subscriptions that there are.
+    pub(super) fn subscriptions(&self) -> Vec<Arc<crate::sns::Subscription>> {
+        self.protocol.edge.sns.all_subscriptions()
     }
 
     /// What counts bytes of clients that nobody knows yet.
@@ -131,6 +148,12 @@ impl Client {
     /// Asks for an action in JSON.
     pub(super) async fn ask(&mut self, action: &str, input: &Value) -> Received {
         self.write(json(action, &[], input)).await;
+        self.next().await
+    }
+
+    /// The same of SNS.
+    pub(super) async fn ask_sns(&mut self, action: &str, input: &Value) -> Received {
+        self.write(json(action, &[], input).replacen("AmazonSQS.", "AmazonSNS.", 1)).await;
         self.next().await
     }
 

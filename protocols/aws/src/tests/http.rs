@@ -294,3 +294,16 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn the_certificate_of_signatures_is_anybodys() {
+    let server = Server::new();
+    let path = server.edge().sns.signing.cert_path().await.unwrap();
+    let mut client = server.client();
+    for (path, status) in [(&*path, 200), ("/SimpleNotificationService-0.pem", 404), (&path, 200)] {
+        client.write(format!("GET {path} HTTP/1.1\r\nHost: localhost:4566\r\n\r\n")).await;
+        let received = client.next().await;
+        assert_eq!((received.status, received.header("content-type")), (status, Some("application/x-pem-file")));
+        assert_eq!(received.body.starts_with("-----BEGIN CERTIFICATE-----\n"), status == 200, "{received:?}");
+    }
+}

@@ -5,6 +5,8 @@ mod client;
 mod flush;
 mod http;
 mod polls;
+mod push;
+mod sns;
 mod sqs;
 
 use std::collections::HashMap;

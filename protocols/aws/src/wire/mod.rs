@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 pub use self::form::{Form, FormError};
 use crate::error::Error;
+use crate::service::Service;
 
 /// How a request is written, and so its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Format {
     /// AWS JSON 1.0.
     Json,
     /// A form, answered by XML.
-    Query,
+    Query(Service),
 }
 
 impl Format {
@@ -35,7 +36,7 @@ impl Format {
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/x-amz-json-1.0",
-            Self::Query => "text/xml",
+            Self::Query(_) => "text/xml",
         }
     }
 }
@@ -44,15 +45,15 @@ impl Format {
 pub(crate) enum Input<'a> {
     /// The body of a request.
     Json(&'a [u8]),
-    /// What the parameters of a form came to.
-    Query(&'a serde_json::Value),
+    /// What the parameters of a form came to, and the service whose form it is.
+    Query(&'a serde_json::Value, Service),
 }
 
 impl Input<'_> {
     pub(crate) fn format(&self) -> Format {
         match self {
             Self::Json(_) => Format::Json,
-            Self::Query(_) => Format::Query,
+            Self::Query(_, service) => Format::Query(*service),
         }
     }
 }
@@ -61,7 +62,7 @@ impl Input<'_> {
 pub(crate) fn read<'a, T: Deserialize<'a>>(input: Input<'a>) -> Result<T, Error> {
     match input {
         Input::Json(body) => json::read(body),
-        Input::Query(value) => query::read(value),
+        Input::Query(value, _) => query::read(value),
     }
 }
 

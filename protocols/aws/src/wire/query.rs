@@ -1,7 +1,7 @@
 //! AWS Query: the parameters of a form become the value that the same request has in JSON.
 //!
 //! `Entries` of JSON are `SendMessageBatchRequestEntry.1.Id`, `SendMessageBatchRequestEntry.1.MessageBody`, ... here. A list or a
-//! map of one may do without its number.
+//! map of one may do without its number. SNS has them in one part more: `PublishBatchRequestEntries.member.1.Id`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::shapes::{Member, Shape};
 use crate::error::{Error, faults};
 
 /// Parts of a parameter's name, the deepest of which is
-/// `SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringListValue.1`.
+/// `PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.StringValue`.
 const DEPTH_MAX: usize = 8;
 
 /// Parameters by the parts of their names.
@@ -48,7 +48,7 @@ impl Node<'_> {
             Error::new(&faults::SERIALIZATION, format!("Value ({shown}) for parameter {name} is not {kind}."))
         };
         match shape {
-            Shape::String | Shape::Blob => Ok(Value::from(text)),
+            Shape::String | Shape::Blob | Shape::Timestamp => Ok(Value::from(text)),
             Shape::Integer => text.parse::<i64>().map(Value::from).map_err(|_| invalid("an integer")),
             Shape::Boolean => match text {
                 "true" => Ok(Value::Bool(true)),
@@ -56,6 +56,10 @@ impl Node<'_> {
                 _ => Err(invalid("a boolean")),
             },
             Shape::Structure(members) => self.structure(members),
+            Shape::Within(part, shape) => match self.children.get(part) {
+                Some(node) => node.of(shape, name),
+                None => Self::default().of(shape, name),
+            },
             Shape::List(item) => self.numbered().into_iter().map(|node| node.of(item, name)).collect(),
             Shape::Map { key, value, shape } => {
                 let mut map = Map::new();

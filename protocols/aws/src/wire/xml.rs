@@ -4,22 +4,21 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::shapes::{self, Member, Shape};
+use super::shapes::{Member, Shape};
 use crate::error::Error;
 use crate::request_id::RequestId;
-
-const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
+use crate::service::Service;
 
 /// Writes the output of an action.
-pub(crate) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
+pub(crate) fn write<T: Serialize>(service: Service, action: &str, id: RequestId, output: &T) -> Result<Bytes, Error> {
     let value = serde_json::to_value(output).map_err(|error| Error::internal(&error))?;
     let mut xml = String::with_capacity(512);
     xml.push_str("<?xml version=\"1.0\"?><");
     xml.push_str(action);
     xml.push_str("Response xmlns=\"");
-    xml.push_str(NAMESPACE);
+    xml.push_str(service.namespace());
     xml.push_str("\">");
-    if let Some(Shape::Structure(members)) = shapes::operation(action).and_then(|operation| operation.output) {
+    if let Some(Shape::Structure(members)) = service.operation(action).and_then(|operation| operation.output) {
         xml.push('<');
         xml.push_str(action);
         xml.push_str("Result>");
@@ -34,15 +33,18 @@ pub(crate) fn write<T: Serialize>(action: &str, id: RequestId, output: &T) -> Re
 }
 
 /// The body of a failure.
-pub(crate) fn failure(error: &Error, id: RequestId) -> Bytes {
+pub(crate) fn failure(service: Service, error: &Error, id: RequestId) -> Bytes {
     let mut xml = String::with_capacity(512);
     xml.push_str("<?xml version=\"1.0\"?><ErrorResponse xmlns=\"");
-    xml.push_str(NAMESPACE);
+    xml.push_str(service.namespace());
     xml.push_str("\"><Error>");
     element(&mut xml, "Type", if error.fault.is_sender { "Sender" } else { "Receiver" });
     element(&mut xml, "Code", error.query_code());
     element(&mut xml, "Message", &error.message);
-    xml.push_str("<Detail/></Error>");
+    if service == Service::Sqs {
+        xml.push_str("<Detail/>");
+    }
+    xml.push_str("</Error>");
     element(&mut xml, "RequestId", &id.to_string());
     xml.push_str("</ErrorResponse>");
     Bytes::from(xml)
@@ -67,6 +69,11 @@ fn content(xml: &mut String, name: &str, shape: &Shape, value: &Value) {
         (Shape::Structure(members), value) => {
             open(xml, name);
             structure(xml, members, value);
+            close(xml, name, "");
+        }
+        (Shape::Within(part, shape), value) => {
+            open(xml, name);
+            content(xml, part, shape, value);
             close(xml, name, "");
         }
         (Shape::List(item), Value::Array(items)) => {
@@ -136,7 +143,7 @@ mod tests {
 
     fn written(action: &str, output: &Value) -> String {
         let id = RequestId::next();
-        let xml = write(action, id, output).unwrap();
+        let xml = write(Service::Sqs, action, id, output).unwrap();
         String::from_utf8(xml.to_vec()).unwrap().replace(&id.to_string(), "ID")
     }
 

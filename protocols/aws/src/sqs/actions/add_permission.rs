@@ -40,6 +40,7 @@ impl<'a> Action<'a> for AddPermission<'a> {
             set_policy(settings, &policy)
         };
         place.change(call, change)?.wait().await.map_err(of_broker)?;
+        place.follow(call).await?;
         Ok(Reply::Now(()))
     }
 }

@@ -12,6 +12,7 @@ use crate::action::{Action, Reply};
 use crate::call::{Call, QueueAt};
 use crate::error::{Error, faults};
 use crate::iam::Decision;
+use crate::sns::reconcile;
 use crate::sqs::attributes::{Given, apply, check_same, is_fifo, now_s, set_created, set_redrive, usual};
 use crate::sqs::pairs::{Pairs, Text};
 use crate::sqs::place::of_broker;
@@ -66,6 +67,10 @@ impl<'a> Action<'a> for CreateQueue<'a> {
             check_same(&given, &queue.settings())?;
         }
         pending.wait().await.map_err(of_broker)?;
+        if is_new {
+            // Topics that have waited for it.
+            reconcile::follow_queue_durably(&call.edge, &vhost, queue.name()).await?;
+        }
         Ok(Reply::Now(output))
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
+use crate::sns::reconcile;
 use crate::sqs::place::{Intent, Place, of_broker};
 
 #[derive(Deserialize)]
@@ -35,6 +36,8 @@ impl<'a> Action<'a> for DeleteQueue<'a> {
             recent.forget(now_ms(), &sqs.limits);
             recent.deleted_ms.insert(name, now_ms());
         }
+        // What topics have for it goes to a queue of dead letters.
+        reconcile::follow_queue_durably(&call.edge, &place.vhost, queue.name()).await?;
         Ok(Reply::Now(()))
     }
 }

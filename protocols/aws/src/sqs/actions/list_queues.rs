@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Reply};
 use crate::call::Call;
 use crate::error::Error;
+use crate::sns::reconcile::is_internal;
 use crate::sqs::page::Page;
 use crate::sqs::pairs::Text;
 use crate::sqs::queue_url;
@@ -37,9 +38,13 @@ impl<'a> Action<'a> for ListQueues<'a> {
         let prefix = self.queue_name_prefix.as_deref().unwrap_or_default();
         let page = Page::new(self.max_results, self.next_token.as_deref(), prefix)?;
         let mut queues = call.vhost()?.queues();
-        // Those of other protocols, too; but not what belongs to one connection, nor what the caller may not know of.
+        // Those of other protocols, too; but not what belongs to one connection or a subscription, nor what the caller may not
+        // know of.
         queues.retain(|queue| {
-            queue.owner().is_none() && queue.name().starts_with(prefix) && call.caller.may_look(queue.name())
+            queue.owner().is_none()
+                && !is_internal(queue)
+                && queue.name().starts_with(prefix)
+                && call.caller.may_look(queue.name())
         });
         queues.sort_unstable_by(|one, other| one.name().cmp(other.name()));
         let (queues, next_token) = page.of(queues, |queue| queue.name(), prefix);

@@ -32,6 +32,7 @@ impl<'a> Action<'a> for RemovePermission<'a> {
             set_policy(settings, policy.as_deref().unwrap_or_default())
         };
         place.change(call, change)?.wait().await.map_err(of_broker)?;
+        place.follow(call).await?;
         Ok(Reply::Now(()))
     }
 }

@@ -36,6 +36,7 @@ impl<'a> Action<'a> for SetQueueAttributes<'a> {
             Ok(())
         };
         place.change(call, change)?.wait().await.map_err(crate::sqs::place::of_broker)?;
+        place.follow(call).await?;
         Ok(Reply::Now(()))
     }
 }

@@ -5,11 +5,9 @@
 //! attributes have not), and its attributes, in order, with their types as they came.
 
 use bytes::{BufMut, BytesMut};
-use gantry_broker::value::Table;
 
-use super::super::md5::Sum;
-use super::super::message_attributes::{Attribute, Value};
-use super::super::message_id::MessageId;
+use crate::message::pieces::{Reader, put_text};
+use crate::message::{Attribute, Common, MessageId, Sum, attributes};
 
 /// Flags of a head.
 mod flags {
@@ -38,46 +36,8 @@ pub(super) struct Head<'a> {
     pub(super) set: &'a [u8],
     /// Of all attributes, where there are any.
     pub(super) attributes_sum: Option<Sum>,
-    /// As written by [`put_attributes`].
+    /// As [`crate::message::put_attributes`] writes them.
     pub(super) attributes: &'a [u8],
-}
-
-/// Takes what is written in a head, piece by piece.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn long_bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_be_bytes(self.array()?);
-        self.bytes(length as usize)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let length = u16::from_be_bytes(self.array()?);
-        str::from_utf8(self.bytes(usize::from(length))?).ok()
-    }
-}
-
-/// Writes a text. What is longer than 65,535 bytes is cut: nothing that comes here is.
-fn put_text(text: &str, out: &mut BytesMut) {
-    let bytes_max = usize::from(u16::MAX);
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    out.put_u16(end as u16);
-    out.put_slice(&text.as_bytes()[..end]);
 }
 
 impl<'a> Head<'a> {
@@ -139,43 +99,14 @@ impl<'a> Head<'a> {
         2 + 16 + 8 + 16 + texts + set + if self.attributes_sum.is_some() { 16 } else { 0 }
     }
 
-    pub(super) fn headers_set(&self) -> Table {
-        // The broker wrote it; of a damaged one nothing can be said.
-        if self.set.is_empty() { Table::new() } else { serde_json::from_slice(self.set).unwrap_or_default() }
+    /// What it has in common with heads of other services.
+    pub(super) fn common(&self) -> Common<'a> {
+        let Self { group, deduplication, trace, set, attributes, .. } = *self;
+        Common { group, deduplication, trace, has_kind: false, set, attributes }
     }
 
     /// The attributes, in the order in which they came; as far as they can be read.
     pub(super) fn attributes(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
-        let mut reader = Reader(self.attributes);
-        std::iter::from_fn(move || {
-            let name = reader.text()?;
-            let data_type = reader.text()?;
-            let [kind] = reader.array()?;
-            let bytes = reader.long_bytes()?;
-            let value =
-                if kind == KIND_BINARY { Value::Binary(bytes) } else { Value::Text(str::from_utf8(bytes).ok()?) };
-            Some(Attribute { name, data_type, value })
-        })
-    }
-}
-
-const KIND_TEXT: u8 = 1;
-const KIND_BINARY: u8 = 2;
-
-/// Bytes that an attribute takes beside its name, type and value.
-pub(super) const ATTRIBUTE_BYTES: usize = 2 + 2 + 1 + 4;
-
-/// Writes attributes.
-pub(super) fn put_attributes<'a>(attributes: impl Iterator<Item = Attribute<'a>>, out: &mut BytesMut) {
-    for attribute in attributes {
-        put_text(attribute.name, out);
-        put_text(attribute.data_type, out);
-        let (kind, bytes) = match attribute.value {
-            Value::Text(text) => (KIND_TEXT, text.as_bytes()),
-            Value::Binary(bytes) => (KIND_BINARY, bytes),
-        };
-        out.put_u8(kind);
-        out.put_u32(bytes.len() as u32);
-        out.put_slice(bytes);
+        attributes(self.attributes)
     }
 }

@@ -6,10 +6,8 @@ use bytes::BytesMut;
 use gantry_broker::{Address, Essentials, Group, Message};
 
 use super::SOURCE;
-use super::head::{ATTRIBUTE_BYTES, Head, put_attributes};
-use crate::sqs::md5::Sum;
-use crate::sqs::message_attributes::Checked;
-use crate::sqs::message_id::MessageId;
+use super::head::Head;
+use crate::message::{ATTRIBUTE_BYTES, Checked, MessageId, Sum, put_attributes};
 
 /// A message that is sent, checked.
 #[derive(Clone, Copy, Debug)]

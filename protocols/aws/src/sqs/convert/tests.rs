@@ -6,7 +6,7 @@ use gantry_broker::value::{Table, Value};
 use gantry_broker::{Address, Essentials, Group, Message, Properties, Source};
 
 use super::*;
-use crate::sqs::md5;
+use crate::message::md5;
 use crate::sqs::message_attributes::{self, AttributeValue};
 use crate::sqs::pairs::Pairs;
 

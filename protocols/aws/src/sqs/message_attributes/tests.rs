@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::is_wanted;
 
 fn checked(json: &str) -> Result<Vec<(String, String, Vec<u8>)>, String> {
     let pairs: Pairs<'_, AttributeValue<'_>> = serde_json::from_str(json).unwrap();

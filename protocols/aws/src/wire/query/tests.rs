@@ -1,12 +1,16 @@
 use serde_json::json;
 
 use super::*;
-use crate::wire::shapes;
+use crate::service::Service;
 
 fn read_form(action: &str, form: &str) -> Result<Value, Error> {
+    read_form_of(Service::Sqs, action, form)
+}
+
+fn read_form_of(service: Service, action: &str, form: &str) -> Result<Value, Error> {
     let mut parsed = Form::default();
     parsed.read(form.as_bytes()).unwrap();
-    value(&parsed, &shapes::operation(action).unwrap().input)
+    value(&parsed, &service.operation(action).unwrap().input)
 }
 
 #[test]
@@ -58,4 +62,24 @@ fn values_that_are_not_what_they_should_be_are_refused() {
         let error = read_form("SendMessage", form).unwrap_err();
         assert_eq!(error.query_code(), "MalformedInput", "{form}");
     }
+}
+
+#[test]
+fn parts_of_lists_and_maps_of_sns_have_a_name() {
+    let form = "TopicArn=t&PublishBatchRequestEntries.member.1.Id=a&PublishBatchRequestEntries.member.1.Message=m&\
+                PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Name=n&\
+                PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.DataType=String&\
+                PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.StringValue=v&\
+                PublishBatchRequestEntries.member.2.Id=b";
+    let attributes = json!({"n": {"DataType": "String", "StringValue": "v"}});
+    let expected = json!({
+        "TopicArn": "t",
+        "PublishBatchRequestEntries": [{"Id": "a", "Message": "m", "MessageAttributes": attributes}, {"Id": "b"}],
+    });
+    assert_eq!(read_form_of(Service::Sns, "PublishBatch", form), Ok(expected));
+    let form = "Name=n&Attributes.entry.1.key=FifoTopic&Attributes.entry.1.value=true&Tags.member.1.Key=k&Tags.member.1.Value=";
+    let expected = json!({"Name": "n", "Attributes": {"FifoTopic": "true"}, "Tags": [{"Key": "k", "Value": ""}]});
+    assert_eq!(read_form_of(Service::Sns, "CreateTopic", form), Ok(expected));
+    let expected = json!({"Attributes": {}, "Tags": []});
+    assert_eq!(read_form_of(Service::Sns, "CreateTopic", "Attributes=&Tags="), Ok(expected));
 }

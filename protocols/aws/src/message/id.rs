@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use md5::{Digest, Md5};
 
-use super::ascii::{self, Ascii, Digits};
+use crate::sqs::ascii::{self, Ascii, Digits};
 
 /// The id of a message.
 pub(crate) type MessageId = [u8; 16];
@@ -78,6 +78,20 @@ pub(crate) fn text(id: &MessageId) -> Ascii<36> {
     Ascii::new(text)
 }
 
+/// An id of a text that is one: 36 characters, in small letters or large ones.
+pub(crate) fn parsed(text: &[u8]) -> Option<MessageId> {
+    if text.len() != 36 || [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
+        return None;
+    }
+    let mut digits = text.iter().filter(|byte| **byte != b'-').map(|byte| char::from(*byte).to_digit(16));
+    let mut id = [0; 16];
+    for byte in &mut id {
+        let (high, low) = (digits.next()??, digits.next()??);
+        *byte = (high << 4 | low) as u8;
+    }
+    digits.next().is_none().then_some(id)
+}
+
 /// The number of a message in its queue, which only grows: 20 digits, as AWS has them.
 pub(crate) fn sequence_number(seq: u64) -> Digits {
     const FIRST: u64 = 18_000_000_000_000_000_000;
@@ -109,6 +123,11 @@ mod tests {
         let others = [of_original(2, 2, 3), of_original(1, 3, 3), of_original(1, 2, 4), of_foreign(1, 2)];
         assert!(!others.contains(&of_original(1, 2, 3)));
         assert_eq!(&*text(&[0xAB; 16]), "abababab-abab-abab-abab-abababababab");
+        assert_eq!(parsed(b"ABababab-abab-abab-abab-abababababab"), Some([0xAB; 16]));
+        let longer = "abababab-abab-abab-abab-ababababababa";
+        for bad in ["", longer, "abababab-abab-abab-abab-abababababag", "ababababababababababababababababab--"] {
+            assert_eq!(parsed(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

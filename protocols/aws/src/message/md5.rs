@@ -2,8 +2,8 @@
 
 use md5::{Digest, Md5};
 
-use super::ascii::{self, Ascii};
-use super::message_attributes::{Attribute, Value};
+use super::{Attribute, Value};
+use crate::sqs::ascii::{self, Ascii};
 
 /// An MD5 sum.
 pub(crate) type Sum = [u8; 16];

@@ -1,5 +1,6 @@
 //! What Prometheus is told. Where RabbitMQ has a metric of the same meaning, it has RabbitMQ's name, so that its dashboards work.
 
+mod deliveries;
 mod queues;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gantry_aws::DeliveryCount;
 use gantry_broker::{QueueCount, Totals};
 use gantry_storage::Usage;
 use gantry_websocket::Stats as WebSocketStats;
@@ -69,6 +71,14 @@ pub(crate) struct Snapshot {
     pub(crate) aws_requests_total: u64,
     /// Requests of AWS that were answered by an error.
     pub(crate) aws_errors_total: u64,
+    /// Messages of SNS that their endpoints have.
+    pub(crate) sns_delivered_total: u64,
+    /// Deliveries of SNS that failed and are tried again.
+    pub(crate) sns_retried_total: u64,
+    /// Messages of SNS that could not be delivered and went to queues for dead letters.
+    pub(crate) sns_dead_lettered_total: u64,
+    /// Messages of SNS that could not be delivered and are gone.
+    pub(crate) sns_dropped_total: u64,
     /// The journal.
     pub(crate) journal: Usage,
 }
@@ -114,6 +124,10 @@ impl Snapshot {
             aws_polls: load(&aws.polls),
             aws_requests_total: load(&aws.requests),
             aws_errors_total: load(&aws.errors),
+            sns_delivered_total: load(&aws.deliveries.delivered),
+            sns_retried_total: load(&aws.deliveries.retried),
+            sns_dead_lettered_total: load(&aws.deliveries.dead_lettered),
+            sns_dropped_total: load(&aws.deliveries.dropped),
             journal: totals.journal,
         }
     }
@@ -125,6 +139,16 @@ pub(crate) type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
 /// Counts what is in each queue. Called for each scrape of them; it must not block.
 pub(crate) type QueueSource = Box<dyn Fn() -> Vec<QueueCount> + Send + Sync>;
 
+/// Counts what became of the deliveries of each subscription. Called for each scrape of them; it must not block.
+pub(crate) type DeliverySource = Box<dyn Fn() -> Vec<DeliveryCount> + Send + Sync>;
+
+/// Where the broker's numbers come from.
+pub(crate) struct Sources {
+    pub(crate) totals: Source,
+    pub(crate) queues: QueueSource,
+    pub(crate) deliveries: DeliverySource,
+}
+
 /// Everything that is measured. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Measured>);
@@ -134,7 +158,7 @@ struct Measured {
     connections: Connections,
     websocket: Arc<WebSocketStats>,
     /// There is none until the broker has recovered.
-    broker: RwLock<Option<(Source, QueueSource)>>,
+    broker: RwLock<Option<Sources>>,
     delivered: Mutex<Rising>,
     acknowledged: Mutex<Rising>,
 }
@@ -170,20 +194,25 @@ impl Metrics {
     }
 
     /// Measures the broker too, from now on.
-    pub(crate) fn set_broker(&self, source: Source, queues: QueueSource) {
-        *self.0.broker.write() = Some((source, queues));
+    pub(crate) fn set_broker(&self, sources: Sources) {
+        *self.0.broker.write() = Some(sources);
     }
 
     fn queue_counts(&self) -> Vec<QueueCount> {
-        self.0.broker.read().as_ref().map(|(_, queues)| queues()).unwrap_or_default()
+        self.0.broker.read().as_ref().map(|sources| (sources.queues)()).unwrap_or_default()
     }
 
-    /// Everything in the text form of OpenMetrics; `per_queue`: with the gauges of each queue.
+    fn delivery_counts(&self) -> Vec<DeliveryCount> {
+        self.0.broker.read().as_ref().map(|sources| (sources.deliveries)()).unwrap_or_default()
+    }
+
+    /// Everything in the text form of OpenMetrics; `per_queue`: with what there is of each queue and of each subscription.
     pub(crate) fn text(&self, per_queue: bool) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.clone()));
         if per_queue {
             registry.register_collector(Box::new(queues::Queues(self.clone())));
+            registry.register_collector(Box::new(deliveries::Deliveries(self.clone())));
         }
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -204,7 +233,7 @@ impl Collector for Metrics {
         encode.process(*started)?;
         encode.connections(connections)?;
         encode.websocket(websocket)?;
-        let snapshot = broker.read().as_ref().map(|(source, _)| source());
+        let snapshot = broker.read().as_ref().map(|sources| (sources.totals)());
         match snapshot {
             None => Ok(()),
             Some(mut snapshot) => {
@@ -285,6 +314,11 @@ impl Encode<'_> {
         self.gauge("gantry_aws_polls", "Long polls of AWS clients that wait", now.aws_polls)?;
         self.counter("gantry_aws_requests", "Requests of AWS clients", now.aws_requests_total)?;
         self.counter("gantry_aws_errors", "Requests of AWS clients that failed", now.aws_errors_total)?;
+        self.counter("gantry_sns_delivered", "Messages of SNS that their endpoints have", now.sns_delivered_total)?;
+        self.counter("gantry_sns_retried", "Deliveries of SNS that failed and are tried again", now.sns_retried_total)?;
+        let dead_lettered = now.sns_dead_lettered_total;
+        self.counter("gantry_sns_dead_lettered", "Messages of SNS that went to dead-letter queues", dead_lettered)?;
+        self.counter("gantry_sns_dropped", "Messages of SNS that could not be delivered", now.sns_dropped_total)?;
         let resident = now.message_bytes_resident;
         self.gauge("gantry_message_resident_bytes", "Message bodies in memory", resident)?;
         self.counter("rabbitmq_global_messages_received", "Messages that publishers have sent", now.published_total)?;
@@ -347,8 +381,19 @@ mod tests {
             in_flight: 2,
             delayed: 3,
         };
-        metrics
-            .set_broker(Box::new(Snapshot::default), Box::new(move || vec![count("orders", 7), count("a\"b\n\\", 1)]));
+        let delivered = || DeliveryCount {
+            topic_arn: Some("arn:aws:sns:us-east-1:000000000000:t".into()),
+            subscription: "s".into(),
+            delivered: 4,
+            retried: 3,
+            dead_lettered: 2,
+            dropped: 1,
+        };
+        metrics.set_broker(Sources {
+            totals: Box::new(Snapshot::default),
+            queues: Box::new(move || vec![count("orders", 7), count("a\"b\n\\", 1)]),
+            deliveries: Box::new(move || vec![delivered()]),
+        });
         assert!(!metrics.text(false).unwrap().contains("gantry_queue_messages"));
         let text = metrics.text(true).unwrap();
         for line in [
@@ -357,6 +402,8 @@ mod tests {
             r#"gantry_queue_messages_in_flight{vhost="/",queue="orders"} 2"#,
             r#"gantry_queue_messages_delayed{vhost="/",queue="orders"} 3"#,
             r#"gantry_queue_messages_visible{vhost="/",queue="a\"b\n\\"} 1"#,
+            r#"gantry_sns_subscription_delivered_total{topic="arn:aws:sns:us-east-1:000000000000:t",subscription="s"} 4"#,
+            "gantry_sns_dropped_total 0",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} in {text}");
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gantry_amqp091::Amqp091;
 use gantry_aws::Aws;
+use gantry_aws::outbound::Guard;
 use gantry_broker::protocol::Protocol;
 use gantry_broker::{Broker, Sources};
 use gantry_mqtt::Mqtt;
@@ -48,7 +49,14 @@ pub(crate) const STOMP_ACTIVEMQ: &str = "stomp in ActiveMQ's dialect";
 
 /// The protocols that stored messages may have come by.
 pub(crate) fn sources() -> Sources {
-    Sources::new(vec![&gantry_amqp091::SOURCE, &gantry_mqtt::SOURCE, &gantry_stomp::SOURCE, &gantry_aws::SQS_SOURCE])
+    Sources::new(vec![
+        &gantry_amqp091::SOURCE,
+        &gantry_mqtt::SOURCE,
+        &gantry_stomp::SOURCE,
+        &gantry_aws::SQS_SOURCE,
+        &gantry_aws::SNS_SOURCE,
+        &gantry_aws::SNS_NOTICE_SOURCE,
+    ])
 }
 
 fn amqp091(parts: &Parts) -> Arc<dyn Protocol> {
@@ -124,6 +132,8 @@ pub(crate) fn aws_settings(config: &Config) -> gantry_aws::Settings {
         default_user: config.users.default_user.as_str().into(),
         queue_url: (!queue_url.is_empty()).then(|| queue_url.into()),
         handshake_timeout: std::time::Duration::from_secs(config.limits.handshake_timeout_s),
+        strict_policies: aws.strict_policies,
+        sns: sns_settings(config),
         sqs: gantry_aws::Limits {
             in_flight_max: size(aws.in_flight_max),
             in_flight_fifo_max: size(aws.in_flight_fifo_max),
@@ -132,5 +142,46 @@ pub(crate) fn aws_settings(config: &Config) -> gantry_aws::Settings {
             purge_wait_s: aws.purge_wait_s,
         },
         ..default
+    }
+}
+
+/// How SNS is spoken.
+fn sns_settings(config: &Config) -> gantry_aws::SnsSettings {
+    use gantry_aws::sns::{Gateway, Mail, Push, Services, SmsSettings};
+    let sns = &config.sns;
+    let text = |text: &str| Box::from(text);
+    let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    gantry_aws::SnsSettings {
+        subscriptions_max: size(sns.subscriptions_max),
+        filter_policies_max: size(sns.filter_policies_max),
+        outbound: gantry_aws::outbound::Settings {
+            guard: Guard { allow: sns.outbound_allow.clone(), deny: sns.outbound_deny.clone() },
+            ca_file: sns.ca_file.clone(),
+            ..gantry_aws::outbound::Settings::default()
+        },
+        services: Services {
+            lambda_url: text(&sns.lambda_url),
+            firehose_url: text(&sns.firehose_url),
+            access_key_id: text(&sns.access_key_id),
+            secret_access_key: text(&sns.secret_access_key.0),
+            session_token: text(&sns.session_token.0),
+        },
+        mail: Mail { url: text(&sns.smtp_url.0), from: text(&sns.mail_from) },
+        sms: SmsSettings {
+            gateway: Gateway {
+                url: text(&sns.sms_url.0),
+                body: text(&sns.sms_body),
+                content_type: text(&sns.sms_content_type),
+                authorization: text(&sns.sms_authorization.0),
+            },
+            is_in_sandbox: sns.sms_sandbox,
+            origination_numbers: sns.origination_numbers.iter().map(|number| number.as_str().into()).collect(),
+        },
+        push: Push {
+            apple_url: text(&sns.apns_url),
+            apple_sandbox_url: text(&sns.apns_sandbox_url),
+            google_url: text(&sns.fcm_url),
+            google_token_url: text(&sns.fcm_token_url),
+        },
     }
 }

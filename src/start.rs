@@ -54,8 +54,7 @@ pub(crate) struct Opened {
     /// What protocols are made of.
     pub(crate) parts: Parts,
     /// Its numbers.
-    pub(crate) source: metrics::Source,
-    pub(crate) queues: metrics::QueueSource,
+    pub(crate) sources: metrics::Sources,
     /// Tells it that connections go because the program stops.
     pub(crate) start_closing: Box<dyn FnOnce() + Send>,
     /// Flushes and closes it. Blocks.
@@ -106,7 +105,9 @@ fn open(config: &Config) -> Result<Opened, String> {
     let (aws, kept) = Aws::new(Arc::clone(&broker), aws_settings(config), Arc::clone(&aws_stats))
         .map_err(|error| error.to_string())?;
     // Nobody is given a receipt handle that a restart would make worthless.
-    tokio::runtime::Handle::current().block_on(kept.wait()).map_err(|error| error.to_string())?;
+    for pending in kept.into_iter().chain(aws.start()) {
+        tokio::runtime::Handle::current().block_on(pending.wait()).map_err(|error| error.to_string())?;
+    }
     let stomp_stats = Arc::new(gantry_stomp::Stats::default());
     let (counted, counted_queues) = (Arc::clone(&broker), Arc::clone(&broker));
     let counting = Counting {
@@ -115,6 +116,8 @@ fn open(config: &Config) -> Result<Opened, String> {
         stomp: Arc::clone(&stomp_stats),
         aws: aws_stats,
     };
+    let aws = Arc::new(aws);
+    let (counted_deliveries, delivering) = (Arc::clone(&aws), Arc::clone(&aws));
     let (closing, closed, stopping) = (Arc::clone(&broker), Arc::clone(&broker), Arc::clone(&mqtt));
     Ok(Opened {
         parts: Parts {
@@ -124,13 +127,17 @@ fn open(config: &Config) -> Result<Opened, String> {
             mqtt,
             stomp: stomp_settings(config),
             stomp_stats,
-            aws: Arc::new(aws),
+            aws,
         },
-        source: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
-        queues: Box::new(move || counted_queues.queue_counts()),
+        sources: metrics::Sources {
+            totals: Box::new(move || metrics::Snapshot::of(&counted.totals(), &counting)),
+            queues: Box::new(move || counted_queues.queue_counts()),
+            deliveries: Box::new(move || counted_deliveries.delivery_counts()),
+        },
         start_closing: Box::new(move || closing.start_closing()),
         close: Box::new(move || {
             stopping.stop();
+            delivering.stop();
             let result = closed.close().map_err(|error| error.to_string());
             // Locked until nothing is written any more.
             drop(data_dir);
@@ -198,9 +205,9 @@ pub(crate) async fn start_with(
     let stop_timeout = Duration::from_secs(config.limits.shutdown_timeout_s);
     let (websocket, limits) = (config.websocket.clone(), config.limits);
     let opened = tokio::task::spawn_blocking(move || open(&config)).await;
-    let Opened { parts, source, queues, start_closing, close } =
+    let Opened { parts, sources, start_closing, close } =
         opened.map_err(|panic| StartError::Broker(panic.to_string()))?.map_err(StartError::Broker)?;
-    metrics.set_broker(source, queues);
+    metrics.set_broker(sources);
     api.set_broker(Arc::clone(&parts.broker));
 
     let mut protocols: Vec<_> = protocols.iter().map(|(name, make)| (*name, make(&parts))).collect();

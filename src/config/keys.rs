@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use gantry_aws::Auth;
+use gantry_aws::outbound::Rule;
 use gantry_broker::protocol::HANDSHAKE_TIMEOUT_S;
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
@@ -40,6 +41,7 @@ pub(super) enum Kind {
     Dialect(&'static [(&'static str, Dialect)]),
     Auth(&'static [(&'static str, Auth)]),
     Accounts(fn(&mut Config) -> &mut Vec<(String, String)>),
+    Rules(fn(&mut Config) -> &mut Vec<Rule>),
     UrlPaths(fn(&mut Config) -> &mut Vec<String>),
     Origins(fn(&mut Config) -> &mut Origins),
     Listener(&'static str, &'static str, bool),
@@ -67,6 +69,7 @@ impl Key {
             Kind::Dialect(choices) => config.stomp.dialect = given.choice(choices)?,
             Kind::Auth(choices) => config.aws.auth = given.choice(choices)?,
             Kind::Accounts(place) => *place(config) = given.accounts()?,
+            Kind::Rules(place) => *place(config) = given.rules()?,
             Kind::UrlPaths(place) => *place(config) = given.url_paths()?,
             Kind::Origins(place) => *place(config) = given.origins()?,
             Kind::Listener(name, plain_name, tls) => {
@@ -193,6 +196,7 @@ pub(super) fn keys() -> Vec<Key> {
     keys.extend(mqtt_keys());
     keys.extend(stomp_keys());
     keys.extend(aws_keys());
+    keys.extend(sns_keys());
     keys.extend(log_keys());
     keys
 }
@@ -559,7 +563,7 @@ fn stomp_keys() -> [Key; 6] {
     ]
 }
 
-fn aws_keys() -> [Key; 9] {
+fn aws_keys() -> [Key; 10] {
     [
         key(
             "aws.auth",
@@ -583,7 +587,7 @@ fn aws_keys() -> [Key; 9] {
         key(
             "aws.queue_url",
             "",
-            "what URLs of queues begin with, such as https://sqs.example.com; empty for the host that the client has used",
+            "what URLs of queues, and links of SNS, begin with, such as https://sqs.example.com; empty for the host that the client has used",
             Kind::Text(|config, url| config.aws.queue_url = url),
         ),
         key(
@@ -615,6 +619,149 @@ fn aws_keys() -> [Key; 9] {
             "0",
             "after a queue was deleted, nobody creates one of its name for so long; AWS has 60",
             Kind::Number(0..=3_600, |config| &mut config.aws.recreate_wait_s),
+        ),
+        key(
+            "aws.strict_policies",
+            "false",
+            "a queue takes messages of topics only where its policy says so, as in AWS; false for those of its own account in any case",
+            Kind::Flag(|config, flag| config.aws.strict_policies = flag),
+        ),
+    ]
+}
+
+fn sns_keys() -> [Key; 22] {
+    [
+        key(
+            "sns.subscriptions_max",
+            "100000",
+            "subscriptions of a topic",
+            Kind::Number(1..=10_000_000, |config| &mut config.sns.subscriptions_max),
+        ),
+        key(
+            "sns.filter_policies_max",
+            "10000",
+            "subscriptions of a topic with a filter policy; AWS has 200 unless asked for more",
+            Kind::Number(0..=10_000_000, |config| &mut config.sns.filter_policies_max),
+        ),
+        key(
+            "sns.outbound_allow",
+            "",
+            "hosts (hooks.example.com, *.example.com) and networks (10.0.0.0/8) that subscriptions may reach; empty for all of them",
+            Kind::Rules(|config| &mut config.sns.outbound_allow),
+        ),
+        key(
+            "sns.outbound_deny",
+            "",
+            "those that they may not reach, beside link-local addresses and, for who subscribes from elsewhere, loopback",
+            Kind::Rules(|config| &mut config.sns.outbound_deny),
+        ),
+        key(
+            "sns.ca_file",
+            "",
+            "PEM file: authorities of endpoints that are trusted beside those of the operating system",
+            Kind::Path(|config, path| config.sns.ca_file = path),
+        ),
+        key(
+            "sns.lambda_url",
+            "",
+            "what speaks as Lambda does, such as https://lambda.{region}.amazonaws.com, for subscriptions of functions; empty for none",
+            Kind::Text(|config, text| config.sns.lambda_url = text),
+        ),
+        key(
+            "sns.firehose_url",
+            "",
+            "what speaks as Firehose does, such as https://firehose.{region}.amazonaws.com, for subscriptions of delivery streams; empty for none",
+            Kind::Text(|config, text| config.sns.firehose_url = text),
+        ),
+        key(
+            "sns.access_key_id",
+            "",
+            "access key that requests to both are signed with; empty for unsigned ones",
+            Kind::Text(|config, text| config.sns.access_key_id = text),
+        ),
+        key(
+            "sns.secret_access_key",
+            "",
+            "its secret",
+            Kind::Text(|config, text| config.sns.secret_access_key = Secret(text)),
+        ),
+        key(
+            "sns.session_token",
+            "",
+            "what goes with a key that is good for a while only; empty for none",
+            Kind::Text(|config, text| config.sns.session_token = Secret(text)),
+        ),
+        key(
+            "sns.smtp_url",
+            "",
+            "who takes mails: smtp://user:password@host:port, with ?tls=required for STARTTLS, or smtps://; empty for nobody",
+            Kind::Text(|config, text| config.sns.smtp_url = Secret(text)),
+        ),
+        key(
+            "sns.mail_from",
+            "no-reply@localhost",
+            "whom mails come from: an address, or a name and an address in angle brackets",
+            Kind::Text(|config, text| config.sns.mail_from = text),
+        ),
+        key(
+            "sns.sms_url",
+            "",
+            "the gateway that takes short messages; names in braces are filled in as in sms_body; empty for none",
+            Kind::Text(|config, text| config.sns.sms_url = Secret(text)),
+        ),
+        key(
+            "sns.sms_body",
+            r#"{"to":"{phone_number}","text":"{message}","from":"{sender_id}","type":"{sms_type}","id":"{message_id}"}"#,
+            "what it gets by POST; names in braces: phone_number, message, message_id, sender_id, sms_type, origination_number, max_price, entity_id, template_id",
+            Kind::Text(|config, text| config.sns.sms_body = text),
+        ),
+        key(
+            "sns.sms_content_type",
+            "application/json",
+            "what that is; it says how values are escaped: JSON, XML, application/x-www-form-urlencoded, or not at all",
+            Kind::Text(|config, text| config.sns.sms_content_type = text),
+        ),
+        key(
+            "sns.sms_authorization",
+            "",
+            "header authorization for the gateway; empty for none",
+            Kind::Text(|config, text| config.sns.sms_authorization = Secret(text)),
+        ),
+        key(
+            "sns.sms_sandbox",
+            "false",
+            "short messages go to phone numbers only that were verified, as in a new account of AWS",
+            Kind::Flag(|config, flag| config.sns.sms_sandbox = flag),
+        ),
+        key(
+            "sns.origination_numbers",
+            "",
+            "phone numbers that short messages may come from, for ListOriginationNumbers",
+            Kind::Names(|config, names| config.sns.origination_numbers = names),
+        ),
+        key(
+            "sns.apns_url",
+            "https://api.push.apple.com",
+            "Apple's service for mobile devices",
+            Kind::Text(|config, text| config.sns.apns_url = text),
+        ),
+        key(
+            "sns.apns_sandbox_url",
+            "https://api.sandbox.push.apple.com",
+            "the same for apps in development",
+            Kind::Text(|config, text| config.sns.apns_sandbox_url = text),
+        ),
+        key(
+            "sns.fcm_url",
+            "https://fcm.googleapis.com",
+            "Google's service for mobile devices",
+            Kind::Text(|config, text| config.sns.fcm_url = text),
+        ),
+        key(
+            "sns.fcm_token_url",
+            "https://oauth2.googleapis.com/token",
+            "where Google gives tokens to service accounts",
+            Kind::Text(|config, text| config.sns.fcm_token_url = text),
         ),
     ]
 }

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gantry_aws::Auth;
+use gantry_aws::outbound::Rule;
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_stomp::Dialect;
 use gantry_websocket::{Compression, Origins};
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) stomp: StompConfig,
     /// AWS.
     pub(crate) aws: AwsConfig,
+    /// Amazon SNS.
+    pub(crate) sns: SnsConfig,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -252,6 +255,57 @@ pub(crate) struct AwsConfig {
     pub(crate) purge_wait_s: u64,
     /// Between deleting a queue and creating another one of its name.
     pub(crate) recreate_wait_s: u64,
+    /// Queues take messages of topics only where their policies say so.
+    pub(crate) strict_policies: bool,
+}
+
+/// The `[sns]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SnsConfig {
+    /// Subscriptions of a topic.
+    pub(crate) subscriptions_max: u64,
+    /// Those of them with a filter policy.
+    pub(crate) filter_policies_max: u64,
+    /// Endpoints that may be reached; all of them, where it is empty.
+    pub(crate) outbound_allow: Vec<Rule>,
+    /// Endpoints that may not be reached.
+    pub(crate) outbound_deny: Vec<Rule>,
+    /// Certificates that are trusted beside those of the operating system.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// What speaks as Lambda does.
+    pub(crate) lambda_url: String,
+    /// What speaks as Firehose does.
+    pub(crate) firehose_url: String,
+    /// The access key that requests to both are signed with.
+    pub(crate) access_key_id: String,
+    /// Its secret.
+    pub(crate) secret_access_key: Secret,
+    /// What goes with a key that is good for a while only.
+    pub(crate) session_token: Secret,
+    /// Who takes mails.
+    pub(crate) smtp_url: Secret,
+    /// Whom they come from.
+    pub(crate) mail_from: String,
+    /// Who takes short messages.
+    pub(crate) sms_url: Secret,
+    /// What it gets.
+    pub(crate) sms_body: String,
+    /// What that is.
+    pub(crate) sms_content_type: String,
+    /// How it knows who sends.
+    pub(crate) sms_authorization: Secret,
+    /// Short messages go to numbers that were verified only.
+    pub(crate) sms_sandbox: bool,
+    /// Numbers that they come from.
+    pub(crate) origination_numbers: Vec<String>,
+    /// Apple's service.
+    pub(crate) apns_url: String,
+    /// Apple's service for apps in development.
+    pub(crate) apns_sandbox_url: String,
+    /// Google's service.
+    pub(crate) fcm_url: String,
+    /// Where Google gives tokens.
+    pub(crate) fcm_token_url: String,
 }
 
 /// The `[log]` section.

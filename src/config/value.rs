@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use gantry_aws::outbound::{InvalidRule, Rule};
 use gantry_broker::rights::TokenAlgorithm;
 use gantry_websocket::Origins;
 
@@ -110,6 +111,13 @@ impl<'a> Given<'a> {
         }
         let text = self.text().ok_or_else(wrong)?;
         Ok(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// As [`Given::names`], of hosts, patterns of hosts, and networks.
+    pub(super) fn rules(self) -> Result<Vec<Rule>, String> {
+        let rule =
+            |name: &String| name.parse().map_err(|error: InvalidRule| format!("is a list of endpoints, and {error}"));
+        self.names()?.iter().map(rule).collect()
     }
 
     /// As [`Given::names`], of accounts and their virtual hosts: `000000000000=/`.

@@ -23,8 +23,11 @@ fn opened(config: &Config) -> Opened {
     let source = || metrics::Snapshot { queues: 7, published_total: 11, ..metrics::Snapshot::default() };
     Opened {
         parts: parts(config.limits),
-        source: Box::new(source),
-        queues: Box::new(Vec::new),
+        sources: metrics::Sources {
+            totals: Box::new(source),
+            queues: Box::new(Vec::new),
+            deliveries: Box::new(Vec::new),
+        },
         start_closing: Box::new(|| ()),
         close: Box::new(|| Ok(())),
     }

@@ -27,10 +27,10 @@ bench: build ## the table of ratios against the peers that are installed
 	cargo run --release -p gantry-benches
 
 crash: build ## kill -9 under load, again and again (CRASH_ROUNDS=200)
-	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt --test crash_stomp --test crash_sqs -- --nocapture
+	GANTRY_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test -p gantry-tests --test crash --test crash_rules --test crash_mqtt --test crash_stomp --test crash_sqs --test crash_sns -- --nocapture
 
 fuzz: ## every fuzz target for FUZZ_SECONDS=60
-	@for script in storage/fuzz/run.sh protocols/*/fuzz/run.sh; do \
+	@for script in storage/fuzz/run.sh broker/fuzz/run.sh protocols/*/fuzz/run.sh; do \
 		[ -e "$$script" ] || continue; echo "$$script $(FUZZ_SECONDS)"; "$$script" $(FUZZ_SECONDS) || exit 1; \
 	done
 

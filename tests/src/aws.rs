@@ -1,4 +1,4 @@
-//! AWS's JSON protocol by hand over one socket: for requests that no SDK would send, and without an SDK's weight under load.
+//! AWS's protocols (JSON for SQS, Query for SNS) by hand over one socket: for requests that no SDK would send, and without an SDK's weight under load.
 //!
 //! It shares nothing with the broker's codec, so that neither can hide the other's mistakes.
 
@@ -180,6 +180,51 @@ impl Aws {
         self.try_call(action, values)?.map_err(|refused| io::Error::other(format!("{action} {values}: {refused:?}")))
     }
 
+    /// The bytes of a request of SNS, in the Query protocol.
+    #[must_use]
+    pub fn form(&self, action: &str, values: &[(&str, &str)]) -> Vec<u8> {
+        let mut body = format!("Action={action}&Version=2010-03-31");
+        for (name, value) in values {
+            body.push_str(&format!("&{}={}", encoded(name), encoded(value)));
+        }
+        let mut bytes = format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Authorization: {}\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\n\r\n",
+            self.host,
+            ANY_KEY.replace("/sqs/", "/sns/"),
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend(body.into_bytes());
+        bytes
+    }
+
+    /// Carries out an action of SNS.
+    ///
+    /// # Errors
+    /// When the connection ends, or nothing comes; what the broker refuses is no such error.
+    pub fn try_sns(&mut self, action: &str, values: &[(&str, &str)]) -> io::Result<Result<String, Refused>> {
+        self.write(&self.form(action, values))?;
+        let answer = self.answer()?;
+        let text = answer.text();
+        if answer.status == 200 {
+            return Ok(Ok(text));
+        }
+        let part = |tag| element(&text, tag).unwrap_or_default();
+        Ok(Err(Refused { error: part("Code"), message: part("Message") }))
+    }
+
+    /// Carries out an action of SNS that the broker must not refuse: what the answer has in this element.
+    ///
+    /// # Errors
+    /// When it does, the element is missing, or the connection ends.
+    pub fn sns(&mut self, action: &str, values: &[(&str, &str)], tag: &str) -> io::Result<String> {
+        let text = self
+            .try_sns(action, values)?
+            .map_err(|refused| io::Error::other(format!("{action} {values:?}: {refused:?}")))?;
+        element(&text, tag).ok_or_else(|| io::Error::other(format!("{action}: no {tag} in {text}")))
+    }
+
     /// CreateQueue: the queue's URL.
     ///
     /// # Errors
@@ -255,4 +300,25 @@ impl Aws {
             }
         }
     }
+}
+
+/// What the first element of this name holds, with its entities as they are; `None` where there is none.
+#[must_use]
+pub fn element(xml: &str, tag: &str) -> Option<String> {
+    let start = xml.find(&format!("<{tag}>"))? + tag.len() + 2;
+    let length = xml[start..].find(&format!("</{tag}>"))?;
+    Some(xml[start..start + length].to_owned())
+}
+
+/// A text as a form has it.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }

@@ -388,7 +388,8 @@ pub fn workspace() -> PathBuf {
 }
 
 /// A free port below those which the system hands to outgoing connections: no client can take it during a restart.
-fn reserved_port() -> u16 {
+#[must_use]
+pub fn reserved_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap_or(0) * 100;
     loop {

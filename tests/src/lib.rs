@@ -3,14 +3,16 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | [`aws`] | SQS in AWS's JSON protocol by hand over one socket |
+//! | [`aws`] | SQS and SNS in AWS's JSON protocol by hand over one socket |
 //! | [`broker`] | starts the broker on free ports and a folder of its own, kills it, starts it again |
 //! | [`bystander`] | does honest work while a test misbehaves |
+//! | [`certificates`] | an authority and certificates of the test's own |
 //! | [`client`] | runs a program of `clients/` against a broker and fails with its output |
 //! | [`ledger`] | knows what was published, confirmed and acknowledged, and judges what is left after a crash |
 //! | [`load`] | publishers and readers of numbered messages, for the crash tests |
 //! | [`mqtt`] | MQTT by hand over one socket |
 //! | [`stomp`] | STOMP by hand over one socket |
+//! | [`webhook`] | a server to which the broker posts |
 //! | [`wire`] | AMQP 0-9-1 by hand over one socket: frames, methods, content |
 //!
 //! The tests run against the release binary of this workspace, or the one that `GANTRY_BIN` names. With
@@ -18,16 +20,18 @@
 //! to see what it does); tests that restart the broker then need `GANTRY_E2E_RESTART`, a command which is called with
 //! `kill` or `stop` and returns once the broker is back, and one test at a time (`--test-threads=1`). The tests of MQTT take
 //! `GANTRY_E2E_URL=mqtt://guest:guest@127.0.0.1:1883` (Mosquitto), those of STOMP `stomp://guest:guest@127.0.0.1:61613` (RabbitMQ), those
-//! of SQS `http://127.0.0.1:4566` (LocalStack).
+//! of SQS and SNS `http://127.0.0.1:4566` (LocalStack).
 
 pub mod aws;
 pub mod broker;
 pub mod bystander;
+pub mod certificates;
 pub mod client;
 pub mod ledger;
 pub mod load;
 pub mod mqtt;
 pub mod stomp;
+pub mod webhook;
 pub mod wire;
 
 use std::time::{Duration, Instant};

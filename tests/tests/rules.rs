@@ -38,6 +38,11 @@ fn exchanges() {
 }
 
 #[test]
+fn filters() {
+    python("rules_filters.py");
+}
+
+#[test]
 fn policies() {
     let mut broker = Broker::settings().listener("management").start();
     // Beside another broker its management listener has to be named.

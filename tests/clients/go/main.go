@@ -14,7 +14,7 @@ func main() {
 	case hasURL("mqtt:"):
 		runSuite(mqttCases)
 	case hasURL("http:"):
-		runSuite(sqsCases)
+		runSuite(slices.Concat(sqsCases, snsCases))
 	case hasURL("stomp:"):
 		runSuite(stompCases)
 	default:

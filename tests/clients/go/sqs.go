@@ -39,13 +39,17 @@ type sqsQueue struct {
 
 var background = context.Background()
 
-func sqsClient(endpoint string) *sqs.Client {
+// awsConfig is that of clients that try everything once.
+func awsConfig(endpoint string) aws.Config {
 	static := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	loaded := got(config.LoadDefaultConfig(background, config.WithRegion("us-east-1"), config.WithCredentialsProvider(static),
+	return got(config.LoadDefaultConfig(background, config.WithRegion("us-east-1"), config.WithCredentialsProvider(static),
 		config.WithBaseEndpoint(endpoint), config.WithRetryMaxAttempts(1)))
-	return sqs.NewFromConfig(loaded)
+}
+
+func sqsClient(endpoint string) *sqs.Client {
+	return sqs.NewFromConfig(awsConfig(endpoint))
 }
 
 // sqsWithQueue makes a queue, which is deleted in the end.

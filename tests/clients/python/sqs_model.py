@@ -3,6 +3,7 @@ requests and answers, every attribute, every error. The model is botocore's own,
 
 import botocore.session
 
+from aws_tools import members_of
 from sqs_tools import answered, refusals, sent, speaks_query
 from suite import equal
 
@@ -46,18 +47,6 @@ TOLD_ONLY = {
 }
 
 
-def _members(prefix, shape):
-    """All members below a structure, by their paths."""
-    if shape.type_name == "structure":
-        for name, inner in shape.members.items():
-            yield f"{prefix}.{name}"
-            yield from _members(f"{prefix}.{name}", inner)
-    elif shape.type_name == "list":
-        yield from _members(prefix, shape.member)
-    elif shape.type_name == "map":
-        yield from _members(prefix, shape.value)
-
-
 def everything_of_the_model_was_met(_url):
     """The last case: what the others did, compared with the model."""
     model = botocore.session.get_session().get_service_model("sqs")
@@ -70,10 +59,10 @@ def everything_of_the_model_was_met(_url):
     for action in actions:
         if action.name not in answered:
             missing.append(f"{action.name} was never answered")
-        for path in _members(action.name, action.input_shape):
+        for path in members_of(action.name, action.input_shape):
             if path not in sent and not never_sent(path):
                 missing.append(f"{path} was never sent")
-        for path in _members(action.name, action.output_shape) if action.output_shape else ():
+        for path in members_of(action.name, action.output_shape) if action.output_shape else ():
             if path not in answered and not never_sent(path):
                 missing.append(f"{path} was never told")
         if not speaks_query():

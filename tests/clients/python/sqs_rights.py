@@ -14,35 +14,15 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 
+from aws_users import SECRET, own_a_key, put, user
 from management import call
 from sqs_tools import ACCOUNT, REGION, answers, arn_of, bodies, client, name_of, refused
 from suite import case, equal, main, restart_broker, restart_case, unique, wait_until
 
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-
-
-def put(path, body):
-    """Makes or changes something by the management API."""
-    status, _, told = call("PUT", path, body)
-    equal((status in (201, 204), told), (True, None), f"PUT {path}: {status}")
-
-
-@contextlib.contextmanager
-def user(configure=".*", write=".*", read=".*"):
-    """A user with an access key, for as long as the block lasts: (name, key id)."""
-    name = unique("u")
-    put(f"/api/users/{name}", {"password": "pw", "tags": ""})
-    put(f"/api/permissions/%2F/{name}", {"configure": configure, "write": write, "read": read})
-    put(f"/api/users/{name}/access-keys/K{name}", {"secret": SECRET})
-    try:
-        yield name, f"K{name}"
-    finally:
-        call("DELETE", f"/api/users/{name}")
-
 
 def owner(url):
     """A client with a key of the default user, made where there is none."""
-    put("/api/users/guest/access-keys/OWNER", {"secret": SECRET})
+    own_a_key()
     return client(url, "OWNER", SECRET)
 
 

@@ -4,23 +4,18 @@ import contextlib
 import hashlib
 import json
 import struct
-import threading
 import time
 
-import boto3
 import botocore
-import botocore.config
 import botocore.exceptions
 
+import aws_tools
+from aws_tools import ACCOUNT, REGION
 from suite import equal, is_common, unique, wait_until
 
-REGION = "us-east-1"
-ACCOUNT = "000000000000"
-
-_clients = {}
-_making = threading.Lock()
+_met = aws_tools.met["sqs"]
 # What the clients of this process have said and were told: see sqs_model.py.
-sent, answered, refusals = set(), set(), set()
+sent, answered, refusals = _met.sent, _met.answered, _met.refusals
 
 
 def speaks_query():
@@ -29,53 +24,8 @@ def speaks_query():
 
 
 def client(url, key="test", secret="test", region=REGION, **options):
-    """A client that tries everything once, so that a case sees the error. The same one for all who ask for the same."""
-    wanted = (url, key, secret, region, *sorted(options.items()))
-    with _making:
-        if wanted not in _clients:
-            made = boto3.session.Session().client(
-                "sqs",
-                endpoint_url=url,
-                region_name=region,
-                aws_access_key_id=key,
-                aws_secret_access_key=secret,
-                config=botocore.config.Config(
-                    retries={"total_max_attempts": 1}, max_pool_connections=128, read_timeout=40, **options
-                ),
-            )
-            made.meta.events.register("before-parameter-build.sqs", _note_sent)
-            made.meta.events.register("after-call.sqs", _note_answered)
-            _clients[wanted] = made
-        return _clients[wanted]
-
-
-def _members(prefix, shape, value):
-    """The members in a structure of parameters or results, by their paths; `path[name]` is an entry of a map."""
-    if shape is None:
-        return
-    if shape.type_name == "structure":
-        for name in shape.members.keys() & value.keys():
-            yield f"{prefix}.{name}"
-            yield from _members(f"{prefix}.{name}", shape.members[name], value[name])
-    elif shape.type_name == "list":
-        for inner in value:
-            yield from _members(prefix, shape.member, inner)
-    elif shape.type_name == "map":
-        for name, inner in value.items():
-            yield f"{prefix}[{name}]"
-            yield from _members(prefix, shape.value, inner)
-
-
-def _note_sent(params, model, **_):
-    sent.update(_members(model.name, model.input_shape, params))
-
-
-def _note_answered(parsed, model, **_):
-    if "Error" in parsed:
-        refusals.add((model.name, parsed["Error"].get("QueryErrorCode") or parsed["Error"].get("Code")))
-    else:
-        answered.add(model.name)
-        answered.update(_members(model.name, model.output_shape, parsed))
+    """A client of SQS: see aws_tools.client."""
+    return aws_tools.client("sqs", url, key, secret, region, **options)
 
 
 @contextlib.contextmanager
@@ -175,10 +125,18 @@ def delete(url, queue_url, *messages):
 
 
 def take_all(url, queue_url, count, seconds=15):
-    """Receives so many messages and deletes them: their bodies."""
-    got = receive_all(url, queue_url, count, seconds)
-    delete(url, queue_url, *got)
-    return [message["Body"] for message in got]
+    """Receives so many messages and deletes each as it comes, so that a group goes on: their bodies."""
+    got = []
+
+    def enough():
+        if len(got) < count:
+            messages = receive(url, queue_url, min(10, count - len(got)), wait=1)
+            delete(url, queue_url, *messages)
+            got.extend(message["Body"] for message in messages)
+        return len(got) >= count
+
+    wait_until(enough, f"{count} messages", seconds)
+    return got
 
 
 def bodies(messages):

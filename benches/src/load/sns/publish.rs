@@ -34,7 +34,12 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Fallible<Vec<Figure>> {
     check_held(&running, &url, answered)?;
     let alone = seen.rate;
     let mut figures = vec![Figure::new("SendMessage", "1/s", alone, Better::Higher)];
-    for (queues, [rate, cpu, p99]) in FANS.into_iter().zip(NAMES) {
+    // Whoever tells consumers apart by nothing takes seconds for a message to a hundred queues.
+    let fans = if bench.broker.receivers_max() == usize::MAX { &FANS[..] } else { &FANS[..2] };
+    if fans.len() < FANS.len() {
+        bench.note("not to 100 queues: no such message comes to its end in the measured time".to_owned());
+    }
+    for (&queues, [rate, cpu, p99]) in fans.iter().zip(NAMES) {
         let topic = sns::create(running.address, &format!("bench-{queues}"))?;
         let urls = (0..queues)
             .map(|queue| subscribe_queue(&running, &topic, &format!("bench-{queues}-{queue}"), None))

@@ -183,21 +183,7 @@ impl<O> State<O> {
         now_ms: u64,
         effects: &mut impl Effects<O>,
     ) -> Receipted {
-        match self.find(receipt) {
-            Found::Nowhere => return Receipted::NotThere,
-            Found::Elsewhere => return Receipted::Stale,
-            Found::Waiting(_) if self.ordered.is_some() => return Receipted::NotLeased,
-            Found::Waiting(key) => {
-                let Some(entry) = self.pull(key) else { return Receipted::NotThere };
-                self.counters.accepted += 1;
-                self.leave(&entry);
-                effects.departed(entry, Departure::Accepted);
-            }
-            Found::Leased(lease, _) => {
-                self.settle(lease, Outcome::Accept, now_ms, effects);
-            }
-        }
-        Receipted::Done
+        self.conclude(receipt, true, now_ms, effects)
     }
 
     /// The message of a receipt has failed for good. [`State::grant`] is due afterwards.
@@ -207,18 +193,29 @@ impl<O> State<O> {
         now_ms: u64,
         effects: &mut impl Effects<O>,
     ) -> Receipted {
+        self.conclude(receipt, false, now_ms, effects)
+    }
+
+    /// The message of a receipt leaves, also where its lease is over and it waits: done, or failed for good.
+    fn conclude(&mut self, receipt: Receipt, is_done: bool, now_ms: u64, effects: &mut impl Effects<O>) -> Receipted {
         match self.find(receipt) {
             Found::Nowhere => return Receipted::NotThere,
             Found::Elsewhere => return Receipted::Stale,
             Found::Waiting(_) if self.ordered.is_some() => return Receipted::NotLeased,
             Found::Waiting(key) => {
                 let Some(entry) = self.pull(key) else { return Receipted::NotThere };
-                self.counters.rejected += 1;
                 self.leave(&entry);
-                Self::fail(&self.rules, entry, Departure::Rejected, effects);
+                if is_done {
+                    self.counters.accepted += 1;
+                    effects.departed(entry, Departure::Accepted);
+                } else {
+                    self.counters.rejected += 1;
+                    Self::fail(&self.rules, entry, Departure::Rejected, effects);
+                }
             }
             Found::Leased(lease, _) => {
-                self.settle(lease, Outcome::Reject, now_ms, effects);
+                let outcome = if is_done { Outcome::Accept } else { Outcome::Reject };
+                self.settle(lease, outcome, now_ms, effects);
             }
         }
         Receipted::Done

@@ -363,7 +363,7 @@ fn route(edge: &Edge, vhost: &Arc<VirtualHost>, subscription: &Subscription) -> 
 
 /// Whether a queue takes messages of a topic: its policy says so, or does not say the opposite where the topic is of the same
 /// account and nobody has asked for AWS's strictness.
-pub(super) fn may_send(edge: &Edge, queue: &Queue, account: &str, subscription: &Subscription) -> bool {
+pub(crate) fn may_send(edge: &Edge, queue: &Queue, account: &str, subscription: &Subscription) -> bool {
     let profile = edge.sqs.profile(queue);
     let silent = !edge.settings.strict_policies && *subscription.account == *account;
     let policy = match &profile.policy {

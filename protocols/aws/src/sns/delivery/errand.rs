@@ -12,7 +12,7 @@ use crate::Edge;
 use crate::arn::Arn;
 use crate::outbound::{Reach, place_of};
 use crate::sns::subscriptions::Protocol;
-use crate::sns::{Subscription, Topic};
+use crate::sns::{Subscription, Topic, reconcile};
 
 /// How an endpoint is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +111,13 @@ impl Errand {
         };
         let dead_letters = subscription.dead_letter_arn();
         let is_here = |arn: &Arn<'_>| edge.settings.vhost_of(arn.account) == Some(&**vhost.name());
-        let dead_letters = dead_letters.as_deref().and_then(Arn::parse).filter(is_here);
+        // One that is not there yet is waited for; one that is there is asked whether it takes them.
+        let takes = |arn: &Arn<'_>| {
+            vhost.queue_of_anyone(arn.resource).map_or(true, |letters| {
+                letters.owner().is_none() && reconcile::may_send(edge, &letters, arn.account, subscription)
+            })
+        };
+        let dead_letters = dead_letters.as_deref().and_then(Arn::parse).filter(is_here).filter(takes);
         let dead_letters = dead_letters.map(|arn| Arc::from(arn.resource));
         set_redrive(&vhost, &queue, dead_letters.as_ref());
         Some(Self {

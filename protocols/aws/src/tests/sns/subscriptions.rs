@@ -93,6 +93,28 @@ async fn dead_letters_get_what_the_queue_does_not_take() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_delivered_goes_past_a_queue_that_denies_it() {
+    let mut talk = Talk::new();
+    talk.create_topic("t").await;
+    let deny = json!({"Statement": [{
+        "Effect": "Deny", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*",
+    }]});
+    let url = talk.create_queue("letters", json!({"Policy": deny.to_string()})).await;
+    let redrive = json!({"deadLetterTargetArn": queue_arn("letters")}).to_string();
+    let function = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    let input = json!({
+        "TopicArn": TOPIC, "Protocol": "lambda", "Endpoint": function, "Attributes": {"RedrivePolicy": redrive},
+    });
+    let arn = text(&talk.sns("Subscribe", input).await["SubscriptionArn"]);
+    let name = format!("sns-subscription-{}", arn.rsplit(':').next().unwrap());
+    let vhost = talk.server.broker.vhost("/").unwrap();
+    let queue = vhost.queue_of_anyone(&name).unwrap();
+    assert_eq!(queue.settings().redrive, None);
+    talk.sqs("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {"Policy": ""}})).await;
+    assert_eq!(queue.settings().redrive.as_ref().map(|redrive| &*redrive.queue), Some("letters"));
+}
+
+#[tokio::test]
 async fn where_policies_are_strict_a_queue_has_to_say_that_it_takes_messages() {
     let mut talk = Talk::with(Settings { strict_policies: true, ..Settings::default() });
     talk.create_topic("t").await;

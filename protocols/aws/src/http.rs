@@ -35,6 +35,8 @@ use crate::wire::{self, Form, FormError, Format, Input, json, xml};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
+/// Longest name of a host, with a port.
+const HOST_BYTES_MAX: usize = 255 + 6;
 const NO_HOST: HeaderValue = HeaderValue::from_static("localhost");
 const UNKNOWN_OPERATION: &str = "There is no such operation.";
 
@@ -291,7 +293,7 @@ async fn answer(
     let body = body::collect(head, incoming, identity.limits(client)).await?;
     let caller = identity.verify(client, &body)?;
     let region = identity.region(client);
-    let host = head.headers.get(HOST).cloned().unwrap_or(NO_HOST);
+    let host = head.headers.get(HOST).filter(|host| is_host(host)).cloned().unwrap_or(NO_HOST);
     let user_agent = head.headers.get(USER_AGENT).cloned();
     let trace = head.headers.get("x-amzn-trace-id").cloned();
     let is_near = auth::is_near(client, head);
@@ -341,6 +343,12 @@ fn no_action(service: Service, action: &str) -> Error {
         }
         Service::Sns => sns::fault::invalid_action(&shown),
     }
+}
+
+/// Whether a client has named a host and not something else, which would stand in links that others are sent (RFC 9112, 3.2).
+pub(crate) fn is_host(host: &HeaderValue) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte);
+    (1..=HOST_BYTES_MAX).contains(&host.len()) && host.as_bytes().iter().all(is_part)
 }
 
 fn malformed(error: FormError) -> Error {

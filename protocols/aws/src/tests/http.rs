@@ -307,3 +307,14 @@ async fn the_certificate_of_signatures_is_anybodys() {
         assert_eq!(received.body.starts_with("-----BEGIN CERTIFICATE-----\n"), status == 200, "{received:?}");
     }
 }
+
+#[test]
+fn what_is_no_host_stands_in_no_link() {
+    let is_host = |text: &str| crate::http::is_host(&text.parse().unwrap());
+    for host in ["localhost:4566", "sqs.us-east-1.amazonaws.com", "my_broker", "[::1]:4566", "10.0.0.1"] {
+        assert!(is_host(host), "{host}");
+    }
+    for no_host in ["", "x y", "a@b", "<script>", "a/b", "a?b", "a\"b", &"x".repeat(5_000)] {
+        assert!(!is_host(no_host), "{no_host}");
+    }
+}

@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use super::*;
 
 fn policy(direction: &str, identifiers: &str, operation: &str) -> String {
@@ -151,24 +149,6 @@ fn what_is_no_policy_is_refused() {
     }
 }
 
-/// What looking for these takes, in texts of so many bytes that keep them hoping.
-fn time(bytes: usize) -> Duration {
-    let texts: Vec<String> =
-        ["a@", "a.", "1", "1 ", "::", "a:", "-----BEGIN PRIVATE KEY-----", "secret key ", "+1 ", "DE89"]
-            .iter()
-            .map(|part| part.repeat(bytes / part.len()))
-            .collect();
-    let begun = Instant::now();
-    for name in managed::names() {
-        for text in &texts {
-            masked(name, text);
-        }
-    }
-    let custom = good_custom("[A-Z]{0,200}[^A-Z]|[A-Z]");
-    assert_eq!(custom.apply(Direction::Inbound, "", &"A".repeat(bytes)), Ok(Some(String::new())));
-    begun.elapsed()
-}
-
 fn good_custom(pattern: &str) -> Protection {
     let redact = policy("Inbound", "\"EmployeeId\"", r#"{"Deidentify":{"RedactConfig":{}}}"#);
     let (old, new) = (r"EID-\\d{9}-US", pattern.replace('\\', r"\\"));
@@ -176,14 +156,16 @@ fn good_custom(pattern: &str) -> Protection {
     Protection::parse(&redact.replace(old, &new)).unwrap()
 }
 
-/// Four times the text takes some four times as long, and not 16 times.
 #[test]
-fn time_goes_with_the_length_of_a_text() {
-    let (short, long) = (8 * 1024, 32 * 1024);
-    // The better of two: others use the machine, too.
-    let best = |bytes| time(bytes).min(time(bytes));
-    let (short, long) = (best(short), best(long));
-    assert!(long < short * 10, "{short:?} and {long:?}");
+fn texts_that_keep_patterns_hoping_are_left_as_they_are() {
+    for part in ["a@", "a.", "1 ", "a:", "secret key ", "+1 ", "DE89"] {
+        let text = part.repeat(64);
+        for name in managed::names() {
+            assert_eq!(masked(name, &text), text, "{name}");
+        }
+    }
+    let custom = good_custom("[A-Z]{0,200}[^A-Z]|[A-Z]");
+    assert_eq!(custom.apply(Direction::Inbound, "", &"A".repeat(1_000)), Ok(Some(String::new())));
 }
 
 #[test]
